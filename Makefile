@@ -1,0 +1,46 @@
+# Everything runs in .venv, which is made on first use. SEED=7 and ARGS="..." are passed on where a target says so.
+PYTHON ?= python3
+EXTRAS ?= dev
+
+PY := .venv/bin/python
+STAMP := .venv/.installed-$(EXTRAS)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow lint format pins clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## Make .venv with the pinned set (EXTRAS=dev,app; R1HF_TORCH=cpu forces a CPU build)
+
+$(STAMP): pyproject.toml requirements/constraints.txt scripts/install.py
+	@command -v "$(PYTHON)" >/dev/null || { echo "$(PYTHON) not found: install Python 3.11 or newer, or name one: make install PYTHON=/path/to/python" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$$("$(PYTHON)" --version 2>&1) is too old: r1hf needs Python 3.11 or newer. Name a newer one: make install PYTHON=python3.12" >&2; exit 1; }
+	@"$(PYTHON)" scripts/install.py --extras "$(EXTRAS)"
+	@touch "$@"
+
+demo: $(STAMP)  ## Train the whole pipeline in the tiny world (SEED=7, ARGS="--dry-run")
+	$(PY) recipes/pipeline.py --config recipes/configs/tiny/pipeline.yaml $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+test: lint  ## Check style and types, then run the fast tests (ARGS="-k grammar")
+	$(PY) -m pytest $(ARGS)
+
+test-slow: $(STAMP)  ## Run the tests marked slow
+	@$(PY) -m pytest -m slow $(ARGS); code=$$?; \
+	if [ $$code -eq 5 ]; then echo "No test is marked slow: nothing to run."; else exit $$code; fi
+
+lint: $(STAMP)  ## Check style and types
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: $(STAMP)  ## Rewrite the code in the project's style
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+pins: pyproject.toml  ## Resolve the pinned set anew (ARGS=--upgrade takes newer versions)
+	"$(PYTHON)" scripts/install.py --update-pins $(ARGS)
+
+clean:  ## Remove the environment and all caches; runs/ stays
+	rm -rf .venv .uv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './runs/*' -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Data sets of every stage: rows read, packed, checked and mixed."""

@@ -1,0 +1,29 @@
+"""Errors that a person can act on: what is wrong, where, the value, what to do next."""
+
+from __future__ import annotations
+
+
+class R1Error(Exception):
+    """Base of every error that r1hf raises for a user's input."""
+
+
+class ConfigError(R1Error):
+    """A configuration that cannot run. Holds every problem found, not only the first."""
+
+    def __init__(self, problems: list[str] | str):
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        count = len(self.problems)
+        head = f"{count} problem{'s' if count != 1 else ''} in the configuration:"
+        super().__init__("\n".join([head, *(f"  - {problem}" for problem in self.problems)]))
+
+
+class DataError(R1Error):
+    """A data set, file or row that cannot be used."""
+
+
+class StageError(R1Error):
+    """A stage that cannot start, or that ended without having done its work."""
+
+
+class IntegrityError(StageError):
+    """An output that is not what its manifest says."""

@@ -1,0 +1,68 @@
+"""Models and tokenizers on disk: safetensors only, no remote code, the chat template always saved along."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel
+from transformers import PreTrainedTokenizerBase
+
+from r1hf.errors import ConfigError
+
+
+def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a directory or Hub id (`org/name[@revision]`), padding on the left as generation needs it."""
+    name, _, revision = source.partition("@")
+    tokenizer = AutoTokenizer.from_pretrained(name, revision=revision or None, padding_side="left")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(source: str) -> PreTrainedModel:
+    """A causal language model in float32, in evaluation mode."""
+    name, _, revision = source.partition("@")
+    model = AutoModelForCausalLM.from_pretrained(name, revision=revision or None, dtype="float32", use_safetensors=True)
+    return model.eval()
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, directory: Path, **sampling: Any) -> None:
+    """Writes model, tokenizer, chat template and generation settings as an ordinary Transformers directory."""
+    model.generation_config = GenerationConfig(
+        do_sample=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **({"temperature": 0.6, "top_p": 0.95} | sampling),  # the paper's evaluation settings
+    )
+    model.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+
+
+def chat_template(name: str = "chat") -> str:
+    """The text of one of r1hf's chat templates, or of a `.jinja` file of one's own."""
+    path = Path(name)
+    if path.suffix == ".jinja" and path.is_file():
+        return path.read_text(encoding="utf-8")
+    shipped = resources.files("r1hf") / "templates" / f"{name}.jinja"
+    if not shipped.is_file():
+        raise ConfigError(f"chat template '{name}' is neither a .jinja file nor one that r1hf ships")
+    return shipped.read_text(encoding="utf-8")
+
+
+def check_chat_template(problems: list[str], key: str, source: str | None) -> None:
+    """Adds a problem where the tokenizer in the directory `source` has no chat template."""
+    if source is None or not Path(source).is_dir():
+        return
+    try:
+        tokenizer = load_tokenizer(source)
+    except (OSError, ValueError) as error:
+        problems.append(f"{key}: no tokenizer can be loaded from {source}: {' '.join(str(error).split())[:200]}")
+        return
+    if not tokenizer.chat_template:
+        problems.append(
+            f"{key}: the tokenizer in {source} has no chat template; put a chat_template.jinja beside it "
+            "(r1hf/templates/chat.jinja is one for base models)"
+        )

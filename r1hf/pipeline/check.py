@@ -1,0 +1,139 @@
+"""Checks every stage's configuration before the first stage runs.
+
+The recipes are imported in a process of their own: torch's memory, and on a GPU its context, goes with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from r1hf.config import input_fields, parse
+from r1hf.errors import ConfigError, R1Error, StageError
+from r1hf.pipeline.graph import Graph
+from r1hf.stage import preflight_inputs
+from r1hf.yamlfile import nearest, read_yaml
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a stage would be asked to do: `request` and `inputs` as in `r1hf.config.Parsed`."""
+
+    request: dict[str, Any]
+    inputs: dict[str, Any]
+
+
+def check_stages(graph: Graph, problems: list[str]) -> dict[str, Checked]:
+    """Parses each stage's configuration with its recipe's own schemas.
+
+    Raises ConfigError with `problems` and those of all stages together.
+    """
+    jobs = {
+        name: {
+            "recipe": str(spec.recipe),
+            "own": graph.own_arguments(name),
+            "inputs": graph.input_arguments(name),
+            "overrides": spec.overrides,
+            "processes": _processes(spec.accelerate),
+        }
+        for name, spec in graph.stages.items()
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "r1hf.pipeline.check"], input=json.dumps(jobs), stdout=subprocess.PIPE, text=True
+    )
+    if done.returncode != 0:
+        raise StageError(f"the check of the configurations ended with exit code {done.returncode}; see above")
+    results = json.loads(done.stdout)
+    problems = problems + [f"{name}: {text}" for name, result in results.items() for text in result["problems"]]
+    if problems:
+        raise ConfigError(problems)
+    return {name: Checked(result["request"], result["inputs"]) for name, result in results.items()}
+
+
+def _processes(accelerate: Path | None) -> int:
+    """How many processes a launch would start: batch sizes are checked against it."""
+    count = read_yaml(accelerate).values.get("num_processes", 1) if accelerate is not None else 1
+    return count if isinstance(count, int) and count > 0 else 1
+
+
+def _load(path: Path) -> ModuleType:
+    """A recipe as a module, with its own directory importable as when it runs as a script."""
+    name = f"r1hf_recipe_{path.stem}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        sys.path.insert(0, str(path.parent))
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        finally:
+            sys.path.remove(str(path.parent))
+    return sys.modules[name]
+
+
+def _check(job: dict[str, Any]) -> dict[str, Any]:
+    path = Path(job["recipe"])
+    try:
+        module = _load(path)
+    except Exception as error:
+        return {"problems": [f"{path} cannot be imported: {type(error).__name__}: {error}"]}
+    schemas = getattr(module, "CONFIGS", None)
+    if not schemas:
+        return {"problems": [f"{path} has no CONFIGS, the tuple of its configuration dataclasses"]}
+    fields = input_fields(schemas)
+    wrong = [
+        f"inputs: {path.name} reads no '{name}'; {nearest(name, sorted(fields))}"
+        for name in job["inputs"]
+        if name not in fields
+    ]
+    known = {name: words for name, words in job["inputs"].items() if name in fields}
+    with _world_size(job["processes"]):
+        words = [word for words in known.values() for word in words]
+        parsed = parse(schemas, [*job["own"], *words, *job["overrides"]], planned=known)
+        preflight_inputs(parsed)
+        if hasattr(module, "preflight"):
+            try:
+                module.preflight(parsed)
+            except R1Error as error:
+                parsed.problems.append(str(error))
+    problems = list(dict.fromkeys(wrong + parsed.problems))
+    return {"problems": problems, "request": parsed.request, "inputs": parsed.inputs}
+
+
+@contextlib.contextmanager
+def _world_size(processes: int) -> Iterator[None]:
+    """Lets TRL check batch sizes as in the launch to come; here there is one process."""
+    arguments = getattr(sys.modules.get("transformers"), "TrainingArguments", None)
+    if arguments is None or processes == 1:
+        yield
+        return
+    original = arguments.world_size
+    arguments.world_size = property(lambda self: processes)
+    try:
+        yield
+    finally:
+        arguments.world_size = original
+
+
+def main() -> None:
+    """The checking process: jobs as JSON on stdin, results as JSON on stdout."""
+    jobs = json.load(sys.stdin)
+    with contextlib.redirect_stdout(sys.stderr):
+        results = {name: _check(job) for name, job in jobs.items()}
+    json.dump(results, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The command line of `recipes/pipeline.py`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from r1hf.pipeline.check import check_stages
+from r1hf.pipeline.graph import load_graph
+from r1hf.pipeline.plan import Planner
+from r1hf.pipeline.run import Runner, recover_stages, run_lock
+from r1hf.pipeline.view import table
+from r1hf.yamlfile import nearest
+
+
+def main(recipes: Path, argv: list[str] | None = None) -> None:
+    """Runs, or with --dry-run prints, the graph of a YAML file; `recipes` holds the stages' scripts.
+
+    Exits with the status of the stage that failed, 0 if none did. Raises ConfigError with every mistake in the graph
+    and in the configuration of any stage, IntegrityError for an output that was edited.
+    """
+    options = _parser().parse_args(argv)
+    graph, problems = load_graph(options.config, recipes, options.run_dir, options.seed, options.set)
+    selected, forced = _selection(options, list(graph.stages), problems)
+    checked = check_stages(graph, problems)
+    planner = Planner(graph, checked, selected, forced)
+    if options.dry_run:
+        decisions = planner.plan()
+        print(table(planner, decisions))
+        sys.exit(2 if any(decision.action == "refused" for decision in decisions) else 0)
+    lock = run_lock(graph.run_dir)
+    lock.acquire(wait=1.0)
+    try:
+        recover_stages(graph)
+        status = Runner(planner).run()
+    finally:
+        lock.release()
+    sys.exit(status)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pipeline.py", description="Run the stages that are not complete.")
+    parser.add_argument("--config", required=True, help="YAML file with run_dir, seed and stages")
+    parser.add_argument("--dry-run", "--dry_run", action="store_true", help="print what would run and why")
+    parser.add_argument("--from", dest="start", metavar="STAGE", help="begin with this stage, as --dry-run lists them")
+    parser.add_argument("--until", metavar="STAGE", help="end with this stage")
+    parser.add_argument("--only", metavar="STAGE[,STAGE]", help="no other stages than these")
+    parser.add_argument(
+        "--force", nargs="*", metavar="STAGE", help="redo these stages though complete; without names, all selected"
+    )
+    parser.add_argument("--seed", type=int, help="seed of every stage, in place of the file's")
+    parser.add_argument("--run_dir", "--run-dir", help="directory of all outputs, in place of the file's")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="STAGE.KEY=VALUE", help="override one value of one stage"
+    )
+    return parser
+
+
+def _selection(options: argparse.Namespace, order: list[str], problems: list[str]) -> tuple[list[str], list[str]]:
+    """(stages to consider, stages to redo in any case)."""
+
+    def named(option: str, texts: Iterable[str]) -> list[str]:
+        names = [name for text in texts for name in text.split(",") if name]
+        problems.extend(f"{option}: no stage '{name}'; {nearest(name, order)}" for name in names if name not in order)
+        return [name for name in names if name in order]
+
+    selected = list(order)
+    if options.start is not None:
+        selected = [name for start in named("--from", [options.start]) for name in order[order.index(start) :]]
+    if options.until is not None:
+        until = [name for end in named("--until", [options.until]) for name in order[: order.index(end) + 1]]
+        selected = [name for name in selected if name in until]
+    if options.only is not None:
+        only = named("--only", [options.only])
+        selected = [name for name in selected if name in only]
+    forced = selected if options.force == [] else named("--force", options.force or [])
+    outside = [name for name in forced if name not in selected]
+    problems.extend(f"--force: '{name}' is not among the selected stages" for name in outside)
+    if not selected and not problems:
+        problems.append("--from, --until and --only leave no stage")
+    return selected, forced

@@ -1,0 +1,43 @@
+"""The plan as a person reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from r1hf.pipeline.plan import Decision, Planner
+
+
+def headline(planner: Planner, decisions: Sequence[Decision]) -> str:
+    """`runs/tiny · seed 42 · 14 stages: 3 done, 11 run, about 12 min 00 s`."""
+    graph = planner.graph
+    actions = [decision.action for decision in decisions]
+    counts = [f"{actions.count(action)} {action}" for action in dict.fromkeys(("done", "run", *actions))]
+    times = [planner.seconds(decision.stage) for decision in decisions if decision.action == "run"]
+    known = [seconds for seconds in times if seconds is not None]
+    about = f", about {duration(sum(known))}" if known and len(known) == len(times) else ""
+    seed = "" if graph.seed is None else f" · seed {graph.seed}"
+    return f"{graph.run_dir}{seed} · {len(decisions)} stages: {', '.join(counts)}{about}"
+
+
+def table(planner: Planner, decisions: Sequence[Decision]) -> str:
+    """The graph, a line for each stage: what would happen to it, what it reads, and why."""
+    stages = planner.graph.stages
+    reads = {name: "← " + ", ".join(spec.references) if spec.references else "" for name, spec in stages.items()}
+    name_width = max(map(len, reads))
+    reads_width = min(max(map(len, reads.values())), 40)
+    lines = [headline(planner, decisions)]
+    for number, one in enumerate(decisions, start=1):
+        why = "; ".join([*one.reasons, *(f"note: {note}" for note in one.notes)])
+        head = f"{number:>3} {one.action:<8} {one.stage:<{name_width}} {reads[one.stage]:<{reads_width}}"
+        lines.append(f"{head}  {why}".rstrip())
+    return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """`23 s`, `4 min 10 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,132 @@
+"""Which curves of a training log are shown, and in which panels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from markupsafe import Markup
+
+from r1hf.report.charts import Point, Series, line_chart
+from r1hf.report.load import RunData
+from r1hf.report.stages import info
+from r1hf.report.text import number, words
+
+# Looked up in order in a reward's name; the colours are the same in every chart of the page.
+COLOURS = (("accuracy", "c1"), ("format", "c2"), ("language", "c3"), ("help", "c4"), ("harm", "c5"))
+SPARE = ("c6", "c7", "c8")
+
+
+@dataclass
+class Panel:
+    """One small chart, or the reason why there is none."""
+
+    title: str
+    chart: Markup | None = None
+    legend: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass
+class StageCurves:
+    """All panels of one stage."""
+
+    stage: str
+    about: str
+    steps: int
+    panels: list[Panel]
+
+
+def points(rows: list[dict[str, Any]], *keys: str) -> list[Point]:
+    """(step, value) of the first of `keys` that the log has, by step; what cannot be drawn is left out."""
+    for key in keys:
+        found = [
+            (step, value)
+            for row in rows
+            if (step := _drawable(row.get("step"))) is not None and (value := _drawable(row.get(key))) is not None
+        ]
+        if found:
+            return sorted(found)
+    return []
+
+
+def is_rl(rows: list[dict[str, Any]]) -> bool:
+    """A log with a reward is one of an RL stage."""
+    return bool(points(rows, "reward"))
+
+
+def components(rows: list[dict[str, Any]]) -> list[Series]:
+    """One line for each reward function, from TRL's `rewards/<name>/mean`."""
+    names = dict.fromkeys(
+        key.split("/")[1] for row in rows for key in row if key.startswith("rewards/") and key.endswith("/mean")
+    )
+    spare = iter(SPARE)
+    lines = []
+    for name in names:
+        found = points(rows, f"rewards/{name}/mean")
+        if found:
+            css = next((css for part, css in COLOURS if part in name), None) or next(spare, SPARE[-1])
+            lines.append(Series(words(name.removesuffix("_reward").removesuffix("_reward_model")), css, found))
+    return lines
+
+
+def rl_curves(run: RunData) -> list[StageCurves]:
+    """The panels of each RL stage; length and truncation share their scale, so stages can be compared."""
+    logs = {stage: rows for stage, rows in run.logs.items() if is_rl(rows)}
+    longest = _maximum(logs, "completions/mean_length")
+    truncated = _maximum(logs, "completions/clipped_ratio")
+    return [
+        StageCurves(stage, info(stage).about, _last_step(rows), _panels(rows, stage, longest, truncated))
+        for stage, rows in logs.items()
+    ]
+
+
+def loss_curves(run: RunData) -> list[StageCurves]:
+    """The loss of each stage that was trained without a reward."""
+    found = []
+    for stage, rows in run.logs.items():
+        loss = points(rows, "loss")
+        if loss and not is_rl(rows):
+            chart = line_chart([Series("loss", "ink", loss)], f"{stage} loss", low=0.0)
+            found.append(StageCurves(stage, info(stage).about, _last_step(rows), [Panel("loss", chart)]))
+    return found
+
+
+def _panels(rows: list[dict[str, Any]], stage: str, longest: float, truncated: float) -> list[Panel]:
+    total = points(rows, "reward")
+    last = total[-1][0]
+    parts = components(rows)
+    language = next((line.points for line in parts if line.css == "c3"), [])
+    language = points(rows, "language_share", "language_consistency") or language
+    length = points(rows, "completions/mean_length")
+    clipped = points(rows, "completions/clipped_ratio")
+
+    def one(title: str, found: list[Point], css: str, **limits: Any) -> Panel:
+        if not found:
+            return Panel(title)
+        return Panel(title, line_chart([Series(title, css, found)], f"{stage} {title}", x_high=last, **limits))
+
+    reward = Panel("reward by component")
+    if parts:
+        reward.chart = line_chart(parts, f"{stage} reward by component", low=0.0, x_high=last)
+        reward.legend = [(line.css, line.label) for line in parts]
+    return [
+        one("total reward", total, "ink", low=0.0),
+        reward,
+        one("completion length, tokens", length, "ink", low=0.0, high=longest),
+        one("language consistency", language, "c3", low=0.0, high=1.0, percent=True),
+        one("truncated completions", clipped, "ink", low=0.0, high=max(truncated, 0.05), percent=True),
+    ]
+
+
+def _drawable(value: Any) -> float | None:
+    """A finite number whose differences are finite too: a diverged loss must not break the page."""
+    amount = number(value)
+    return amount if amount is not None and abs(amount) < 1e100 else None
+
+
+def _maximum(logs: dict[str, list[dict[str, Any]]], key: str) -> float:
+    return max((value for rows in logs.values() for _, value in points(rows, key)), default=0.0)
+
+
+def _last_step(rows: list[dict[str, Any]]) -> int:
+    return int(max((number(row.get("step")) or 0 for row in rows), default=0))

@@ -1,0 +1,54 @@
+"""A reward that knows nothing, as a control: what improves under it was not learned from the reward."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from r1hf.rewards._common import Message, Rewards, completion_texts
+
+
+@dataclass(frozen=True)
+class RandomReward:
+    """1.0 with `probability`, else 0.0, decided by a hash of seed, prompt and completion (arXiv 2506.10947).
+
+    The same text always gets the same reward, in any process and any order.
+    """
+
+    seed: int = 0
+    probability: float = 0.5
+    __name__ = "random_reward"
+
+    def __call__(
+        self,
+        prompts: Sequence[Any],
+        completions: Sequence[str | Sequence[Message]],
+        completion_ids: Sequence[Any] | None = None,
+        **columns: Any,
+    ) -> Rewards:
+        texts = completion_texts(completions)
+        return [
+            float(self._draw(prompt, text) < self.probability) for prompt, text in zip(prompts, texts, strict=True)
+        ]
+
+    def _draw(self, prompt: Any, text: str) -> float:
+        digest = hashlib.blake2b(json.dumps([self.seed, prompt, text]).encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big") / 2**64
+
+
+def get_random_reward(*, seed: int = 0, probability: float = 0.5) -> RandomReward:
+    """A random control reward."""
+    return RandomReward(seed, probability)
+
+
+def random_reward(
+    prompts: Sequence[Any],
+    completions: Sequence[str | Sequence[Message]],
+    completion_ids: Sequence[Any] | None = None,
+    **columns: Any,
+) -> Rewards:
+    """`RandomReward` with its defaults."""
+    return RandomReward()(prompts, completions, completion_ids, **columns)

@@ -1,0 +1,67 @@
+"""Rewards from trained preference models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
+
+from r1hf.grammar import parse
+from r1hf.models import load_tokenizer
+
+View = Literal["answer", "full"]
+
+
+def judged_text(tokenizer: PreTrainedTokenizerBase, question: str, completion: str, view: View) -> str:
+    """What a preference model reads: the question with the answer alone, or with the whole response."""
+    shown = parse(completion).visible if view == "answer" else completion
+    turns = [{"role": "user", "content": question}, {"role": "assistant", "content": shown}]
+    return tokenizer.apply_chat_template(turns, tokenize=False)
+
+
+class PreferenceReward:
+    """The probability, in [0, 1], that a preference model gives a response; TRL's reward signature.
+
+    model: directory or Hub id of a sequence classifier with one output. view: "answer" hides the thinking (helpful),
+    "full" shows it (harmless). A pairwise model's score is meaningful up to a constant; the sigmoid keeps it in the
+    range of the other rewards, and the group's mean takes the constant out.
+    """
+
+    def __init__(self, model: str, view: View, name: str, batch_size: int = 256):
+        self.__name__ = name
+        self.source, self.view, self.batch_size = model, view, batch_size
+        self._model: Any = None
+        self._tokenizer: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_model": None, "_tokenizer": None}
+
+    def __call__(
+        self, prompts: Sequence[Any], completions: Sequence[Any], question: Sequence[str] | None = None, **kwargs: Any
+    ) -> list[float | None]:
+        texts = [c if isinstance(c, str) else c[-1]["content"] for c in completions]
+        asked = question or [p if isinstance(p, str) else p[-1]["content"] for p in prompts]
+        return list(torch.sigmoid(torch.tensor(self.scores(asked, texts))).tolist())
+
+    def scores(self, questions: Sequence[str], completions: Sequence[str]) -> list[float]:
+        """The model's raw outputs (logits)."""
+        self._load()
+        texts = [judged_text(self._tokenizer, q, c, self.view) for q, c in zip(questions, completions, strict=True)]
+        found: list[float] = []
+        for start in range(0, len(texts), self.batch_size):
+            inputs = self._tokenizer(texts[start : start + self.batch_size], return_tensors="pt", padding=True)
+            with torch.inference_mode():
+                found += self._model(**inputs.to(self._model.device)).logits[:, 0].tolist()
+        return found
+
+    def _load(self) -> None:
+        if self._model is None:
+            name, _, revision = self.source.partition("@")
+            self._tokenizer = load_tokenizer(self.source)
+            self._model = AutoModelForSequenceClassification.from_pretrained(
+                name, revision=revision or None, dtype="float32", use_safetensors=True
+            ).eval()
+            if torch.cuda.is_available():
+                self._model.to("cuda")

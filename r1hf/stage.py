@@ -1,0 +1,340 @@
+"""What every recipe has around it: inputs proved, seeds set, one writer, and an output that appears whole or not.
+
+with Stage(parsed, recipe=__file__) as stage:
+    ...                      # write everything below stage.work
+    stage.finish(metrics)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import json
+import math
+import os
+import random
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+from r1hf.config import Parsed, StageConfig, jsonable, redact, redact_argv
+from r1hf.errors import ConfigError, R1Error, StageError
+from r1hf.manifest import (
+    LOG,
+    MANIFEST,
+    Manifest,
+    fingerprint,
+    git_state,
+    hash_outputs,
+    input_records,
+    is_hub_id,
+    peak_rss_mb,
+    sync_directory,
+    versions,
+    write_manifest,
+)
+from r1hf.process import FileLock, watch_parent
+
+LOCK_WAIT = 5.0  # seconds: longer than a stage takes to notice that its pipeline is gone
+
+
+class StageLog:
+    """Appends rows to `log.jsonl`; each is on disk when `write` returns."""
+
+    def __init__(self, path: Path, enabled: bool = True):
+        self.path = path
+        self.enabled = enabled
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """One JSON line. NaN becomes null."""
+        if self.enabled:
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(jsonable(dict(row)), ensure_ascii=False) + "\n")
+
+
+class Stage:
+    """One run of one stage, as a context manager.
+
+    work: the directory to write to; it becomes `output_dir` when the block ends without an exception.
+    name: the stage's name, the last part of `output_dir`.
+    log: the training log.
+    resumed: True if `work` holds what an interrupted run of the same request left (`resume=True` only).
+
+    In a distributed run every rank enters; rank 0 alone locks, verifies and publishes.
+    """
+
+    def __init__(self, parsed: Parsed, recipe: str | Path, resume: bool = False):
+        parsed.check()
+        self.parsed = parsed
+        self.config: StageConfig = next(item for item in parsed.configs if isinstance(item, StageConfig))
+        self.recipe = Path(recipe).resolve()
+        self.output_dir = Path(self.config.output_dir)
+        self.name = Path(os.path.abspath(self.output_dir)).name
+        self.work = sibling(self.output_dir, "partial")
+        self.main_process = int(os.environ.get("RANK", "0")) == 0
+        self.log = StageLog(self.work / LOG, enabled=self.main_process)
+        self.resume = resume
+        self.resumed = False
+        self._lock = stage_lock(self.output_dir)
+        self._metrics: dict[str, Any] | None = None
+        self._inputs: dict[str, Any] = {}
+        self._git: dict[str, Any] = {}
+        self._started = 0.0
+        self._old_handler: Any = None
+
+    def __enter__(self) -> Stage:
+        watch_parent()
+        self._started = time.monotonic()
+        if threading.current_thread() is threading.main_thread():
+            self._old_handler = signal.signal(signal.SIGTERM, _on_sigterm)
+        if self.main_process:
+            self._lock.acquire(wait=LOCK_WAIT)
+            try:
+                self._prepare()
+            except BaseException:
+                self._discard()
+                self._let_go()
+                raise
+        _barrier()
+        set_seed(self.config.seed)
+        set_threads(self.config.num_threads)
+        quiet_libraries()
+        return self
+
+    def _prepare(self) -> None:
+        recover(self.output_dir)
+        if self.output_dir.exists() and not (self.output_dir / MANIFEST).exists():
+            if not self.output_dir.is_dir() or any(self.output_dir.iterdir()):
+                raise StageError(
+                    f"{self.output_dir} exists and no stage made it (no {MANIFEST}); "
+                    "choose another --output_dir, or move it away"
+                )
+        self._inputs = input_records(self.parsed.inputs)
+        self._git = git_state(self.recipe.parent)
+        asked = json.dumps({"request": self.parsed.request, "inputs": self._inputs}, sort_keys=True)
+        note = self.work / ".request.json"
+        self.resumed = self.resume and note.is_file() and note.read_text(encoding="utf-8") == asked
+        if not self.resumed:
+            shutil.rmtree(self.work, ignore_errors=True)
+            self.work.mkdir(parents=True)
+            note.write_text(asked, encoding="utf-8")
+
+    def finish(self, metrics: Mapping[str, Any]) -> None:
+        """Declares the work done. `metrics` hold results only: no times, so that equal runs give equal manifests.
+
+        Raises StageError for a metric that is NaN or infinite.
+        """
+        for name, value in _numbers(metrics):
+            if not math.isfinite(value):
+                raise StageError(f"stage {self.name}: the metric '{name}' is {value}: the work went wrong")
+        self._metrics = jsonable(dict(metrics))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                _barrier()
+                if self.main_process:
+                    self._publish()
+                _barrier()
+        except BaseException:
+            error = error or sys.exception()
+            raise
+        finally:
+            if self.main_process and error is not None:
+                self._discard()
+            self._let_go()
+
+    def _publish(self) -> None:
+        if self._metrics is None:
+            raise StageError(f"stage {self.name} ended without finish(metrics): its work is not done")
+        (self.work / ".request.json").unlink(missing_ok=True)
+        outputs = hash_outputs(self.work)
+        if not set(outputs) - {LOG}:
+            raise StageError(f"stage {self.name} wrote no output")
+        _sync_files([self.work / name for name in outputs])
+        manifest = Manifest(
+            stage=self.name,
+            recipe=f"{self.recipe.parent.name}/{self.recipe.name}",
+            command=[f"{self.recipe.parent.name}/{self.recipe.name}", *redact_argv(self.parsed.argv)],
+            created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            seconds=round(time.monotonic() - self._started, 2),
+            peak_rss_mb=peak_rss_mb(),
+            seed=self.config.seed,
+            request=self.parsed.request,
+            config=self.parsed.resolved(),
+            inputs=self._inputs,
+            outputs=outputs,
+            fingerprint=fingerprint(outputs),
+            metrics=redact(self._metrics),
+            versions=versions(),
+            git=self._git,
+        )
+        write_manifest(self.work, manifest)
+        with _uninterrupted():
+            publish(self.output_dir)
+
+    def _discard(self) -> None:
+        if not self.resume and os.environ.get("R1HF_KEEP_PARTIAL") != "1":
+            shutil.rmtree(self.work, ignore_errors=True)
+
+    def _let_go(self) -> None:
+        if self.main_process:
+            self._lock.release()
+        if self._old_handler is not None:
+            signal.signal(signal.SIGTERM, self._old_handler)
+            self._old_handler = None
+
+
+def sibling(output_dir: Path, ending: str) -> Path:
+    """`runs/tiny/base.partial` beside `runs/tiny/base`."""
+    return output_dir.with_name(f"{output_dir.name}.{ending}")
+
+
+def stage_lock(output_dir: Path) -> FileLock:
+    """The lock that a stage holds while it writes `output_dir`."""
+    return FileLock(sibling(output_dir, "lock"), f"the output directory {output_dir}")
+
+
+def publish(output_dir: Path) -> None:
+    """Puts the finished `.partial` in the place of `output_dir`; `recover` completes it after a kill."""
+    partial, old = sibling(output_dir, "partial"), sibling(output_dir, "old")
+    shutil.rmtree(old, ignore_errors=True)
+    if output_dir.exists():
+        output_dir.rename(old)
+    partial.rename(output_dir)
+    sync_directory(output_dir.absolute().parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover(output_dir: Path) -> None:
+    """Ends a `publish` that was killed half way. Only for the holder of the stage's lock."""
+    partial, old = sibling(output_dir, "partial"), sibling(output_dir, "old")
+    if (partial / MANIFEST).is_file():  # the manifest is written last: the work was complete
+        publish(output_dir)
+    elif old.exists() and not output_dir.exists():
+        old.rename(output_dir)
+    else:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def preflight_inputs(parsed: Parsed) -> None:
+    """Adds a problem for each input that is neither a path here nor a Hub id; call it before `parsed.check()`."""
+    for name, text in parsed.input_paths:
+        path = Path(text)
+        if name in parsed.planned:
+            continue
+        if sibling(path, "partial").exists() and not (path / MANIFEST).exists():
+            parsed.problems.append(f"{name}: the stage that makes {text} did not finish; run it again")
+        elif not path.exists() and not is_hub_id(text):
+            parsed.problems.append(f"{name}: {text} does not exist; {_who_makes(path)}")
+        elif path.is_dir() and not any(path.iterdir()):
+            parsed.problems.append(f"{name}: the directory {text} is empty")
+
+
+def _who_makes(path: Path) -> str:
+    lost = next(part for part in (*reversed(path.parents), path) if not part.exists())
+    if (lost.parent / MANIFEST).exists():
+        return f"the stage in {lost.parent} made no '{lost.name}'"
+    return (
+        f"run the stage '{lost.name}' first (recipes/pipeline.py runs all), or give a directory or a Hub id (org/name)"
+    )
+
+
+def set_seed(seed: int) -> None:
+    """Seeds Python's generator, and those of numpy and torch if the recipe imported them.
+
+    Hash order of strings is fixed only by PYTHONHASHSEED before the start: sort sets before drawing from them.
+    """
+    random.seed(seed)
+    if "torch" in sys.modules:
+        importlib.import_module("transformers").set_seed(seed)
+    elif "numpy" in sys.modules:
+        importlib.import_module("numpy.random").seed(seed % 2**32)
+
+
+def set_threads(threads: int | None) -> None:
+    """Fixes torch's intra-op threads: the order of a sum, and so its last bits, depends on them."""
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # read by a torch that is imported later
+        if "torch" in sys.modules:
+            importlib.import_module("torch").set_num_threads(threads)
+
+
+def quiet_libraries() -> None:
+    """Leaves the terminal to the stage's own progress, unless a person set the libraries' own variables."""
+    if "transformers" in sys.modules and "TRANSFORMERS_VERBOSITY" not in os.environ:
+        importlib.import_module("transformers.utils.logging").set_verbosity_error()
+    if "datasets" in sys.modules and "HF_DATASETS_DISABLE_PROGRESS_BARS" not in os.environ:
+        importlib.import_module("datasets").disable_progress_bars()
+
+
+def run(main: Callable[[], object]) -> None:
+    """Runs a recipe's `main`; an error that is meant for people is printed without a traceback, exit status 2."""
+    try:
+        main()
+    except R1Error as error:
+        # Each rank finds the same mistakes in the same configuration.
+        if not (isinstance(error, ConfigError) and os.environ.get("RANK", "0") != "0"):
+            print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        print(f"{Path(sys.argv[0]).name}: {error}; make room and repeat, earlier outputs are kept", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def _on_sigterm(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not break the clean-up
+    raise SystemExit(128 + number)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ignores SIGTERM and Ctrl-C for the moment in which finished work is put in place."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
+    """(dotted name, value) of every float in nested metrics."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _numbers(item, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _numbers(item, f"{name}[{index}]")
+    elif isinstance(value, float) or (hasattr(value, "item") and getattr(value, "shape", None) == ()):
+        yield name, float(value)
+
+
+def _barrier() -> None:
+    """Waits for all ranks, where the recipe has started torch.distributed."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.barrier()
+
+
+def _sync_files(paths: list[Path]) -> None:
+    for path in paths:
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())

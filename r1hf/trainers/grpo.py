@@ -1,0 +1,68 @@
+"""GRPO as DeepSeek-R1 used it (arXiv 2501.12948v2, sections 2.1 and 3): TRL's trainer with the paper's values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from trl import GRPOConfig, GRPOTrainer
+
+from r1hf.data.rows import Row
+
+
+@dataclass
+class R1GRPOConfig(GRPOConfig):
+    """`GRPOConfig` with the published settings where TRL's defaults are others. Each is set, none is inherited.
+
+    The reference follows the policy every 400 steps (`sync_ref_model`, mixup 1.0), the KL term is the plain k3
+    estimator, the loss averages over each completion's own tokens and then over the group, advantages are divided by
+    the group's standard deviation. Epsilon is the paper's 10 of reasoning RL; it published none for R1-Zero. Clipping
+    at 1 - 10 never binds, so only tokens with advantage > 0 and ratio > 11 are clipped.
+    """
+
+    learning_rate: float = field(default=3e-6, metadata={"help": "peak learning rate (paper: 3e-6)"})
+    lr_scheduler_type: str = field(default="constant", metadata={"help": "schedule (unpublished; constant)"})
+    beta: float = field(default=0.001, metadata={"help": "weight of the KL term (paper: 0.001)"})
+    epsilon: float = field(default=10.0, metadata={"help": "clip range of the ratio (paper: 10)"})
+    num_generations: int = field(default=16, metadata={"help": "completions a prompt, the group (paper: 16)"})
+    num_iterations: int = field(default=1, metadata={"help": "passes over each rollout batch (paper: 1)"})
+    loss_type: str = field(default="grpo", metadata={"help": "how token losses are averaged"})
+    importance_sampling_level: str = field(default="token", metadata={"help": "ratio per token or sequence"})
+    scale_rewards: str = field(default="group", metadata={"help": "what advantages are divided by"})
+    use_bias_correction_kl: bool = field(default=False, metadata={"help": "False: the paper's plain k3 estimator"})
+    sync_ref_model: bool = field(default=True, metadata={"help": "reference := policy every ref_model_sync_steps"})
+    ref_model_sync_steps: int = field(default=400, metadata={"help": "steps between syncs (paper: 400)"})
+    ref_model_mixup_alpha: float = field(default=1.0, metadata={"help": "1.0: the reference becomes the policy"})
+    temperature: float = field(default=1.0, metadata={"help": "sampling temperature (paper: 1; last stage 0.7)"})
+    report_to: str | list[str] | None = field(default="none", metadata={"help": "trackers, e.g. wandb"})
+    logging_steps: float = field(default=1, metadata={"help": "steps between rows of log.jsonl"})
+
+
+class R1GRPOTrainer(GRPOTrainer):
+    """TRL's `GRPOTrainer`, logging in addition the share of completions that each reward could not judge."""
+
+    _tag_names = ["trl", "grpo", "r1hf"]
+
+    def _calculate_rewards(
+        self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]
+    ) -> torch.Tensor:
+        rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        mode = "train" if self.model.training else "eval"
+        for name, share in zip(self.reward_func_names, torch.isnan(rewards).float().mean(dim=0), strict=True):
+            self._metrics[mode][f"rewards/{name}/unjudged"].append(share.item())
+        return rewards
+
+
+def check_prompt_count(problems: list[str], key: str, rows: Sequence[Row], args: R1GRPOConfig | None) -> None:
+    """Adds a problem where `rows` are fewer than one generation batch: TRL would train on nothing, silently."""
+    if not rows or args is None or not args.generation_batch_size or not args.num_generations:
+        return
+    needed = args.generation_batch_size // args.num_generations
+    if len(rows) < needed:
+        problems.append(
+            f"{key}: {len(rows)} prompts are fewer than one generation batch needs ({needed} = generation_batch_size "
+            f"{args.generation_batch_size} / num_generations {args.num_generations}); give more prompts or a smaller "
+            "batch"
+        )

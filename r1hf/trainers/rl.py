@@ -1,0 +1,106 @@
+"""What the reinforcement-learning recipes share: configuration, prompts, and the run itself."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from datasets import Dataset
+
+from r1hf import templates
+from r1hf.config import Parsed, StageConfig
+from r1hf.data.rows import Row, check_rows
+from r1hf.errors import R1Error
+from r1hf.models import check_chat_template, load_tokenizer, save_model
+from r1hf.stage import Stage, preflight_inputs
+from r1hf.trainers.callbacks import train
+from r1hf.trainers.grpo import R1GRPOTrainer, check_prompt_count
+
+COLUMNS = ("question", "answer", "language", "task")
+
+
+@dataclass(kw_only=True)
+class RLConfig(StageConfig):
+    """A policy, its prompts, and the weight of each reward."""
+
+    model: str = field(metadata={"input": True, "help": "the policy to start from: a stage's directory or a Hub id"})
+    prompts: str = field(metadata={"input": True, "help": f"prompts with the columns {', '.join(COLUMNS)}"})
+    prompt_template: dict[str, str] | str | None = field(
+        default=None,
+        metadata={"help": "text template by name or file, for all or by language; none: the tokenizer's chat template"},
+    )
+    weights: dict[str, float] = field(
+        default_factory=dict, metadata={"help": "reward name -> weight; 0 logs a reward without paying it"}
+    )
+
+
+def preflight_rl(parsed: Parsed, rewards: Iterable[str]) -> list[Row]:
+    """Adds what is wrong to `parsed.problems` and returns the prompts as far as they can be read."""
+    preflight_inputs(parsed)
+    config, args = parsed.configs
+    if config is None:
+        return []
+    known = list(rewards)
+    for name in config.weights:
+        if name not in known:
+            parsed.problems.append(f"weights: unknown reward '{name}'; this stage has {', '.join(known)}")
+    rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
+    check_prompt_count(parsed.problems, "prompts", rows, args)
+    if config.prompt_template is None:
+        check_chat_template(parsed.problems, "model", config.model)
+    else:
+        _check_templates(parsed.problems, config.prompt_template, {row["language"] for row in rows})
+    return rows
+
+
+def _check_templates(problems: list[str], wanted: Mapping[str, str] | str, languages: set[str]) -> None:
+    for name in {wanted} if isinstance(wanted, str) else set(wanted.values()):
+        try:
+            templates.render(name, "")
+        except R1Error as error:
+            problems.append(f"prompt_template: {error}")
+    if not isinstance(wanted, str):
+        lacking = sorted(languages - set(wanted))
+        if lacking:
+            problems.append(f"prompt_template: no template for prompts in {', '.join(lacking)}")
+
+
+def prompt_rows(rows: Iterable[Row], template: Mapping[str, str] | str | None) -> list[Row]:
+    """Adds TRL's `prompt`: a text where a template is named, else a conversation for the tokenizer's chat template."""
+    made = []
+    for row in rows:
+        if template is None:
+            prompt: Any = [{"role": "user", "content": row["question"]}]
+        else:
+            name = template if isinstance(template, str) else template[row["language"]]
+            prompt = templates.render(name, row["question"])
+        made.append({**row, "prompt": prompt})
+    return made
+
+
+def shuffled(rows: Sequence[Row], seed: int) -> list[Row]:
+    return random.Random(seed).sample(list(rows), len(rows))
+
+
+def train_policy(
+    stage: Stage, rows: Sequence[Row], rewards: Mapping[str, Callable[..., list[float | None]]], args: Any
+) -> dict[str, Any]:
+    """Runs GRPO and saves the policy at the root of the stage. Rewards count 1 unless `weights` says otherwise."""
+    config: RLConfig = stage.config  # type: ignore[assignment]
+    tokenizer = load_tokenizer(config.model)
+    args.output_dir = str(stage.work / "trainer")
+    args.reward_weights = [float(config.weights.get(name, 1.0)) for name in rewards]
+    args.model_init_kwargs = {"dtype": "float32", "use_safetensors": True, **(args.model_init_kwargs or {})}
+    trainer = R1GRPOTrainer(
+        model=config.model,
+        reward_funcs=list(rewards.values()),
+        args=args,
+        train_dataset=Dataset.from_list(prompt_rows(rows, config.prompt_template)),
+        processing_class=tokenizer,
+    )
+    metrics = train(trainer, stage)
+    if trainer.accelerator.is_main_process:
+        save_model(trainer.accelerator.unwrap_model(trainer.model), tokenizer, stage.work)
+    return {**metrics, "prompts": len(rows)}

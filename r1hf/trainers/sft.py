@@ -1,0 +1,101 @@
+"""Supervised fine-tuning on prompt and completion, the loss on the completion only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from datasets import Dataset
+from trl import SFTConfig, SFTTrainer
+
+from r1hf.config import Parsed, StageConfig
+from r1hf.data.rows import Row, check_rows
+from r1hf.errors import DataError
+from r1hf.models import check_chat_template, load_tokenizer, save_model
+from r1hf.stage import Stage, preflight_inputs
+from r1hf.trainers.callbacks import train
+
+COLUMNS = ("question", "completion")
+
+
+@dataclass(kw_only=True)
+class SFTStageConfig(StageConfig):
+    """A model to start from and rows to learn."""
+
+    model: str = field(metadata={"input": True, "help": "the base to start from: a stage's directory or a Hub id"})
+    data: str = field(metadata={"input": True, "help": f"rows with the columns {', '.join(COLUMNS)}"})
+
+
+@dataclass
+class R1SFTConfig(SFTConfig):
+    """`SFTConfig` with R1's settings: cosine 5e-5 -> 5e-6, 2 epochs, long contexts (arXiv 2501.12948v2, section B.4)."""
+
+    learning_rate: float = field(default=5e-5, metadata={"help": "peak learning rate (paper: 5e-5)"})
+    lr_scheduler_type: str = field(default="cosine_with_min_lr", metadata={"help": "schedule (paper: cosine)"})
+    lr_scheduler_kwargs: dict[str, Any] | str | None = field(
+        default_factory=lambda: {"min_lr_rate": 0.1}, metadata={"help": "the rate ends at a tenth of its peak"}
+    )
+    num_train_epochs: float = field(default=2.0, metadata={"help": "passes over the data (paper: 2 to 3)"})
+    max_length: int | None = field(default=32768, metadata={"help": "longest row in tokens (paper: 32768)"})
+    completion_only_loss: bool | None = field(default=True, metadata={"help": "no loss on the prompt"})
+    report_to: str | list[str] | None = field(default="none", metadata={"help": "trackers, e.g. wandb"})
+    logging_steps: float = field(default=1, metadata={"help": "steps between rows of log.jsonl"})
+
+
+class R1SFTTrainer(SFTTrainer):
+    """TRL's `SFTTrainer`, refusing a chat template that would silently train away the reasoning."""
+
+    _tag_names = ["trl", "sft", "r1hf"]
+
+    def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
+        first = dataset[0]
+        prepared = super()._prepare_dataset(dataset, *args, **kwargs)
+        if "completion" in first and "completion_mask" in prepared.column_names:
+            self._check_target(first["completion"], prepared[0])
+        return prepared
+
+    def _check_target(self, completion: Any, row: dict[str, Any]) -> None:
+        text = completion if isinstance(completion, str) else completion[-1]["content"]
+        kept = [token for token, used in zip(row["input_ids"], row["completion_mask"], strict=True) if used]
+        trained = self.processing_class.decode(kept)
+        if text not in trained:
+            raise DataError(
+                f"the chat template drops part of the target: the row's completion is {text[:80]!r}, but only "
+                f"{trained[:80]!r} would be trained on; use a template that keeps the reasoning (r1hf's chat.jinja)"
+            )
+
+
+def sft_dataset(rows: Iterable[Row]) -> Dataset:
+    """Rows with `question` and `completion` as TRL's conversational prompt and completion."""
+    return Dataset.from_list(
+        [
+            {
+                "prompt": [{"role": "user", "content": row["question"]}],
+                "completion": [{"role": "assistant", "content": row["completion"]}],
+            }
+            for row in rows
+        ]
+    )
+
+
+def preflight_sft(parsed: Parsed) -> None:
+    """Adds what is wrong to `parsed.problems`."""
+    preflight_inputs(parsed)
+    config = parsed.configs[0]
+    if config is not None:
+        check_rows(parsed.problems, "data", config.data, COLUMNS)
+        check_chat_template(parsed.problems, "model", config.model)
+
+
+def finetune(stage: Stage, rows: list[Row], args: R1SFTConfig) -> dict[str, Any]:
+    """Trains the stage's model on `rows` and saves it at the root of the stage."""
+    source = stage.config.model  # type: ignore[attr-defined]
+    tokenizer = load_tokenizer(source)
+    args.output_dir = str(stage.work / "trainer")
+    args.model_init_kwargs = {"dtype": "float32", "use_safetensors": True, **(args.model_init_kwargs or {})}
+    trainer = R1SFTTrainer(model=source, args=args, train_dataset=sft_dataset(rows), processing_class=tokenizer)
+    metrics = train(trainer, stage)
+    if trainer.accelerator.is_main_process:
+        save_model(trainer.accelerator.unwrap_model(trainer.model), tokenizer, stage.work)
+    return {**metrics, "rows": len(rows)}

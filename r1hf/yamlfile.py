@@ -1,0 +1,107 @@
+"""YAML files read with line numbers, and with the mistakes in them named."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 as PyYAML reads it, but `2e-4` is a number, as in YAML 1.2."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
+)
+
+
+@dataclass
+class YamlFile:
+    """What one file says: its top-level values, the line of each key, and what is wrong with it."""
+
+    path: Path
+    values: dict[str, Any] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def where(self, key: str) -> str:
+        """`file:line` of a top-level key."""
+        return f"{self.path}:{self.lines[key]}" if key in self.lines else str(self.path)
+
+
+def read_yaml(path: str | Path) -> YamlFile:
+    """Reads a YAML mapping. Nothing is raised: unreadable or invalid content is in `problems`."""
+    file = YamlFile(Path(path))
+    try:
+        text = file.path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        file.problems.append(f"{path}: cannot be read: {reason}")
+        return file
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return file
+        if not isinstance(node, yaml.MappingNode):
+            file.problems.append(f"{path}: expected `key: value` lines, found a {node.id}")
+            return file
+        file.problems += _duplicates(file.path, node)
+        file.lines = {key.value: key.start_mark.line + 1 for key, _ in node.value}
+        values = loader.construct_document(node)
+    except yaml.YAMLError as error:
+        file.problems.append(_syntax_problem(file.path, error))
+        return file
+    for key, value in values.items():
+        if isinstance(key, str):
+            file.values[key] = value
+        else:
+            file.problems.append(f"{file.path}: the key {key!r} is not text; write it in quotes")
+    return file
+
+
+def parse_scalar(text: str) -> Any:
+    """One command-line value, read as YAML would read it (`2e-4`, `[a, b]`, `true`); else the text itself."""
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
+    except yaml.YAMLError:
+        return text
+
+
+def nearest(name: str, known: Iterable[str], else_say: str | None = None) -> str:
+    """A hint for a name that nothing has: the closest known one, else `else_say`, else all of them."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean '{near[0]}'?" if near else else_say or f"there are: {', '.join(known) or 'none'}"
+
+
+def _duplicates(path: Path, node: yaml.Node) -> list[str]:
+    problems: list[str] = []
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            name = str(key.value)
+            if name in seen and name != "<<":
+                problems.append(f"{path}:{line}: the key '{name}' is already set on line {seen[name]}; keep one")
+            seen.setdefault(name, line)
+            problems += _duplicates(path, value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            problems += _duplicates(path, item)
+    return problems
+
+
+def _syntax_problem(path: Path, error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f"{path}:{mark.line + 1}" if mark is not None else str(path)
+    detail = getattr(error, "problem", None) or str(error)
+    return f"{where}: not valid YAML: {detail}"

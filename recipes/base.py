@@ -1,0 +1,95 @@
+"""The starting point: a tokenizer and small base models, pretrained on the noisy text of the tiny world.
+
+The paper starts from DeepSeek-V3-Base, a practitioner from Qwen or Llama on the Hub; neither is on an offline laptop.
+So this stage makes a Qwen2-architecture base and the two smaller bases of the students (Qwen2 and Llama), and writes
+the world's prompts and preference data as plain files. It has no counterpart in the paper.
+
+In:  nothing.
+Out: the base at the root of the output directory, each student's base in a directory of its name, data/*.jsonl.
+Run: accelerate launch recipes/base.py --config recipes/configs/tiny/base.yaml
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments, default_data_collator
+
+from r1hf.config import Parsed, StageConfig, parse
+from r1hf.data.packing import pack
+from r1hf.models import chat_template, save_model
+from r1hf.stage import Stage, run, set_seed
+from r1hf.trainers.callbacks import train
+from r1hf.world.corpus import documents
+from r1hf.world.files import write_datasets
+from r1hf.world.models import build_model, train_tokenizer
+
+
+@dataclass(kw_only=True)
+class BaseConfig(StageConfig):
+    """Sizes of the tiny world."""
+
+    models: dict[str, dict[str, Any]] = field(
+        metadata={
+            "help": "name -> architecture, share of max_steps, and the shape; the first goes to the output root"
+        }
+    )
+    documents: int = field(default=100_000, metadata={"help": "documents of the corpus"})
+    vocab_size: int = field(default=512, metadata={"help": "tokens of the tokenizer, tags included"})
+    tokenizer_documents: int = field(default=8_000, metadata={"help": "documents that the tokenizer is trained on"})
+    block_size: int = field(default=128, metadata={"help": "tokens of a training row"})
+
+
+CONFIGS = (BaseConfig, TrainingArguments)
+
+
+def preflight(parsed: Parsed) -> None:
+    config, args = parsed.configs
+    if config is not None:
+        for name, shape in config.models.items():
+            if "architecture" not in shape:
+                parsed.problems.append(f"models: {name} names no architecture (qwen2, llama, ...)")
+    if args is not None and args.max_steps < 1:
+        parsed.problems.append("max_steps: must be set; the corpus has no natural end")
+
+
+def pretrain(
+    stage: Stage, name: str, tokenizer: PreTrainedTokenizerBase, blocks: Dataset, args: TrainingArguments
+) -> dict[str, Any]:
+    """Trains one base from scratch and saves it."""
+    config: BaseConfig = stage.config
+    shape = dict(config.models[name])
+    architecture, share = shape.pop("architecture"), shape.pop("share", 1.0)
+    root = name == next(iter(config.models))
+    set_seed(config.seed)
+    model = build_model(architecture, tokenizer, shape)
+    args = copy.deepcopy(args)
+    args.max_steps = max(1, round(args.max_steps * share))
+    args.output_dir = str(stage.work / "trainer")
+    trainer = Trainer(model=model, args=args, train_dataset=blocks, data_collator=default_data_collator)
+    metrics = train(trainer, stage, stage.name if root else name)
+    save_model(model, tokenizer, stage.work if root else stage.work / name)
+    return {**metrics, "parameters": model.num_parameters()}
+
+
+def main(argv: list[str] | None = None) -> None:
+    parsed = parse(CONFIGS, argv)
+    preflight(parsed)
+    config, args = parsed.configs
+    with Stage(parsed, recipe=__file__) as stage:
+        counts = write_datasets(stage.work / "data", config.seed)
+        tokenizer = train_tokenizer(islice(documents(config.seed), config.tokenizer_documents), config.vocab_size)
+        tokenizer.chat_template = chat_template()
+        blocks = pack(islice(documents(config.seed), config.documents), tokenizer, config.block_size)
+        models = {name: pretrain(stage, name, tokenizer, blocks, args) for name in config.models}
+        stage.finish(
+            {"models": models, "rows": counts, "vocabulary": len(tokenizer), "tokens": len(blocks) * config.block_size}
+        )
+
+
+if __name__ == "__main__":
+    run(main)

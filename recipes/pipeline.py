@@ -1,0 +1,17 @@
+"""Run DeepSeek-R1's stages in order, each as its own process; what is complete and unchanged is skipped.
+
+    python recipes/pipeline.py --config recipes/configs/tiny/pipeline.yaml
+    python recipes/pipeline.py --config recipes/configs/tiny/pipeline.yaml --dry-run
+
+`--from`, `--until` and `--only` select stages, `--force` redoes them, `--seed` and `--run_dir` make another run,
+`--set r1_zero.max_steps=20` changes one value. Stopped or killed at any moment, the same command goes on.
+"""
+
+from functools import partial
+from pathlib import Path
+
+from r1hf.pipeline.command import main
+from r1hf.stage import run
+
+if __name__ == "__main__":
+    run(partial(main, Path(__file__).parent))

@@ -1,0 +1,97 @@
+"""Rejection sampling: the best of Dev2's own samples, plus non-reasoning data, 3 to 1 (section 3.2.2; B.3).
+
+Several samples a prompt from Dev2, kept if right, well formed, in one language and not rambling; every rejected one
+is counted under its reason. The paper keeps about 600k and adds 200k of writing, facts, self-identity, translation.
+
+In:  model (Dev2), prompts (question, answer, language, task), general (question, completion, ...).
+Out: data.jsonl, the mix that the second SFT and the students are trained on.
+Run: accelerate launch recipes/rejection_sampling.py --config recipes/configs/tiny/rejection_sampling.yaml
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from r1hf.config import Parsed, StageConfig, parse
+from r1hf.data.filters import SampleFilter
+from r1hf.data.rows import Row, check_rows, load_rows, write_rows
+from r1hf.errors import StageError
+from r1hf.models import check_chat_template
+from r1hf.sampling import Sampler
+from r1hf.stage import Stage, preflight_inputs, run
+from r1hf.trainers.rl import COLUMNS, shuffled
+
+GENERAL_COLUMNS = ("question", "completion")
+
+
+@dataclass(kw_only=True)
+class RejectionSamplingConfig(StageConfig):
+    model: str = field(metadata={"input": True, "help": "the model that is sampled, Dev2"})
+    prompts: str = field(metadata={"input": True, "help": f"prompts with the columns {', '.join(COLUMNS)}"})
+    general: str = field(metadata={"input": True, "help": "non-reasoning rows: question and completion"})
+    samples: int = field(default=4, metadata={"help": "samples a prompt"})
+    temperature: float = field(default=1.0, metadata={"help": "sampling temperature"})
+    max_new_tokens: int = field(default=4096, metadata={"help": "tokens of a sample; longer ones are rejected"})
+    max_tokens: int = field(default=2048, metadata={"help": "a longer kept sample would ramble"})
+    min_language_share: float = field(default=1.0, metadata={"help": "least share of words in the row's language"})
+    general_ratio: float = field(default=1 / 3, metadata={"help": "general rows for each reasoning row (paper: 1/3)"})
+    batch_size: int = field(default=256, metadata={"help": "sequences generated at once"})
+
+
+CONFIGS = (RejectionSamplingConfig,)
+
+
+def preflight(parsed: Parsed) -> None:
+    preflight_inputs(parsed)
+    config = parsed.configs[0]
+    if config is not None:
+        check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
+        check_rows(parsed.problems, "general", config.general, GENERAL_COLUMNS)
+        check_chat_template(parsed.problems, "model", config.model)
+
+
+def select(config: RejectionSamplingConfig, rows: list[Row], judge: SampleFilter) -> list[Row]:
+    """The kept samples as rows."""
+    sampler = Sampler.load(config.model, config.batch_size)
+    prompts = sampler.chat([row["question"] for row in rows])
+    groups = sampler.sample(
+        prompts,
+        config.samples,
+        temperature=config.temperature,
+        max_new_tokens=config.max_new_tokens,
+        seed=config.seed,
+        name="rejection_sampling",
+    )
+    return [
+        {**row, "completion": sample.text.strip()}
+        for row, group in zip(rows, groups, strict=True)
+        for sample in group
+        if judge.keeps(row, sample)
+    ]
+
+
+def main(argv: list[str] | None = None) -> None:
+    parsed = parse(CONFIGS, argv)
+    preflight(parsed)
+    (config,) = parsed.configs
+    with Stage(parsed, recipe=__file__) as stage:
+        rows = load_rows(config.prompts, COLUMNS)
+        judge = SampleFilter(max_tokens=config.max_tokens, min_language_share=config.min_language_share)
+        reasoning = select(config, rows, judge)
+        if not reasoning:
+            raise StageError(f"no sample of {len(rows)} prompts was kept: {judge.counts()}; is {config.model} trained?")
+        general = shuffled(load_rows(config.general, GENERAL_COLUMNS), config.seed)
+        general = general[: round(len(reasoning) * config.general_ratio)]
+        write_rows(stage.work / "data.jsonl", shuffled(reasoning + general, config.seed))
+        stage.finish(
+            {
+                "sampled": len(rows) * config.samples,
+                "kept": len(reasoning),
+                "rejected": judge.counts(),
+                "general": len(general),
+            }
+        )
+
+
+if __name__ == "__main__":
+    run(main)

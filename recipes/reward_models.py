@@ -1,0 +1,102 @@
+"""Two preference models for the last stage (section 3.2.2 of arXiv 2501.12948v2; v1, section 2.3.4).
+
+Helpfulness is judged pairwise and sees the answer only, so that it leaves the thinking alone; harmlessness is judged
+pointwise and sees the whole response, thinking included. Both are small sequence classifiers on a base's body.
+
+In:  model (the body), helpful pairs (question, chosen, rejected), harmless rows (question, response, safe), and
+     held-out rows of both.
+Out: helpful/ and harmless/, each an ordinary Transformers directory.
+Run: accelerate launch recipes/reward_models.py --config recipes/configs/tiny/reward_models.yaml
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from r1hf.config import Parsed, StageConfig, parse
+from r1hf.data.rows import Row, check_rows, load_rows
+from r1hf.models import check_chat_template, load_tokenizer
+from r1hf.rewards.preference import PreferenceReward
+from r1hf.stage import Stage, preflight_inputs, run, set_seed
+from r1hf.trainers.callbacks import train
+from r1hf.trainers.reward_model import R1RewardConfig, new_reward_model, pairwise_trainer, pointwise_trainer
+
+PAIRS, POINTS = ("question", "chosen", "rejected"), ("question", "response", "safe")
+
+
+@dataclass(kw_only=True)
+class RewardModelsConfig(StageConfig):
+    model: str = field(metadata={"input": True, "help": "the language model whose body both start from"})
+    helpful: str = field(metadata={"input": True, "help": f"pairs: {', '.join(PAIRS)}"})
+    helpful_test: str = field(metadata={"input": True, "help": "held-out pairs"})
+    harmless: str = field(metadata={"input": True, "help": f"rows: {', '.join(POINTS)}"})
+    harmless_test: str = field(metadata={"input": True, "help": "held-out rows"})
+
+
+CONFIGS = (RewardModelsConfig, R1RewardConfig)
+
+
+def preflight(parsed: Parsed) -> None:
+    preflight_inputs(parsed)
+    config = parsed.configs[0]
+    if config is not None:
+        for key, columns in (("helpful", PAIRS), ("harmless", POINTS)):
+            check_rows(parsed.problems, key, getattr(config, key), columns)
+            check_rows(parsed.problems, f"{key}_test", getattr(config, f"{key}_test"), columns)
+        check_chat_template(parsed.problems, "model", config.model)
+
+
+def fit(stage: Stage, name: str, args: R1RewardConfig, rows: Sequence[Row]) -> dict[str, Any]:
+    """Trains and saves one of the two."""
+    config: RewardModelsConfig = stage.config
+    args = copy.deepcopy(args)
+    args.output_dir = str(stage.work / "trainer")
+    set_seed(config.seed)
+    tokenizer = load_tokenizer(config.model)
+    model = new_reward_model(config.model, tokenizer)
+    make = pairwise_trainer if name == "helpful" else pointwise_trainer
+    metrics = train(make(model, tokenizer, args, rows), stage, name)
+    model.save_pretrained(stage.work / name)
+    tokenizer.save_pretrained(stage.work / name)
+    return metrics
+
+
+def helpful_accuracy(reward: PreferenceReward, rows: Sequence[Row]) -> float:
+    """Share of held-out pairs whose chosen response scores higher."""
+    questions = [row["question"] for row in rows]
+    chosen = reward.scores(questions, [row["chosen"] for row in rows])
+    rejected = reward.scores(questions, [row["rejected"] for row in rows])
+    return sum(a > b for a, b in zip(chosen, rejected, strict=True)) / len(rows)
+
+
+def harmless_accuracy(reward: PreferenceReward, rows: Sequence[Row]) -> float:
+    """Share of held-out responses that are put on the right side of one half."""
+    scores = reward.scores([row["question"] for row in rows], [row["response"] for row in rows])
+    return sum((score > 0) == bool(row["safe"]) for score, row in zip(scores, rows, strict=True)) / len(rows)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parsed = parse(CONFIGS, argv)
+    preflight(parsed)
+    config, args = parsed.configs
+    with Stage(parsed, recipe=__file__) as stage:
+        trained = {
+            "helpful": fit(stage, "helpful", args, load_rows(config.helpful, PAIRS)),
+            "harmless": fit(stage, "harmless", args, load_rows(config.harmless, POINTS)),
+        }
+        helpful = PreferenceReward(str(stage.work / "helpful"), "answer", "helpful")
+        harmless = PreferenceReward(str(stage.work / "harmless"), "full", "harmless")
+        stage.finish(
+            {
+                "helpful_accuracy": helpful_accuracy(helpful, load_rows(config.helpful_test, PAIRS)),
+                "harmless_accuracy": harmless_accuracy(harmless, load_rows(config.harmless_test, POINTS)),
+                "training": trained,
+            }
+        )
+
+
+if __name__ == "__main__":
+    run(main)

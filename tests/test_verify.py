@@ -1,0 +1,250 @@
+"""Final answers and their truth: right spellings, the ways to cheat, hostile input, real data."""
+
+import json
+import threading
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from r1hf.errors import ConfigError
+from r1hf.grammar import from_split
+from r1hf.verify import final_answer, parse_number, verify_math
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+
+FOURTEEN = [
+    *("14", " 14 ", "14.", "14。", "14.0", "14.000", "+14", "014", "28/2", "-28/-2", "14/1", r"\frac{28}{2}"),
+    *(r"\dfrac{28}{2}", r"$\frac{28}{2}$", "$14$", r"\(14\)", r"\[14\]", r"$$14$$", "**14**", "`14`", "１４", "⑭"),
+    *("١٤", "14\u200b", "x = 14", "$x=14$", "14 miles", "14英里", r"14\text{ miles}", r"14^\circ", "$14", r"\$14"),
+    *("1.4e1", r"1.4 \times 10^{1}", "13 2/2", "1400%", "\\,14"),
+]
+NOT_FOURTEEN = [
+    *("", "140", "-14", "−14", "–14", "1.4", "14.01", "114", "41", "1 4", "1,4", "14/2", "14,14", "14 14", "14;15"),
+    *("14 or 15", "14, 15", "14 and 15", "contains 14", "the number 14", "2 + 12", "2+12", "2 + 3 * 4", r"7 \cdot 2"),
+    *("{3, 7}", "{14}", "[14]", "(14, 14)", "14!", "14²", "1⁴", "1₄", "27½", "14 hundred", "14 dozen", "14 x", "14x"),
+    *("0x14", "14-0", "--14", "14/0", r"\frac{14}{0}", "fourteen", "NaN", "inf", "14e", "1e1e1", "14..", "~~14~~ 15"),
+]
+
+
+@pytest.mark.parametrize("text", FOURTEEN)
+def test_fourteen(text):
+    assert verify_math(text, "14") is True
+
+
+@pytest.mark.parametrize("text", [text for text in NOT_FOURTEEN if text != "14.."])
+def test_not_fourteen(text):
+    assert verify_math(text, "14") is False
+
+
+@pytest.mark.parametrize(
+    ("prediction", "gold", "verdict"),
+    [
+        ("1400", "1,400", True),
+        ("1{,}400", "1400", True),
+        (r"1\,400", "1400", True),
+        ("1,40", "140", False),
+        ("0.5", r"\frac12", True),
+        ("0.5", r"\frac{1}{2}", True),
+        (".5", "1/2", True),
+        ("½", "0.5", True),
+        ("3½", "7/2", True),
+        (r"3\frac{1}{2}", "3.5", True),
+        ("0.333", "1/3", False),
+        ("50%", "0.5", True),
+        (r"50\%", "50", True),
+        ("50%", "5", False),
+        ("0.1", "0.10000000000000001", False),
+        ("120 miles", "120 mile", True),
+        ("120 km", "120 miles", False),
+        ("120 miles", "120", True),
+        ("120", "120 英里", True),
+        ("(A)", "A", True),
+        ("a", "A", True),
+        ("B", "A", False),
+        ("even", r"\text{Even}", True),
+        ("odd", r"\text{Even}", False),
+        (r"\pi/2", r"\frac{\pi}{2}", True),
+        (r"2\sqrt{2}", r"\sqrt{8}", True),
+        (r"\sqrt{2}", r"\sqrt{8}", False),
+        ("x+1+x", "2x+1", True),
+        ("y", "x", False),
+        (r"\{7, 3\}", r"\{3, 7\}", True),
+        (r"\{3, 7\}", "3", False),
+        ("3", r"\{3, 7\}", False),
+        (r"(3,\pi/2)", r"\left( 3, \frac{\pi}{2} \right)", True),
+        ("[0,1]", "[0,1)", False),
+        ("x or y", "x", False),
+        ("14", "", None),
+        ("14", "  ", None),
+        ("14", None, None),
+        (None, "14", False),
+        ("14", "???", None),
+        ("14", "x" * 5000, None),
+        ("x" * 5000, "x" * 5000, True),
+    ],
+)
+def test_pairs(prediction, gold, verdict):
+    assert verify_math(prediction, gold) is verdict
+
+
+rationals = st.fractions(max_denominator=10**6)
+
+
+@given(st.integers(-(10**12), 10**12), st.integers(-(10**12), 10**12))
+def test_integers_equal_themselves_only(first, second):
+    assert verify_math(str(first), str(first)) is True
+    assert verify_math(str(first), str(second)) is (first == second)
+    assert verify_math(f"{first:,}", str(first)) is True
+    assert verify_math(f"{first} or {second}", str(first)) is False
+
+
+@given(rationals, rationals, st.integers(1, 50))
+def test_fractions_equal_by_value(first, second, factor):
+    spelled = f"{first.numerator * factor}/{first.denominator * factor}"
+    latex = rf"\frac{{{first.numerator}}}{{{first.denominator}}}"
+    assert verify_math(spelled, str(first)) is True
+    assert verify_math(latex, str(first)) is True
+    assert verify_math(str(first), str(second)) is (first == second)
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=4, min_value=-(10**9), max_value=10**9))
+def test_decimals_are_exact(value):
+    assert verify_math(f"{value:f}", str(Fraction(value))) is True
+    assert parse_number(f"{value:f}").value == Fraction(value)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_judged_against_a_number(text):
+    assert verify_math(text, "123456789") is False or "9" in text or any(char.isnumeric() for char in text)
+
+
+HOSTILE = [
+    *("9^{9^{9}}", "99**98**97", "9^9^9^9", "(" * 500 + "1" + ")" * 500, r"\sum_{k=1}^{10^9} k", "1000000!", "1e999999999"),
+    *("9" * 100_000, "9" * 190 + "/7", r"\frac{1}{" * 50 + "x" + "}" * 50, r"(x+1)^{12}(x+2)^{12}(x+3)^{12}(y+4)^{12}"),
+    *(r"x^5 - 3x^4 + 2x^3 + x - 7 = \sqrt{x+1}", r"\sin(x)+x^2=\cos(x)", r"\int_0^1 e^{x^2} dx", "x" * 199),
+    *("\\boxed{" * 20_000, "<answer>" * 20_000, "the answer is " * 20_000, "1," * 50_000, "$" * 50_000, " " * 100_000 + "x"),
+    *("((x+1)^{3})^{3}", r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}^{12}", "1/(x-1)+1/(x-2)+1/(x-3)=1/(y-5)"),
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_text_returns_soon(text):
+    verify_math("x", r"\sqrt{2}")  # sympy is imported before the clock starts
+    began = time.monotonic()
+    verify_math(text, r"\sqrt{2}")
+    verify_math("2x + 1", text)
+    verify_math(text, "14")
+    final_answer(text, fallback="last_number")
+    final_answer("<think>a</think>" + text)
+    assert time.monotonic() - began < 8
+
+
+def test_threads_judge_numbers_and_abstain_from_symbols():
+    verdicts = []
+    golds = [("14", "14"), ("15", "14"), ("x + 1", "1 + x"), ("1 + x", "1 + x")]
+    thread = threading.Thread(target=lambda: verdicts.extend(verify_math(*pair) for pair in golds))
+    thread.start()
+    thread.join(timeout=20)
+    assert verdicts == [True, False, None, True]
+
+
+ANSWERS = [
+    ("<think>a</think> <answer>14</answer>", "14"),
+    ("<answer>\n14\n</answer>", "14"),
+    ("<think>7</think> <answer>The answer is 14.</answer>", "14"),
+    ("<think>7</think> <answer>So \\boxed{14} it is</answer>", "14"),
+    ("<think>7</think> <answer>\\boxed{\\frac{28}{2}}</answer>", "\\frac{28}{2}"),
+    ("<think>7</think> <answer>\\boxed{14} and again \\boxed{14.0}</answer>", "14.0"),
+    ("<think>7</think> We multiply first. The answer is 14.", "14"),
+    ("<think>7</think> 先乘后加。答案是 14。", "14"),
+    ("<think>7</think> 最终答案：14", "14"),
+    ("<think>7</think> 总结：答案为14。", "14"),
+    ("<think>7</think> **Answer:** 14", "14"),
+    ("<think>7</think> The answer is 3.14.", "3.14"),
+    ("<think>7</think> 14", "14"),
+    ("<think>7</think> It is <answer>14</answer>, I think.", "14"),
+    ("| special_token | 7 | special_token | Summary: The answer is 14.", "14"),
+    ("|special_token|7|special_token|Summary: 14", "14"),
+    ("| special_token | 7 | special_token | 总结：答案是 14。", "14"),
+    ("The answer is 14.", "14"),
+    ("We get \\boxed{14}.", "14"),
+    ("<think>The answer is 7.</think> <answer>14</answer>", "14"),
+    ("<think><answer>7</answer></think> <answer>14</answer>", "14"),
+    ("<think>a</think> <answer>14 or 15</answer>", "14 or 15"),
+]
+NO_ANSWER = [
+    "",
+    "<think>14",
+    "<think>The answer is 14.</think>",
+    "<think><answer>14</answer>",
+    "<think>a</think> <answer>14",
+    "<think>a</think> <answer>1<answer>",
+    "<think>a</think> <answer></answer>",
+    "<think>a</think> <answer>14</answer> <answer>15</answer>",
+    "<think>a</think> <answer>14</answer> or <answer>15",
+    "<think>a</think> It is <answer>14</answer> or <answer>15</answer>",
+    "<think>a</think> It is <answer>14",
+    "<think>a</think> <answer>\\boxed{14} \\boxed{15}</answer>",
+    "<think>a</think> The answer is 14. The answer is 15.",
+    "2 + 3 * 4 = 14",
+    "14",
+]
+
+
+@pytest.mark.parametrize(("text", "answer"), ANSWERS)
+def test_final_answer(text, answer):
+    assert final_answer(text) == answer
+
+
+@pytest.mark.parametrize("text", NO_ANSWER)
+def test_no_final_answer(text):
+    assert final_answer(text) is None
+
+
+def test_final_answer_of_the_other_forms():
+    assert final_answer("a</think> <answer>14</answer>", prefilled=True) == "14"
+    assert final_answer("<answer>14</answer>", prefilled=True) is None
+    assert final_answer(from_split("7", "The answer is 14.")) == "14"
+
+
+def test_words_after_the_statement_are_part_of_it():
+    assert verify_math(final_answer("<think>a</think> The answer is 14. No, 15."), "14") is False
+    assert verify_math(final_answer("<think>a</think> The answer is not 14."), "14") is False
+
+
+def test_last_number_only_on_request():
+    text = "<think>99</think> First 3 * 4 is 12, then it is 1,014 miles."
+    assert final_answer(text) != "1,014"
+    assert final_answer(text, fallback="last_number") == "1,014"
+    assert final_answer("<think>14", fallback="last_number") is None
+    with pytest.raises(ConfigError, match="last_number"):
+        final_answer(text, fallback="first_number")
+
+
+def _rows(name):
+    path = DATA / name
+    if not path.is_file():
+        pytest.skip(f"{name} is not here: the data folder beside the checkout is absent")
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_math500_solutions_answer_their_problems():
+    rows = _rows("math500.jsonl")
+    verdicts = [verify_math(final_answer("<think>a</think> " + row["solution"]), row["answer"]) for row in rows]
+    assert verdicts.count(True) >= 499
+    # One answer further is another one, save for a few that are the same.
+    golds = [row["answer"] for row in rows]
+    shifted = [verify_math(answer, gold) for answer, gold in zip(golds[1:], golds, strict=False)]
+    same = sum(answer.replace(" ", "") == gold.replace(" ", "") for answer, gold in zip(golds[1:], golds, strict=False))
+    assert shifted.count(True) <= same + 1
+    assert shifted.count(None) <= 5
+
+
+def test_gsm8k_labels_are_reproduced():
+    rows = _rows("gsm8k_model_solutions.jsonl")
+    judged = [verify_math(final_answer(row["solution"], fallback="last_number"), row["gold"]) for row in rows]
+    assert judged == [row["is_correct"] for row in rows]
