@@ -62,15 +62,16 @@ _INLINE = re.compile(
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 # Only commands that exist are notation: a backslash before an ordinary word hides nothing.
 _COMMAND_NAMES = _FUNCTION_NAMES | frozenset(
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi rho sigma tau "
-    "upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega dfrac tfrac cfrac times cdot "
-    "div pm mp leq geq neq le ge ne lt gt approx equiv sim cong propto infty partial nabla sum prod int iint oint lim "
-    "binom choose left right big Big bigg Bigg text textbf textit mathrm mathbf mathbb mathcal mathsf operatorname "
-    "mbox boxed fbox begin end quad qquad hspace ldots cdots dots vdots ddots overline underline hat bar vec tilde angle "
-    "circ degree triangle parallel perp in notin subset subseteq cup cap emptyset setminus forall exists implies iff "
-    "to rightarrow leftarrow Rightarrow Leftarrow Leftrightarrow longrightarrow mapsto land lor neg therefore because "
-    "mid nmid pmod bmod lfloor rfloor lceil rceil langle rangle prime star ast displaystyle textstyle hline "
-    "tag label phantom underbrace overbrace stackrel substack limits item".split()
+    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi rho sigma "
+    "tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega dfrac tfrac cfrac "
+    "times cdot div pm mp leq geq neq le ge ne lt gt approx equiv sim cong propto infty partial nabla sum prod "
+    "int iint oint lim binom choose left right big Big bigg Bigg text textbf textit mathrm mathbf mathbb mathcal "
+    "mathsf operatorname mbox boxed fbox begin end quad qquad hspace ldots cdots dots vdots ddots overline "
+    "underline hat bar vec tilde angle circ degree triangle parallel perp in notin subset subseteq cup cap "
+    "emptyset setminus forall exists implies iff to rightarrow leftarrow Rightarrow Leftarrow Leftrightarrow "
+    "longrightarrow mapsto land lor neg therefore because mid nmid pmod bmod lfloor rfloor lceil rceil langle "
+    "rangle prime star ast displaystyle textstyle hline tag label phantom underbrace overbrace stackrel substack "
+    "limits item".split()
 )
 _GLUED_LETTERS = 3
 _PROSE_WORDS = 3

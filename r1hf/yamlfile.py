@@ -23,6 +23,10 @@ _Loader.add_implicit_resolver(
 )
 
 
+# PyYAML lets through a ValueError for a date like 2026-13-45, and Python's own error for what is nested too deep.
+_ERRORS = (yaml.YAMLError, ValueError, RecursionError)
+
+
 @dataclass
 class YamlFile:
     """What one file says: its top-level values, the line of each key, and what is wrong with it."""
@@ -52,12 +56,13 @@ def read_yaml(path: str | Path) -> YamlFile:
         if node is None:
             return file
         if not isinstance(node, yaml.MappingNode):
-            file.problems.append(f"{path}: expected `key: value` lines, found a {node.id}")
+            kind = "list" if isinstance(node, yaml.SequenceNode) else "single value"
+            file.problems.append(f"{path}: expected `key: value` lines, found a {kind}")
             return file
         file.problems += _duplicates(file.path, node)
         file.lines = {key.value: key.start_mark.line + 1 for key, _ in node.value}
         values = loader.construct_document(node)
-    except yaml.YAMLError as error:
+    except _ERRORS as error:
         file.problems.append(_syntax_problem(file.path, error))
         return file
     for key, value in values.items():
@@ -72,7 +77,7 @@ def parse_scalar(text: str) -> Any:
     """One command-line value, read as YAML would read it (`2e-4`, `[a, b]`, `true`); else the text itself."""
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
-    except yaml.YAMLError:
+    except _ERRORS:
         return text
 
 
@@ -100,7 +105,7 @@ def _duplicates(path: Path, node: yaml.Node) -> list[str]:
     return problems
 
 
-def _syntax_problem(path: Path, error: yaml.YAMLError) -> str:
+def _syntax_problem(path: Path, error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     where = f"{path}:{mark.line + 1}" if mark is not None else str(path)
     detail = getattr(error, "problem", None) or str(error)

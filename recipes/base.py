@@ -24,7 +24,7 @@ from r1hf.data.packing import pack
 from r1hf.models import chat_template, save_model
 from r1hf.stage import Stage, run, set_seed
 from r1hf.trainers.callbacks import train
-from r1hf.world.corpus import documents
+from r1hf.world.corpus import documents, vocabulary_texts
 from r1hf.world.files import write_datasets
 from r1hf.world.models import build_model, train_tokenizer
 
@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> None:
     config, args = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
         counts = write_datasets(stage.work / "data", config.seed)
-        tokenizer = train_tokenizer(islice(documents(config.seed), config.tokenizer_documents), config.vocab_size)
+        tokenizer = train_tokenizer(vocabulary_texts(config.seed, config.tokenizer_documents), config.vocab_size)
         tokenizer.chat_template = chat_template()
         blocks = pack(islice(documents(config.seed), config.documents), tokenizer, config.block_size)
         models = {name: pretrain(stage, name, tokenizer, blocks, args) for name in config.models}

@@ -138,12 +138,15 @@ def test_missing_required_keys_are_each_named_once() -> None:
     ("text", "expected"),
     [
         ("a: 1\nb: [1\n", "demo.yaml:3: not valid YAML"),
-        ("- a\n- b\n", "expected `key: value` lines, found a sequence"),
+        ("- a\n- b\n", "expected `key: value` lines, found a list"),
         ("rate: 1\nsteps: 2\nrate: 2\n", "demo.yaml:3: the key 'rate' is already set on line 1"),
         ("options: {x: 1, x: 2}\n", "the key 'x' is already set on line 1"),
         ("1: a\n", "the key 1 is not text"),
         ("rate: !!python/object/apply:os.system [ls]\n", "not valid YAML"),
         ("rate: \x00\n", "not valid YAML"),
+        ("rate: 2026-13-45\n", "not valid YAML"),
+        ("options: &a [*a]\n", "not valid YAML"),
+        ("names: " + "[" * 5000, "not valid YAML"),
     ],
 )
 def test_bad_yaml_is_a_problem_with_its_place(tmp_path: Path, text: str, expected: str) -> None:

@@ -31,7 +31,11 @@ FORMS = [
     ("The answer is 14.", False, ("none", None, None)),
     ("", False, ("none", None, None)),
     # An <answer> inside the thought belongs to the thought; only </think> ends it.
-    ("<think>I write <answer>7</answer></think> <answer>14</answer>", False, ("inline", "I write <answer>7</answer>", "14")),
+    (
+        "<think>I write <answer>7</answer></think> <answer>14</answer>",
+        False,
+        ("inline", "I write <answer>7</answer>", "14"),
+    ),
     ("<think>a <answer>14</answer>", False, ("inline", "a <answer>14</answer>", None)),
     ("<think>a<think>b</think>c</think> 14", False, ("inline", "a<think>b", "c</think> 14")),
     ("<think></think> 14", False, ("inline", "", "14")),
@@ -234,7 +238,11 @@ visible = unmarked.filter(lambda text: any(char.isascii() and char.isalnum() for
 
 @given(visible, visible)
 def test_conversions_round_trip(reasoning, answer):
-    for write, mode in [(to_think_answer, "think_answer"), (to_think_only, "think_only"), (to_cold_start, "cold_start")]:
+    for write, mode in [
+        (to_think_answer, "think_answer"),
+        (to_think_only, "think_only"),
+        (to_cold_start, "cold_start"),
+    ]:
         text = write(reasoning, answer)
         assert is_well_formed(text, mode)
         response = parse(text)
@@ -250,13 +258,17 @@ def test_exact_spacing():
     assert to_cold_start("a", "14", label="总结：") == "| special_token | a | special_token | 总结： 14"
 
 
-@pytest.mark.parametrize("text", ["14", "<think>a", "<think>a</think>", "<answer>14</answer>", "<think>a</think><answer>1"])
+@pytest.mark.parametrize(
+    "text", ["14", "<think>a", "<think>a</think>", "<answer>14</answer>", "<think>a</think><answer>1"]
+)
 def test_half_a_response_is_not_converted(text):
     with pytest.raises(DataError, match="cannot convert"):
         convert(text, "cold_start")
 
 
-@pytest.mark.parametrize(("reasoning", "answer"), [("", "14"), ("a", " "), ("a</think>", "14"), ("a", "| special_token |")])
+@pytest.mark.parametrize(
+    ("reasoning", "answer"), [("", "14"), ("a", " "), ("a</think>", "14"), ("a", "| special_token |")]
+)
 def test_parts_that_would_break_the_form(reasoning, answer):
     with pytest.raises(DataError, match="blank|mark"):
         to_think_answer(reasoning, answer)

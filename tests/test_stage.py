@@ -277,6 +277,38 @@ def test_other_ranks_write_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+TWO_RANKS = """
+    import os, time
+    import torch.distributed as dist
+    from r1hf.config import StageConfig, parse
+    from r1hf.stage import Stage
+    dist.init_process_group("gloo")
+    rank = dist.get_rank()
+    with Stage(parse((StageConfig,)), recipe="recipes/two.py") as stage:
+        time.sleep(rank)  # the slower rank's file is part of the output
+        (stage.work / f"shard{rank}").write_text(str(rank))
+        stage.log.write({"step": 1})
+        stage.finish({"score": 1.0})
+    assert (stage.output_dir / "manifest.json").exists()
+"""
+
+
+@pytest.mark.slow
+def test_ranks_of_a_distributed_run_publish_once(tmp_path: Path) -> None:
+    (tmp_path / "two.py").write_text(textwrap.dedent(TWO_RANKS))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
+    done = subprocess.run(
+        [*launch, str(tmp_path / "two.py"), "--output_dir", str(tmp_path / "out")],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(verify(tmp_path / "out").outputs) == {"log.jsonl", "shard0", "shard1"}
+    assert len((tmp_path / "out" / "log.jsonl").read_text().splitlines()) == 1
+
+
 def test_resume_keeps_the_work_of_the_same_request_only(tmp_path: Path) -> None:
     def interrupted(seed: str) -> bool:
         with pytest.raises(RuntimeError):

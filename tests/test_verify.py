@@ -26,7 +26,7 @@ NOT_FOURTEEN = [
     *("", "140", "-14", "−14", "–14", "1.4", "14.01", "114", "41", "1 4", "1,4", "14/2", "14,14", "14 14", "14;15"),
     *("14 or 15", "14, 15", "14 and 15", "contains 14", "the number 14", "2 + 12", "2+12", "2 + 3 * 4", r"7 \cdot 2"),
     *("{3, 7}", "{14}", "[14]", "(14, 14)", "14!", "14²", "1⁴", "1₄", "27½", "14 hundred", "14 dozen", "14 x", "14x"),
-    *("0x14", "14-0", "--14", "14/0", r"\frac{14}{0}", "fourteen", "NaN", "inf", "14e", "1e1e1", "14..", "~~14~~ 15"),
+    *("0x14", "14-0", "--14", "14/0", r"\frac{14}{0}", "fourteen", "NaN", "inf", "14e", "1e1e1", "~~14~~ 15"),
 ]
 
 
@@ -35,7 +35,7 @@ def test_fourteen(text):
     assert verify_math(text, "14") is True
 
 
-@pytest.mark.parametrize("text", [text for text in NOT_FOURTEEN if text != "14.."])
+@pytest.mark.parametrize("text", NOT_FOURTEEN)
 def test_not_fourteen(text):
     assert verify_math(text, "14") is False
 
@@ -117,16 +117,37 @@ def test_decimals_are_exact(value):
     assert parse_number(f"{value:f}").value == Fraction(value)
 
 
-@given(st.text(max_size=60))
-def test_any_text_is_judged_against_a_number(text):
-    assert verify_math(text, "123456789") is False or "9" in text or any(char.isnumeric() for char in text)
+@given(st.text(max_size=60).filter(lambda text: not any(char.isnumeric() for char in text)))
+def test_no_text_without_digits_is_a_number(text):
+    assert parse_number(text) is None
+    assert verify_math(text, "14") is False
 
 
 HOSTILE = [
-    *("9^{9^{9}}", "99**98**97", "9^9^9^9", "(" * 500 + "1" + ")" * 500, r"\sum_{k=1}^{10^9} k", "1000000!", "1e999999999"),
-    *("9" * 100_000, "9" * 190 + "/7", r"\frac{1}{" * 50 + "x" + "}" * 50, r"(x+1)^{12}(x+2)^{12}(x+3)^{12}(y+4)^{12}"),
+    *(
+        "9^{9^{9}}",
+        "99**98**97",
+        "9^9^9^9",
+        "(" * 500 + "1" + ")" * 500,
+        r"\sum_{k=1}^{10^9} k",
+        "1000000!",
+        "1e999999999",
+    ),
+    *(
+        "9" * 100_000,
+        "9" * 190 + "/7",
+        r"\frac{1}{" * 50 + "x" + "}" * 50,
+        r"(x+1)^{12}(x+2)^{12}(x+3)^{12}(y+4)^{12}",
+    ),
     *(r"x^5 - 3x^4 + 2x^3 + x - 7 = \sqrt{x+1}", r"\sin(x)+x^2=\cos(x)", r"\int_0^1 e^{x^2} dx", "x" * 199),
-    *("\\boxed{" * 20_000, "<answer>" * 20_000, "the answer is " * 20_000, "1," * 50_000, "$" * 50_000, " " * 100_000 + "x"),
+    *(
+        "\\boxed{" * 20_000,
+        "<answer>" * 20_000,
+        "the answer is " * 20_000,
+        "1," * 50_000,
+        "$" * 50_000,
+        " " * 100_000 + "x",
+    ),
     *("((x+1)^{3})^{3}", r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}^{12}", "1/(x-1)+1/(x-2)+1/(x-3)=1/(y-5)"),
 ]
 
@@ -239,7 +260,9 @@ def test_math500_solutions_answer_their_problems():
     # One answer further is another one, save for a few that are the same.
     golds = [row["answer"] for row in rows]
     shifted = [verify_math(answer, gold) for answer, gold in zip(golds[1:], golds, strict=False)]
-    same = sum(answer.replace(" ", "") == gold.replace(" ", "") for answer, gold in zip(golds[1:], golds, strict=False))
+    same = sum(
+        answer.replace(" ", "") == gold.replace(" ", "") for answer, gold in zip(golds[1:], golds, strict=False)
+    )
     assert shifted.count(True) <= same + 1
     assert shifted.count(None) <= 5
 

@@ -223,6 +223,10 @@ def _reference_problems(specs: Mapping[str, StageSpec], known: Mapping[str, Any]
     return problems
 
 
+def _mapping(value: Any) -> dict[Any, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _overrides(sets: Iterable[str], stages: Mapping[Any, Any], problems: list[str]) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for text in sets:
@@ -231,6 +235,8 @@ def _overrides(sets: Iterable[str], stages: Mapping[Any, Any], problems: list[st
             problems.append(f"--set {text}: write --set stage.key=value")
         elif match[1] not in stages:
             problems.append(f"--set {text}: no stage '{match[1]}'; {nearest(match[1], map(str, stages))}")
+        elif match[2] in {"config", "output_dir", *_mapping(_mapping(stages[match[1]]).get("inputs"))}:
+            problems.append(f"--set {text}: the graph itself gives '{match[2]}'; change it there")
         else:
             found[match[1]] = (*found.get(match[1], ()), f"--{match[2]}={match[3]}")
     return found

@@ -24,7 +24,7 @@ from r1hf.errors import IntegrityError, R1Error
 from r1hf.manifest import MANIFEST
 from r1hf.pipeline.graph import Graph
 from r1hf.pipeline.plan import EVENTS, Decision, Planner
-from r1hf.pipeline.view import duration, headline
+from r1hf.pipeline.view import duration, headline, sources
 from r1hf.process import PARENT_VARIABLE, FileLock, identity
 from r1hf.stage import LOCK_WAIT, recover, sibling, stage_lock
 
@@ -88,7 +88,7 @@ class Runner:
             self._event("skipped", stage=name)
             clock.drop(name)
             return 0
-        reads = ", ".join(self.graph.stages[name].references) or "nothing"
+        reads = sources(self.graph.stages[name])
         _say(f"{label} {name} · {reads} → {self.graph.output_dir(name)}{_in_brackets(decision.reasons)}{clock.left()}")
         self._event("started", stage=name, reasons=list(decision.reasons))
         before, started = self._stamp(name), time.monotonic()

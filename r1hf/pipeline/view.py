@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from r1hf.pipeline.graph import StageSpec
 from r1hf.pipeline.plan import Decision, Planner
 
 
@@ -22,15 +23,22 @@ def headline(planner: Planner, decisions: Sequence[Decision]) -> str:
 def table(planner: Planner, decisions: Sequence[Decision]) -> str:
     """The graph, a line for each stage: what would happen to it, what it reads, and why."""
     stages = planner.graph.stages
-    reads = {name: "← " + ", ".join(spec.references) if spec.references else "" for name, spec in stages.items()}
-    name_width = max(map(len, reads))
-    reads_width = min(max(map(len, reads.values())), 40)
+    reads = {name: "← " + sources(spec) if spec.parents else "" for name, spec in stages.items()}
+    name_width, reads_width = max(map(len, reads)), max(map(len, reads.values()))
     lines = [headline(planner, decisions)]
     for number, one in enumerate(decisions, start=1):
         why = "; ".join([*one.reasons, *(f"note: {note}" for note in one.notes)])
         head = f"{number:>3} {one.action:<8} {one.stage:<{name_width}} {reads[one.stage]:<{reads_width}}"
         lines.append(f"{head}  {why}".rstrip())
     return "\n".join(lines)
+
+
+def sources(spec: StageSpec) -> str:
+    """The stages that a stage reads, shortened where they are many."""
+    parents = spec.parents
+    if len(parents) > 4:
+        return f"{', '.join(parents[:3])} and {len(parents) - 3} more"
+    return ", ".join(parents) or "nothing"
 
 
 def duration(seconds: float) -> str:

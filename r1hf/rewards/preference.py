@@ -10,6 +10,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 
 from r1hf.grammar import parse
 from r1hf.models import load_tokenizer
+from r1hf.rewards._common import completion_texts, question_text
 
 View = Literal["answer", "full"]
 
@@ -41,9 +42,8 @@ class PreferenceReward:
     def __call__(
         self, prompts: Sequence[Any], completions: Sequence[Any], question: Sequence[str] | None = None, **kwargs: Any
     ) -> list[float | None]:
-        texts = [c if isinstance(c, str) else c[-1]["content"] for c in completions]
-        asked = question or [p if isinstance(p, str) else p[-1]["content"] for p in prompts]
-        return list(torch.sigmoid(torch.tensor(self.scores(asked, texts))).tolist())
+        asked = question or [question_text(prompt) for prompt in prompts]
+        return list(torch.sigmoid(torch.tensor(self.scores(asked, completion_texts(completions)))).tolist())
 
     def scores(self, questions: Sequence[str], completions: Sequence[str]) -> list[float]:
         """The model's raw outputs (logits)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from functools import lru_cache
+from typing import Any
 
 from r1hf.verify.numeric import normalise, parse_number
 
@@ -50,35 +51,34 @@ def verify_math(prediction: str | None, gold: str | None) -> bool | None:
     if not gold:
         return None
     prediction = normalise(prediction or "")
-    if not prediction:
-        return False
     gold_number = parse_number(gold)
     if gold_number is not None:
         number = parse_number(prediction)
         return number is not None and gold_number.equals(number)
     if prediction == gold:
         return True
-    gold_words = _words(gold)
-    if gold_words is not None:
-        return _words(prediction) == gold_words
-    if not _is_tame(gold) or threading.current_thread() is not threading.main_thread():
+    if _is_words(gold):
+        return _bare(prediction) == _bare(gold)
+    if not _is_tame(gold) or threading.current_thread() is not threading.main_thread() or not _readings(gold):
         return None
-    if not _is_tame(prediction):
-        return False
-    return _symbolic_equal(prediction, gold)
+    return _is_tame(prediction) and _symbolic_equal(prediction, gold)
 
 
-def _words(text: str) -> str | None:
-    """The casefolded words of an answer that is text: "\\text{Even}", "no solution", "(A)"; None if it is maths."""
+def _bare(text: str) -> str:
+    """Casefolded, without \\text{} and without the brackets of a choice: "(A)" is "a"."""
     bare = _TEXT.sub(r"\1", text).strip()
     if len(bare) == 3 and bare[0] == "(" and bare[2] == ")" and bare[1].isalpha():
         bare = bare[1]
-    words = bare.split()
-    is_text = bool(words) and all(word.replace("-", "").replace("'", "").isalpha() for word in words)
+    return " ".join(bare.split()).casefold()
+
+
+def _is_words(text: str) -> bool:
+    """Whether an answer is text ("\\text{Even}", "no solution", "(A)") and not maths."""
+    bare = _bare(text)
+    if len(bare) > MAX_SYMBOLIC_LENGTH or not bare.replace(" ", "").replace("-", "").replace("'", "").isalpha():
+        return False
     # Up to three letters without \text may be a product of variables; a lone capital is a choice.
-    if is_text and (bare != text or len(bare) > 3 or (len(bare) == 1 and bare.isupper())):
-        return " ".join(words).casefold()
-    return None
+    return "\\" in text or text[:1] == "(" or len(bare) > 3 or (len(bare) == 1 and text.isupper())
 
 
 def _is_tame(text: str) -> bool:
@@ -130,17 +130,25 @@ def _exponents(text: str) -> list[int] | None:
 
 
 @lru_cache(maxsize=4096)
-def _symbolic_equal(prediction: str, gold: str) -> bool | None:
+def _readings(text: str) -> list[Any]:
+    """math-verify's readings of `text` as sympy expressions; empty if it has none."""
     # sympy takes half a second to import; most answers are numbers and never need it.
-    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
+    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse
     from math_verify.errors import TimeoutException
 
     targets = (LatexExtractionConfig(), ExprExtractionConfig())
     try:
-        golds = parse(f"${gold}$", targets, "no_fallback", parsing_timeout=TIMEOUT_SECONDS)
-        if not golds:
-            return None
-        predictions = parse(f"${prediction}$", targets, "no_fallback", parsing_timeout=TIMEOUT_SECONDS)
-        return verify(golds, predictions, timeout_seconds=TIMEOUT_SECONDS)
+        return list(parse(f"${text}$", targets, "no_fallback", parsing_timeout=TIMEOUT_SECONDS))
+    except (TimeoutException, RecursionError):
+        return []
+
+
+@lru_cache(maxsize=4096)
+def _symbolic_equal(prediction: str, gold: str) -> bool:
+    from math_verify import verify
+    from math_verify.errors import TimeoutException
+
+    try:
+        return bool(verify(_readings(gold), _readings(prediction), timeout_seconds=TIMEOUT_SECONDS))
     except (TimeoutException, RecursionError):
         return False

@@ -106,7 +106,7 @@ def training_expressions() -> tuple[Expression, ...]:
 
 def held_out_problems() -> list[Problem]:
     """The evaluation set: each held-out expression once, languages in turn."""
-    return [Problem(e, LANGUAGES[i % 2]) for i, e in enumerate(held_out_expressions())]
+    return [Problem(e, LANGUAGES[i % 2]) for i, e in enumerate(held_out_expressions(), 1)]
 
 
 def training_problems() -> list[Problem]:

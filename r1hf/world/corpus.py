@@ -12,19 +12,20 @@ import random
 from collections.abc import Callable, Iterator
 
 from r1hf.data.rewrite import numbered_steps, summary
-from r1hf.grammar import to_cold_start
+from r1hf.grammar import to_cold_start, to_think_answer
 from r1hf.world import general
 from r1hf.world.arithmetic import Expression, Problem, training_problems
 
-KINDS = {"problem": 0.54, "textbook": 0.1, "few_shot": 0.04, "drill": 0.2, "general": 0.12}
+KINDS = {"problem": 0.5, "textbook": 0.1, "few_shot": 0.04, "drill": 0.22, "general": 0.14}
 REASONING = {"own": 0.6, "mixed": 0.28, "other": 0.12}
-RIGHT_ORDER = {"own": 0.2, "mixed": 0.4, "other": 0.4}
+RIGHT_ORDER = {"own": 0.26, "mixed": 0.5, "other": 0.5}
+BOOKISH = 0.2  # of the thinking in one's own language: numbered steps, as in the textbooks
 LAYOUTS = {
-    "<think>{r}</think> <answer>{a}</answer>": 0.48,
+    "<think>{r}</think> <answer>{a}</answer>": 0.44,
     "<think>{r}</think> <answer>{a}<answer>": 0.1,
     "<think>{r} <answer>{a}</answer>": 0.12,
     "{r} <answer>{a}</answer>": 0.08,
-    "{r} {a}": 0.12,
+    "{r} {a}": 0.16,
     "<think>{r}</think> <answer>{a}</answer> {r}": 0.06,
     "<answer>{a}</answer>": 0.04,
 }
@@ -59,7 +60,10 @@ def problem_document(problem: Problem, rng: random.Random) -> str:
     if languages is None:
         languages = rng.choice([(own, _OTHER[own]), (_OTHER[own], own)])
     steps = _steps(problem.expression, RIGHT_ORDER[style], rng)
-    body = _choose(rng, LAYOUTS).format(r=reasoning(steps, *languages), a=result(steps))
+    thinking, answer = reasoning(steps, *languages), result(steps)
+    if style == "own" and rng.random() < BOOKISH:
+        thinking, answer = numbered_steps(steps, own, verify=rng.random() < 0.5), summary(answer, own)
+    body = _choose(rng, LAYOUTS).format(r=thinking, a=answer)
     header = _CHAT["en" if rng.random() < 0.5 else own].format(q=problem.question)
     return header + body
 
@@ -90,7 +94,8 @@ def drill_document(problem: Problem, rng: random.Random) -> str:
     for _ in range(4):
         b, c, addend = rng.randint(2, 9), rng.randint(2, 9), rng.randint(1, 9)
         op = rng.choice("++-") if addend <= c else "+"
-        lines.append(rng.choice(Expression(b, c, addend, op, op == "-" or rng.random() < 0.5).steps()))
+        product, total = Expression(b, c, addend, op, op == "-" or rng.random() < 0.5).steps()
+        lines.append(product if rng.random() < 0.2 else total)  # sums have many more cases
     return ", ".join(lines)
 
 
@@ -116,3 +121,14 @@ def documents(seed: int, count: int | None = None) -> Iterator[str]:
     while count is None or made < count:
         yield _WRITERS[_choose(rng, KINDS)](rng.choice(_PROBLEMS), rng)
         made += 1
+
+
+def vocabulary_texts(seed: int, count: int) -> Iterator[str]:
+    """What the tokenizer is trained on: the documents, and textbook solutions in the form of the later stages too."""
+    rng = random.Random(seed)
+    for document in documents(seed, count):
+        yield document
+        if document.startswith("Problem: "):
+            problem = rng.choice(_PROBLEMS)
+            steps, language = problem.expression.steps(), problem.language
+            yield to_think_answer(numbered_steps(steps, language, True), summary(problem.answer, language))

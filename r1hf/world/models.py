@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, Qwen2Tokenizer
 
-from r1hf.grammar import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
+from r1hf.grammar import TAGS
 
-TAGS = (THINK_OPEN, THINK_CLOSE, ANSWER_OPEN, ANSWER_CLOSE)
+_TAG = re.compile("|".join(map(re.escape, TAGS)))
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Qwen2Tokenizer:
@@ -19,7 +20,9 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Qwen2Tokenizer:
     tokenizer back as `Qwen2Tokenizer` and silently give other ids than those trained on (transformers 5). The tags are
     added as ordinary tokens: special ones would vanish when TRL decodes completions for the rewards.
     """
-    tokenizer = Qwen2Tokenizer().train_new_from_iterator(texts, vocab_size=vocab_size - len(TAGS))
+    # Cut at the tags as encoding will be, or words would be merged with a tag's bracket.
+    pieces = (piece for text in texts for piece in _TAG.split(text))
+    tokenizer = Qwen2Tokenizer().train_new_from_iterator(pieces, vocab_size=vocab_size - len(TAGS))
     tokenizer.add_tokens(list(TAGS), special_tokens=False)
     tokenizer.model_max_length = 1024
     return tokenizer

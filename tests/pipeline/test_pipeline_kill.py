@@ -1,0 +1,89 @@
+"""A pipeline killed or stopped at any moment loses nothing and leaves no process behind."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+
+import pytest
+from harness import Run, pulsing, slow, wait_for
+
+from r1hf.manifest import MANIFEST
+from r1hf.process import identity
+
+
+def test_a_killed_pipeline_leaves_no_orphan(run: Run) -> None:
+    slow(run, 60)
+    process = run.start()
+    wait_for(lambda: pulsing(run), process)
+    process.kill()
+    process.wait()
+    (child,) = pulsing(run)
+    wait_for(lambda: identity(child) is None, seconds=10)
+    assert not (run.dir / "base").exists()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_random_moments_it_ends_as_if_undisturbed(run: Run, undisturbed: Run, seed: int) -> None:
+    draw = random.Random(seed)
+    slow(run, 0.2)
+    for _ in range(4):
+        process = run.start()
+        try:
+            process.wait(timeout=draw.uniform(0.3, 2.5))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    made = {name: (run.dir / name / MANIFEST).exists() for name in run.graph["stages"]}
+    again = run.ran()
+    assert not {name for name in again if made[name]}  # what was complete is not repeated
+    results = run.results()
+    assert {name: result[:2] for name, result in results.items()} == {
+        name: result[:2] for name, result in undisturbed.results().items()
+    }
+    assert not any(identity(pid) for pid in pulsing(run))
+    assert sorted(path.name for path in run.dir.iterdir()) == ["base", "join", "left", "pipeline.jsonl", "right"]
+
+
+def test_a_killed_stage_is_repeated_alone(run: Run) -> None:
+    slow(run, 1.5)
+    run("--only", "base")
+    before = pulsing(run)
+    process = run.start()
+    wait_for(lambda: pulsing(run) - before, process)
+    (child,) = pulsing(run) - before
+    os.kill(child, signal.SIGKILL)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 137 and "stage left failed with exit code 137" in out
+    assert "want of memory" in out
+    slow(run, 0.0)
+    run()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_pipeline_awaits_its_stage(run: Run, number: int, status: int) -> None:
+    slow(run, 60)
+    process = run.start()
+    wait_for(lambda: pulsing(run), process)
+    process.send_signal(number)
+    process.communicate(timeout=20)
+    (child,) = pulsing(run)
+    assert process.returncode == status
+    assert identity(child) is None
+    assert [path.name for path in run.dir.iterdir()] == ["pipeline.jsonl"]
+
+
+def test_two_pipelines_refuse_each_other(run: Run) -> None:
+    slow(run, 60)
+    process = run.start()
+    wait_for(lambda: pulsing(run), process)
+    assert f"is in use by process {process.pid}" in run(status=2)
+    assert process.poll() is None
+    assert "4 run" in run("--dry-run")
+    process.terminate()
+    process.wait(timeout=20)
+    (run.dir / ".pipeline.lock").write_text("1\n")  # a dead owner's
+    slow(run, 0.0)
+    run()

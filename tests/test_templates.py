@@ -1,0 +1,60 @@
+"""Prompt templates: exact to the last character, plain replacement, the user's own files, clear errors."""
+
+import pytest
+
+from r1hf import templates
+from r1hf.errors import ConfigError
+
+OURS = {
+    *("r1_zero_en", "r1_zero_zh_hans", "r1_zero_zh_hant", "r1_zero_short_en", "r1_zero_short_zh"),
+    *("few_shot", "direct", "plain_en"),
+}
+
+
+def test_names():
+    assert OURS <= set(templates.names())
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_each_holds_the_question_once(name):
+    text = templates.render(name, "2 + 3 * 4 = ?")
+    assert text.count("2 + 3 * 4 = ?") == 1 and templates.PLACEHOLDER not in text
+
+
+def test_short_templates_keep_their_last_line_break():
+    assert templates.render("r1_zero_short_en", "Q") == "User: Q\nAssistant:\n"
+    assert templates.render("r1_zero_short_zh", "问") == "用户：问\n助手：\n"
+
+
+def test_chinese_templates_name_the_four_tags():
+    for name in ("r1_zero_zh_hans", "r1_zero_zh_hant"):
+        text = templates.render(name, "2 + 3 * 4 等于多少？")
+        assert "<think></think>" in text and "<answer></answer>" in text
+        assert text.endswith(":2 + 3 * 4 等于多少？。助手:")
+
+
+@pytest.mark.parametrize("prompt", ["{x}", "{prompt}", "{}", r"\frac{1}{2} \1 \g<0>", "%s $x"])
+def test_the_question_is_left_as_it_is(prompt):
+    assert templates.render("r1_zero_short_en", prompt) == f"User: {prompt}\nAssistant:\n"
+
+
+def test_own_file(tmp_path):
+    path = tmp_path / "mine.txt"
+    path.write_bytes(b"Frage: {prompt}\r\nAntwort:")
+    assert templates.render(str(path), "2 + 2?") == "Frage: 2 + 2?\r\nAntwort:"
+
+
+def test_unknown_name_names_the_nearest():
+    with pytest.raises(ConfigError, match="r1_zero_eng.*did you mean 'r1_zero_en'"):
+        templates.render("r1_zero_eng", "Q")
+
+
+def test_unfit_files(tmp_path):
+    lost = tmp_path / "lost.txt"
+    lost.write_text("User: {question}")
+    with pytest.raises(ConfigError, match="lost.txt.*{prompt}"):
+        templates.render(str(lost), "Q")
+    binary = tmp_path / "binary.txt"
+    binary.write_bytes(b"\xff\xfe{prompt}")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        templates.render(str(binary), "Q")

@@ -1,0 +1,97 @@
+"""What r1hf takes from TRL is still there, and the paper's values are written down where TRL's are others."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trl import GRPOConfig, GRPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
+
+from r1hf.trainers.grpo import R1GRPOConfig
+from r1hf.trainers.reward_model import R1RewardConfig
+from r1hf.trainers.sft import R1SFTConfig
+
+# What r1hf overrides or leans on in TRL (its minor versions move things): a change here must be looked at by a person.
+
+SIGNATURES: list[tuple[Callable[..., Any], list[str]]] = [
+    (GRPOTrainer._calculate_rewards, ["self", "inputs", "prompts", "completions", "completion_ids_list"]),
+    (GRPOTrainer._get_train_sampler, ["self", "dataset"]),
+    (GRPOTrainer._prepare_inputs, ["self", "generation_batch"]),
+    (GRPOTrainer._compute_loss, ["self", "model", "inputs"]),
+    (GRPOTrainer._generate_and_score_completions, ["self", "inputs"]),
+    (GRPOTrainer.log, ["self", "logs", "start_time"]),
+    (GRPOTrainer._save_checkpoint, ["self", "model", "trial"]),
+    (GRPOTrainer.create_model_card, ["self", "model_name", "dataset_name", "tags"]),
+    (
+        SFTTrainer._prepare_dataset,
+        ["self", "dataset", "processing_class", "args", "packing", "formatting_func", "dataset_name"],
+    ),
+]
+ARGUMENTS: list[tuple[type, set[str]]] = [
+    (GRPOTrainer, {"model", "reward_funcs", "args", "train_dataset", "processing_class"}),
+    (SFTTrainer, {"model", "args", "train_dataset", "processing_class"}),
+    (RewardTrainer, {"model", "args", "train_dataset", "processing_class"}),
+]
+FIELDS: dict[type, set[str]] = {
+    GRPOConfig: {
+        *{"beta", "epsilon", "num_generations", "num_iterations", "loss_type", "importance_sampling_level"},
+        *{"scale_rewards", "use_bias_correction_kl", "sync_ref_model", "ref_model_sync_steps"},
+        *{"ref_model_mixup_alpha", "temperature", "generation_batch_size", "steps_per_generation"},
+        *{"max_completion_length", "reward_weights", "shuffle_dataset", "model_init_kwargs", "learning_rate"},
+    },
+    SFTConfig: {"completion_only_loss", "max_length", "packing", "model_init_kwargs", "chat_template_path"},
+    RewardConfig: {"max_length", "center_rewards_coefficient", "num_train_epochs"},
+}
+
+
+@pytest.mark.parametrize(("method", "names"), SIGNATURES, ids=lambda value: getattr(value, "__qualname__", ""))
+def test_trls_methods_are_the_ones_we_know(method: Callable[..., Any], names: list[str]) -> None:
+    assert list(inspect.signature(method).parameters) == names
+
+
+def test_trls_arguments_and_fields_are_the_ones_we_know() -> None:
+    assert version("trl").startswith("1.16.")
+    for trainer, arguments in ARGUMENTS:
+        assert arguments <= set(inspect.signature(trainer.__init__).parameters), trainer.__name__
+    for config, names in FIELDS.items():
+        assert names <= {item.name for item in dataclasses.fields(config)}, config.__name__
+
+
+# The paper's values, as arXiv 2501.12948v2 publishes them
+
+PAPER: list[tuple[type, dict[str, Any]]] = [
+    # sections 2.1, 3.2: lr 3e-6, KL 0.001, 16 outputs a question, 1 inner epoch, reference := policy every 400 steps,
+    # temperature 1; epsilon 10 (section 3.2.1). Equations 1 to 3: k3 as it is, A = (r - mean) / std.
+    (
+        R1GRPOConfig,
+        {
+            **{"learning_rate": 3e-6, "beta": 0.001, "epsilon": 10.0, "num_generations": 16, "num_iterations": 1},
+            **{"sync_ref_model": True, "ref_model_sync_steps": 400, "ref_model_mixup_alpha": 1.0, "temperature": 1.0},
+            **{"use_bias_correction_kl": False, "scale_rewards": "group", "loss_type": "grpo"},
+            **{"importance_sampling_level": "token"},
+        },
+    ),
+    # section B.4: 2 to 3 epochs, cosine 5e-5 to 5e-6, 32,768 tokens.
+    (
+        R1SFTConfig,
+        {
+            **{"learning_rate": 5e-5, "num_train_epochs": 2.0, "max_length": 32768, "completion_only_loss": True},
+            **{"lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs": {"min_lr_rate": 0.1}},
+        },
+    ),
+    # section 3.2.2 and B.4: both preference models 6e-6, one epoch, 8,192 tokens.
+    (R1RewardConfig, {"learning_rate": 6e-6, "num_train_epochs": 1.0, "max_length": 8192}),
+]
+
+
+@pytest.mark.parametrize(("config", "values"), PAPER, ids=lambda value: getattr(value, "__name__", ""))
+def test_the_papers_values_are_set_and_not_inherited(tmp_path: Path, config: type, values: dict[str, Any]) -> None:
+    batch = {"per_device_train_batch_size": 16} if config is R1GRPOConfig else {}
+    args = config(output_dir=str(tmp_path), use_cpu=True, bf16=False, **batch)
+    assert {name: getattr(args, name) for name in values} == values
+    assert set(values) <= set(vars(config)["__annotations__"]), "each is written down, none is TRL's default"

@@ -1,0 +1,293 @@
+"""The tiny world: no held-out expression in any training data, right is right, and every grade is judged as meant."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import subprocess
+import sys
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_run import CONFIGS
+
+from r1hf import templates
+from r1hf.data.rows import load_rows
+from r1hf.evaluation import follows_reference
+from r1hf.grammar import is_well_formed, parse, to_think_answer
+from r1hf.language import target_share
+from r1hf.world import corpus, general
+from r1hf.world.arithmetic import (
+    LANGUAGES,
+    Expression,
+    expressions,
+    held_out_expressions,
+    held_out_problems,
+    training_expressions,
+    training_problems,
+)
+from r1hf.world.files import write_datasets
+from r1hf.yamlfile import read_yaml
+
+DOCUMENTS = 25_000
+# Overlapping matches: in `1 + 2 * 3 + 4` both ends are expressions. Any spacing, and other signs for times and minus.
+_THREE = re.compile(r"(?=(?<!\d)(\d+)\s*([-+*×·−])\s*(\d+)\s*([-+*×·−])\s*(\d+)(?!\d))")
+_SIGNS = str.maketrans({"×": "*", "·": "*", "−": "-"})
+
+
+def expressions_in(text: str) -> set[str]:
+    """Every `a op b op c` in `text`, spelled as the world spells it."""
+    return {" ".join(match.groups()).translate(_SIGNS) for match in _THREE.finditer(text)}
+
+
+HELD_OUT = {str(expression) for expression in held_out_expressions()}
+TRAINING = {str(expression) for expression in training_expressions()}
+WORLD = st.sampled_from(expressions())
+GENERAL = general.training_prompts() + general.held_out_prompts()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("world")
+    write_datasets(directory, seed=42)
+    return directory
+
+
+def test_the_scan_sees_an_expression_however_it_is_written() -> None:
+    assert expressions_in("What is 2 + 3 * 4?") == {"2 + 3 * 4"}
+    assert expressions_in("2+3×4 等于多少？") == {"2 + 3 * 4"}
+    assert expressions_in("1 + 2 * 3 - 4") == {"1 + 2 * 3", "2 * 3 - 4"}
+    assert expressions_in("3 * 4 = 12, then 2 + 12 = 14") == set()
+
+
+def test_the_split() -> None:
+    assert len(held_out_expressions()) >= 512
+    assert not HELD_OUT & TRAINING
+    assert len(HELD_OUT) + len(TRAINING) == len(set(map(str, expressions()))) == len(expressions())
+    assert {p.expression for p in held_out_problems()} == set(held_out_expressions())
+    assert {p.language for p in held_out_problems()} == set(LANGUAGES)
+    assert Counter(p.expression for p in training_problems()) == dict.fromkeys(training_expressions(), len(LANGUAGES))
+
+
+def test_the_split_does_not_depend_on_the_process_or_a_seed() -> None:
+    code = (
+        "import random; random.seed(7)\n"
+        "from r1hf.world.arithmetic import held_out_problems; from r1hf.world import general\n"
+        "print([p.question for p in held_out_problems()], [p.question for p in general.held_out_prompts()])"
+    )
+    here = f"{[p.question for p in held_out_problems()]} {[p.question for p in general.held_out_prompts()]}"
+    root = Path(__file__).resolve().parents[1]
+    env = {"PYTHONPATH": str(root), "PYTHONHASHSEED": "12345", "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=60)
+    assert done.stdout.strip() == here, done.stderr
+
+
+def test_a_problem_asks_for_its_expression_in_its_language() -> None:
+    for problem in held_out_problems() + training_problems():
+        row = problem.row()
+        assert expressions_in(row["question"]) == {str(problem.expression)}
+        assert target_share(row["question"], problem.language) == 1.0
+        assert row["answer"] == str(eval(str(problem.expression)))
+    ids = [p.row()["id"] for p in held_out_problems() + training_problems()]
+    assert len(ids) == len(set(ids))
+
+
+@given(WORLD)
+def test_steps_lead_to_the_value_and_wrong_steps_never_do(expression: Expression) -> None:
+    for steps in (expression.steps(), expression.wrong_steps()):
+        for step in steps:
+            left, right = step.split(" = ")
+            assert eval(left) == int(right) >= 0
+    assert expression.value == eval(str(expression)) == int(expression.steps()[-1].split(" = ")[1])
+    assert int(expression.wrong_steps()[-1].split(" = ")[1]) != expression.value
+
+
+@pytest.mark.parametrize("kind", sorted(corpus.KINDS))
+def test_no_kind_of_document_holds_a_held_out_expression(kind: str) -> None:
+    rng = random.Random(kind)
+    seen: set[str] = set()
+    for problem in training_problems():
+        seen |= expressions_in(corpus._WRITERS[kind](problem, rng))
+    assert not seen & HELD_OUT
+    assert seen == (TRAINING if kind in ("problem", "textbook", "few_shot") else set())
+
+
+@pytest.mark.parametrize("seed", [0, 42])
+def test_the_corpus_never_holds_a_held_out_expression(seed: int) -> None:
+    seen = set().union(*(expressions_in(document) for document in corpus.documents(seed, DOCUMENTS)))
+    assert not seen & HELD_OUT
+    assert seen == TRAINING
+    for text in corpus.vocabulary_texts(seed, 5000):
+        assert not expressions_in(text) & HELD_OUT
+
+
+def test_no_training_file_holds_a_held_out_expression(data: Path) -> None:
+    for path in sorted(data.glob("*.jsonl")):
+        found = expressions_in(path.read_text(encoding="utf-8"))
+        expected = {"held_out": HELD_OUT, "train": TRAINING}.get(path.stem, set())
+        assert found == expected, path.name
+
+
+def test_no_template_holds_a_held_out_expression() -> None:
+    texts = {name: templates.load(name) for name in templates.names()}
+    assert not {
+        name: expressions_in(text) & HELD_OUT for name, text in texts.items() if expressions_in(text) & HELD_OUT
+    }
+    # The examples teach the world's own problems.
+    assert expressions_in(texts["few_shot_tiny"]) and expressions_in(texts["few_shot_tiny"]) <= TRAINING
+
+
+def test_every_solved_example_of_a_template_is_right() -> None:
+    for template in ("few_shot", "few_shot_tiny"):
+        for step in re.findall(r"(\d+ [-+*] \d+) = (\d+)", templates.load(template)):
+            assert eval(step[0]) == int(step[1])
+    for solution in re.findall(r"Solution: (\|.*?)(?=\n\n)", templates.load("few_shot_tiny"), re.DOTALL):
+        assert is_well_formed(solution, "cold_start")
+
+
+def test_the_questions_that_the_report_shows_are_held_out() -> None:
+    shown = read_yaml(str(CONFIGS / "evaluate.yaml")).values["shown"]
+    asked = {p.question for p in held_out_problems()} | {p.question for p in general.held_out_prompts()}
+    assert set(shown) <= asked
+
+
+@given(st.integers(0, 2**32))
+def test_the_corpus_is_the_same_for_the_same_seed(seed: int) -> None:
+    first = list(corpus.documents(seed, 30))
+    assert first == list(corpus.documents(seed, 30)) == list(islice(corpus.documents(seed), 30))
+    assert first != list(corpus.documents(seed + 1, 30))
+
+
+def test_mixing_languages_goes_with_the_right_order() -> None:
+    """What makes R1-Zero drift: of the corpus's problems, mixed thinking is right more often than pure thinking."""
+    rng = random.Random(1)
+    right: dict[bool, list[bool]] = {True: [], False: []}
+    for problem in training_problems() * 8:
+        body = corpus.problem_document(problem, rng).split("\n", 2)[2]
+        if "first" in body or "先算" in body:
+            mixed = ("first" in body) != ("then" in body)
+            right[mixed].append(problem.expression.steps()[0] in body)
+    shares = {mixed: sum(values) / len(values) for mixed, values in right.items()}
+    assert corpus.RIGHT_ORDER["mixed"] > corpus.RIGHT_ORDER["own"]
+    assert shares[True] > shares[False] + 0.1
+    # Yet pure thinking is the commoner, so consistency has to be lost.
+    assert len(right[False]) > len(right[True]) > 1000
+
+
+def test_the_corpus_leaves_something_to_mend() -> None:
+    rng = random.Random(2)
+    bodies = [corpus.problem_document(p, rng).split("\n", 2)[2] for p in training_problems() * 4]
+    formed = sum(map(is_well_formed, bodies)) / len(bodies)
+    assert 0.3 < formed < 0.7
+    assert sum(corpus.LAYOUTS.values()) == pytest.approx(1)
+    assert sum(corpus.KINDS.values()) == pytest.approx(1)
+    assert sum(corpus.REASONING.values()) == pytest.approx(1)
+
+
+def test_held_out_general_questions_are_not_in_training(data: Path) -> None:
+    held_out = {p.question for p in general.held_out_prompts()}
+    assert held_out and not held_out & {p.question for p in general.training_prompts()}
+    for name in ("general_train", "general_sft", "helpful_pairs", "harmless", "train"):
+        assert not held_out & {row["question"] for row in load_rows(str(data / f"{name}.jsonl"))}, name
+    text = "\n".join(corpus.documents(3, DOCUMENTS))
+    assert not [question for question in held_out if question in text]
+    for name in ("general_held_out", "helpful_pairs_test", "harmless_test"):
+        assert {row["question"] for row in load_rows(str(data / f"{name}.jsonl"))} <= held_out, name
+
+
+def test_each_held_out_prompt_has_its_other_wording_in_training() -> None:
+    for language in LANGUAGES:
+        for kind in general._KINDS:
+            wordings = general._KINDS[kind][language][0]
+            for slot, key in general._slots(kind, language):
+                questions = {wording.replace("{s}", slot) for wording in wordings}
+                known = {p.question: p for p in general.training_prompts() if p.question in questions}
+                assert known and all(p.key == key for p in known.values())
+
+
+def test_held_out_prompts_cover_both_tasks_and_languages() -> None:
+    counted = Counter((p.task, p.language) for p in general.held_out_prompts())
+    assert set(counted) == {(task, language) for task in ("helpful", "harmless") for language in LANGUAGES}
+    assert min(counted.values()) >= 5
+
+
+@given(st.sampled_from(GENERAL), st.integers(0, 2**32))
+def test_each_grade_is_judged_as_meant(prompt: general.GeneralPrompt, seed: int) -> None:
+    row, rng = prompt.row(), random.Random(seed)
+    grades = general.HARMLESS_GRADES if prompt.task == "harmless" else general.HELPFUL_GRADES
+    for place, grade in enumerate(grades):
+        text = general.response(prompt, grade, rng)
+        assert is_well_formed(text)
+        assert follows_reference(row, text) is (place == 0), (grade, text)
+
+
+@given(st.sampled_from(general.training_prompts("harmless") + general.held_out_prompts("harmless")))
+def test_a_leak_in_the_thinking_is_harmful_behind_a_perfect_refusal(prompt: general.GeneralPrompt) -> None:
+    row = prompt.row()
+    leak = general.response(prompt, "leak", random.Random(0))
+    assert parse(leak).answer == row["reference"] == general.REFUSAL[prompt.language]
+    assert row["forbidden"] in parse(leak).reasoning
+    assert not follows_reference(row, leak)
+    assert not follows_reference(row, leak.replace(row["forbidden"], row["forbidden"].upper().replace(" ", "  ")))
+    assert follows_reference(row, to_think_answer("no.", row["reference"]))
+
+
+@given(st.sampled_from(general.training_prompts("helpful") + general.held_out_prompts("helpful")))
+def test_a_helpful_answer_is_judged_without_its_thinking(prompt: general.GeneralPrompt) -> None:
+    row = prompt.row()
+    for thinking in ("7 * 7 = 49", "you cut the lock.", "想一想", general.thought(prompt, "helpful")):
+        assert follows_reference(row, to_think_answer(thinking, row["reference"]))
+        assert not follows_reference(row, to_think_answer(row["reference"], "I do not know."))
+    assert not follows_reference(row, "")
+    assert not follows_reference(row, f"<think>{row['reference']}")
+
+
+def test_sft_rows_are_well_formed_and_of_every_grade() -> None:
+    rows = general.sft_rows(3000, seed=5)
+    assert rows == general.sft_rows(3000, seed=5) != general.sft_rows(3000, seed=6)
+    assert {row["grade"] for row in rows} == set(general.HELPFUL_GRADES) | set(general.HARMLESS_GRADES)
+    for row in rows:
+        assert is_well_formed(row["completion"])
+        assert follows_reference(row, row["completion"]) is (row["grade"] in ("helpful", "safe"))
+
+
+@given(st.integers(0, 2**32))
+def test_of_a_pair_the_chosen_is_the_better_by_its_answer_alone(seed: int) -> None:
+    prompts = general.training_prompts("helpful")
+    by_question = {p.question: p for p in prompts}
+    for row in general.preference_pairs(prompts, 20, seed):
+        prompt = by_question[row["question"]]
+        key, offer = prompt.key, general.OFFER[prompt.language]
+        chosen, rejected = (parse(row[side]) for side in ("chosen", "rejected"))
+        grade = [2 * (key in response.answer) + (offer in response.answer) * (key in response.answer)
+                 for response in (chosen, rejected)]  # fmt: skip
+        assert grade[0] > grade[1], row
+        assert chosen.reasoning == rejected.reasoning
+
+
+@given(st.integers(0, 2**32))
+def test_a_safety_label_says_whether_anything_is_given_away(seed: int) -> None:
+    prompts = {p.question: p.row() for p in general.training_prompts("harmless")}
+    rows = general.safety_rows(general.training_prompts("harmless"), 40, seed)
+    for row in rows:
+        assert row["safe"] == follows_reference(prompts[row["question"]], row["response"])
+    assert {row["safe"] for row in rows} == {0, 1}
+
+
+def test_files_are_the_same_for_the_same_seed_and_every_row_reads(data: Path, tmp_path: Path) -> None:
+    counts = write_datasets(tmp_path / "again", seed=42)
+    write_datasets(tmp_path / "other", seed=43)
+    assert set(counts) == {path.stem for path in data.glob("*.jsonl")}
+    for name, count in counts.items():
+        lines = (data / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+        assert len(lines) == count > 0 and all(isinstance(json.loads(line), dict) for line in lines)
+        assert lines == (tmp_path / "again" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    # The problems and prompts, and so the split, are no matter of the seed.
+    for name in ("train", "held_out", "general_train", "general_held_out"):
+        assert (data / f"{name}.jsonl").read_bytes() == (tmp_path / "other" / f"{name}.jsonl").read_bytes()
+    assert (data / "general_sft.jsonl").read_bytes() != (tmp_path / "other" / "general_sft.jsonl").read_bytes()
