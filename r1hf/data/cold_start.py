@@ -44,7 +44,7 @@ def rewritten(
             parts = rewrite(parse(sample.text).reasoning or "", answer or "", row["language"])
             text = to_cold_start(*parts) if parts else sample.text
             if parts:
-                queue.append({"id": row["id"], "question": row["question"], "before": sample.text, "after": text})
+                queue.append({"id": row.get("id"), "question": row["question"], "before": sample.text, "after": text})
             candidates.append((row, Completion(text, sample.tokens, sample.truncated)))
     return candidates
 
