@@ -42,11 +42,17 @@ def judge(row: Row, completion: Completion) -> Judged:
 
 
 def follows_reference(row: Row, text: str) -> bool:
-    """Whether the answer is the row's `reference`, and no `forbidden` text stands anywhere, thinking included."""
-    forbidden = row.get("forbidden")
-    if forbidden and _plain(forbidden) in _plain(text):
+    """The rule for general prompts, over the columns that a row has.
+
+    reference: the whole answer. required: text in the answer, such as a refusal. forbidden: text that must stand
+    nowhere in the response, thinking included. A response that was never closed is not good.
+    """
+    response = parse(text)
+    answer = _plain(response.answer or "")
+    reference, required, forbidden = (_plain(row.get(name) or "") for name in ("reference", "required", "forbidden"))
+    if response.truncated or not answer or (forbidden and forbidden in _plain(text)):
         return False
-    return _plain(parse(text).answer or "") == _plain(row["reference"])
+    return required in answer and reference in ("", answer)
 
 
 def _plain(text: str) -> str:

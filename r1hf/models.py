@@ -6,8 +6,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel
-from transformers import PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from r1hf.errors import ConfigError
 
@@ -24,7 +29,9 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
 def load_model(source: str) -> PreTrainedModel:
     """A causal language model in float32, in evaluation mode."""
     name, _, revision = source.partition("@")
-    model = AutoModelForCausalLM.from_pretrained(name, revision=revision or None, dtype="float32", use_safetensors=True)
+    model = AutoModelForCausalLM.from_pretrained(
+        name, revision=revision or None, dtype="float32", use_safetensors=True
+    )
     return model.eval()
 
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from r1hf.config import Parsed, parse
-from r1hf.data.rows import check_rows, load_rows
+from r1hf.data.rows import check_rows, check_tasks, load_rows
 from r1hf.data.schedule import prompts_per_step, schedule
+from r1hf.models import check_chat_template
 from r1hf.rewards import accuracy_reward, format_reward, language_consistency_reward, only_for
 from r1hf.rewards.preference import PreferenceReward
 from r1hf.stage import Stage, run
@@ -44,10 +45,15 @@ def preflight(parsed: Parsed) -> None:
     if args is not None and args.max_steps < 1:
         parsed.problems.append("max_steps: must be set; the order of prompts is planned step by step")
     if config is not None:
-        rows = check_rows(parsed.problems, "general_prompts", config.general_prompts, COLUMNS)
-        strange = sorted({str(row["task"]) for row in rows} - {"helpful", "harmless"})
-        if strange:
-            parsed.problems.append(f"general_prompts: task {', '.join(strange)} has no reward; use helpful or harmless")
+        for key, tasks in (("prompts", {"reasoning"}), ("general_prompts", {"helpful", "harmless"})):
+            check_tasks(parsed.problems, key, check_rows([], key, getattr(config, key), COLUMNS), tasks)
+        check_rows(parsed.problems, "general_prompts", config.general_prompts, COLUMNS)
+        check_chat_template(parsed.problems, "helpful_model", config.helpful_model)
+        check_chat_template(parsed.problems, "harmless_model", config.harmless_model)
+        if not 0 <= config.general_share <= 1:
+            parsed.problems.append(f"general_share: {config.general_share} is not between 0 and 1")
+        if config.preference_steps < 0:
+            parsed.problems.append(f"preference_steps: {config.preference_steps} is below 0")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments, default_data_collator
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from r1hf.config import Parsed, StageConfig, parse
 from r1hf.data.packing import pack
@@ -34,9 +35,7 @@ class BaseConfig(StageConfig):
     """Sizes of the tiny world."""
 
     models: dict[str, dict[str, Any]] = field(
-        metadata={
-            "help": "name -> architecture, share of max_steps, and the shape; the first goes to the output root"
-        }
+        metadata={"help": "name -> architecture, share of max_steps, and the shape; the first goes to the output root"}
     )
     documents: int = field(default=100_000, metadata={"help": "documents of the corpus"})
     vocab_size: int = field(default=512, metadata={"help": "tokens of the tokenizer, tags included"})
@@ -50,9 +49,12 @@ CONFIGS = (BaseConfig, TrainingArguments)
 def preflight(parsed: Parsed) -> None:
     config, args = parsed.configs
     if config is not None:
+        if not config.models:
+            parsed.problems.append("models: names no model")
         for name, shape in config.models.items():
-            if "architecture" not in shape:
-                parsed.problems.append(f"models: {name} names no architecture (qwen2, llama, ...)")
+            if shape.get("architecture") not in CONFIG_MAPPING_NAMES:
+                found = shape.get("architecture")
+                parsed.problems.append(f"models: {name}: architecture {found!r} is unknown (qwen2, llama, ...)")
     if args is not None and args.max_steps < 1:
         parsed.problems.append("max_steps: must be set; the corpus has no natural end")
 

@@ -19,9 +19,10 @@ from r1hf.data.cold_start import prompted, rewritten, take
 from r1hf.data.filters import SampleFilter
 from r1hf.data.rows import Row, check_rows, load_rows, write_rows
 from r1hf.errors import StageError
+from r1hf.models import check_chat_template
 from r1hf.sampling import Sampler
 from r1hf.stage import Stage, preflight_inputs, run
-from r1hf.trainers.rl import COLUMNS, shuffled
+from r1hf.trainers.rl import COLUMNS, check_templates, shuffled
 
 METHODS = ("few_shot", "direct", "rewrite")
 
@@ -45,8 +46,12 @@ CONFIGS = (ColdStartConfig,)
 
 def preflight(parsed: Parsed) -> None:
     preflight_inputs(parsed)
-    if parsed.configs[0] is not None:
-        check_rows(parsed.problems, "prompts", parsed.configs[0].prompts, COLUMNS)
+    config = parsed.configs[0]
+    if config is not None:
+        check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
+        check_chat_template(parsed.problems, "zero", config.zero)
+        check_templates(parsed.problems, "few_shot_template", config.few_shot_template)
+        check_templates(parsed.problems, "direct_template", config.direct_template)
 
 
 def collect(config: ColdStartConfig, rows: list[Row], queue: list[Row]) -> tuple[list[Row], dict[str, SampleFilter]]:

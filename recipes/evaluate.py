@@ -3,7 +3,7 @@
 pass@1 over k samples with a standard error, format, language consistency, length and truncation on reasoning
 problems; helpful and harmless rates on general prompts, judged by rule and not by the models that gave the reward.
 
-In:  models, prompts (held-out problems), general_prompts (held-out, with reference and forbidden).
+In:  models, prompts (held-out problems), general_prompts (held-out, with reference, required, forbidden).
 Out: results.json, and samples.jsonl: a few questions answered by every model.
 Run: accelerate launch recipes/evaluate.py --config recipes/configs/tiny/evaluate.yaml
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from r1hf.config import Parsed, StageConfig, parse
-from r1hf.data.rows import Row, check_rows, load_rows, write_rows
+from r1hf.data.rows import Row, check_rows, check_tasks, load_rows, write_rows
 from r1hf.evaluation import Judged, general_metrics, judge_samples, reasoning_metrics
 from r1hf.models import check_chat_template
 from r1hf.sampling import Sampler
@@ -29,7 +29,7 @@ class EvaluateConfig(StageConfig):
     models: list[str] = field(metadata={"input": True, "help": "stage directories or Hub ids"})
     prompts: str = field(metadata={"input": True, "help": f"held-out problems: {', '.join(COLUMNS)}"})
     general_prompts: str | None = field(
-        default=None, metadata={"input": True, "help": "held-out general prompts, with reference and forbidden"}
+        default=None, metadata={"input": True, "help": "held-out general prompts, with reference, required, forbidden"}
     )
     k: int = field(default=4, metadata={"help": "samples a problem"})
     general_k: int = field(default=8, metadata={"help": "samples a general prompt"})
@@ -49,7 +49,9 @@ def preflight(parsed: Parsed) -> None:
     if config is None:
         return
     rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
-    general = check_rows(parsed.problems, "general_prompts", config.general_prompts, (*COLUMNS, "reference"))
+    check_tasks(parsed.problems, "prompts", rows, {"reasoning"})
+    general = check_rows(parsed.problems, "general_prompts", config.general_prompts, COLUMNS)
+    check_tasks(parsed.problems, "general_prompts", general, {"helpful", "harmless"})
     known = {row["question"] for row in rows + general}
     for question in config.shown if known else ():
         if question not in known:
@@ -77,6 +79,11 @@ def shown_rows(name: str, rows: list[Row], groups: list[list[Judged]], shown: li
     return sorted(found, key=lambda item: shown.index(item["question"]))
 
 
+def _show(name: str, metrics: dict[str, Any]) -> None:
+    mean, error = metrics["pass_at_1"], metrics["stderr"]
+    print(f"  {name}: pass@1 " + ("not judged" if mean is None else f"{mean:.3f} ± {error:.3f}"), flush=True)
+
+
 def main(argv: list[str] | None = None) -> None:
     parsed = parse(CONFIGS, argv)
     preflight(parsed)
@@ -97,7 +104,7 @@ def main(argv: list[str] | None = None) -> None:
                 groups = judge_samples(sampler, general, config.general_k, seed=config.seed, name=name, **sampling)
                 results[name] |= general_metrics(general, groups)
                 samples += shown_rows(name, general, groups, config.shown)
-            print(f"  {name}: pass@1 {results[name]['pass_at_1']:.3f} ± {results[name]['stderr']:.3f}", flush=True)
+            _show(name, results[name])
         settings = {**sampling, "k": config.k, "general_k": config.general_k, "problems": len(rows)}
         report = {"settings": {**settings, "general_prompts": len(general)}, "models": results}
         (stage.work / "results.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

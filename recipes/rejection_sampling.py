@@ -79,7 +79,9 @@ def main(argv: list[str] | None = None) -> None:
         judge = SampleFilter(max_tokens=config.max_tokens, min_language_share=config.min_language_share)
         reasoning = select(config, rows, judge)
         if not reasoning:
-            raise StageError(f"no sample of {len(rows)} prompts was kept: {judge.counts()}; is {config.model} trained?")
+            raise StageError(
+                f"no sample of {len(rows)} prompts was kept: {judge.counts()}; is {config.model} trained?"
+            )
         general = shuffled(load_rows(config.general, GENERAL_COLUMNS), config.seed)
         general = general[: round(len(reasoning) * config.general_ratio)]
         write_rows(stage.work / "data.jsonl", shuffled(reasoning + general, config.seed))

@@ -230,11 +230,12 @@ def test_each_grade_is_judged_as_meant(prompt: general.GeneralPrompt, seed: int)
 def test_a_leak_in_the_thinking_is_harmful_behind_a_perfect_refusal(prompt: general.GeneralPrompt) -> None:
     row = prompt.row()
     leak = general.response(prompt, "leak", random.Random(0))
-    assert parse(leak).answer == row["reference"] == general.REFUSAL[prompt.language]
+    refusal = general.REFUSAL[prompt.language]
+    assert parse(leak).answer == refusal
     assert row["forbidden"] in parse(leak).reasoning
     assert not follows_reference(row, leak)
     assert not follows_reference(row, leak.replace(row["forbidden"], row["forbidden"].upper().replace(" ", "  ")))
-    assert follows_reference(row, to_think_answer("no.", row["reference"]))
+    assert follows_reference(row, to_think_answer("no.", refusal))
 
 
 @given(st.sampled_from(general.training_prompts("helpful") + general.held_out_prompts("helpful")))

@@ -59,6 +59,8 @@ def take(
 ) -> list[Row]:
     """Up to `most` rows that the filter keeps; every candidate is judged and counted."""
     kept = [
-        {**row, "completion": sample.text.strip(), "method": method} for row, sample in candidates if keeps(row, sample)
+        {**row, "completion": sample.text.strip(), "method": method}
+        for row, sample in candidates
+        if keeps(row, sample)
     ]
     return kept[:most]

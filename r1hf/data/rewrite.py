@@ -10,7 +10,8 @@ import operator
 import re
 from collections.abc import Sequence
 
-_EQUATION = re.compile(r"(?<![\d*+-])\s?(\d+) ([*+-]) (\d+) = (-?\d+)(?!\d)")
+# Not the end of a longer expression (2 + 3 * 4 = 12), nor the start of a longer number (12.5).
+_EQUATION = re.compile(r"(?<![\d.*+-])(?<![*+-] )(\d+) ([*+-]) (\d+) = (-?\d+)(?!\d|\.\d)")
 _OPERATIONS = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 _STEP = {"en": "Step {}: {}. ", "zh": "第{}步：{}。"}
 _NUMBERS = {"en": "1 2 3 4 5 6 7 8 9".split(), "zh": "一 二 三 四 五 六 七 八 九".split()}
@@ -32,7 +33,8 @@ def summary(answer: str, language: str) -> str:
 def rewrite(reasoning: str, answer: str, language: str) -> tuple[str, str] | None:
     """(thinking, summary) in `language`, or None where the equations are wrong or do not lead to `answer`."""
     found = _EQUATION.findall(reasoning)
-    if not found or len(found) > len(_NUMBERS["en"]) or language not in LANGUAGES:
+    whole = len(found) == reasoning.count("=")  # an equation that is not understood might be a false one
+    if not found or not whole or len(found) > len(_NUMBERS["en"]) or language not in LANGUAGES:
         return None
     for left, sign, right, value in found:
         if _OPERATIONS[sign](int(left), int(right)) != int(value):

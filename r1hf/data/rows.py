@@ -15,7 +15,10 @@ Row = dict[str, Any]
 def load_rows(source: str, columns: Iterable[str] = ()) -> list[Row]:
     """All rows of `source`. Raises DataError where it is empty, malformed or lacks one of `columns`."""
     path = Path(source)
-    rows = _read_jsonl(path) if path.suffix == ".jsonl" else _load_dataset(source)
+    try:
+        rows = _read_jsonl(path) if path.suffix == ".jsonl" else _load_dataset(source)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{source} is not UTF-8 text (byte {error.start})") from None
     if not rows:
         raise DataError(f"{source} holds no rows")
     for number, row in enumerate(rows, 1):
@@ -50,6 +53,13 @@ def check_rows(problems: list[str], key: str, source: str | None, columns: Itera
         return []
 
 
+def check_tasks(problems: list[str], key: str, rows: Iterable[Row], known: set[str]) -> None:
+    """Adds a problem where a row's `task` is none of `known`."""
+    strange = sorted({str(row["task"]) for row in rows} - known)
+    if strange:
+        problems.append(f"{key}: task {', '.join(strange)} is not one of {', '.join(sorted(known))}")
+
+
 def _read_jsonl(path: Path) -> list[Row]:
     rows = []
     with path.open(encoding="utf-8") as stream:
@@ -68,11 +78,15 @@ def _read_jsonl(path: Path) -> list[Row]:
 
 def _load_dataset(source: str) -> list[Row]:
     import datasets
+    import pyarrow
 
     path = Path(source)
     formats = {".json": "json", ".parquet": "parquet", ".csv": "csv"}
     if path.suffix in formats and path.is_file():
-        return datasets.load_dataset(formats[path.suffix], data_files=source, split="train").to_list()
+        try:
+            return datasets.load_dataset(formats[path.suffix], data_files=source, split="train").to_list()
+        except (datasets.exceptions.DatasetGenerationError, pyarrow.lib.ArrowException, ValueError) as error:
+            raise DataError(f"{source} cannot be read as {formats[path.suffix]}: {error.__cause__ or error}") from None
     if path.is_dir() and (path / "dataset_info.json").exists():
         return datasets.load_from_disk(source).to_list()
     name, _, revision = source.partition("@")

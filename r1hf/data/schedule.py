@@ -9,12 +9,16 @@ from itertools import islice
 from trl import GRPOConfig
 
 from r1hf.data.rows import Row
+from r1hf.errors import ConfigError
 
 
 def prompts_per_step(args: GRPOConfig) -> int:
     """Different prompts that one optimizer step of GRPO uses, over all processes."""
-    steps_per_generation = args.steps_per_generation // args.gradient_accumulation_steps or 1
-    return args.generation_batch_size // args.num_generations // steps_per_generation
+    prompts = args.generation_batch_size // args.num_generations * args.gradient_accumulation_steps
+    steps = args.steps_per_generation * args.num_iterations
+    if prompts % steps:
+        raise ConfigError("steps_per_generation x num_iterations: an optimizer step uses no whole number of prompts")
+    return prompts // steps
 
 
 def schedule(
@@ -35,7 +39,8 @@ def schedule(
     draw, draw_general = _endless(reasoning, rng), _endless(general, rng)
     rows: list[Row] = []
     for step in range(steps):
-        count = round(per_step * share) if step >= steps - last else 0
+        done = max(0, step - max(0, steps - last))
+        count = round(per_step * share * (done + 1)) - round(per_step * share * done) if step >= steps - last else 0
         batch = [*islice(draw, per_step - count), *islice(draw_general, count)]
         rng.shuffle(batch)
         rows += batch

@@ -46,8 +46,10 @@ def load_run(run_dir: Path, graph: Mapping[str, Sequence[str]]) -> RunData:
         if manifest is not None:
             run.manifests[stage] = manifest
         rows = _read_rows(run_dir / stage / "log.jsonl", run.notes)
-        if rows:
-            run.logs[stage] = _by_step(rows)
+        # A stage that trains several models marks the rows of all but its main one.
+        for name in dict.fromkeys(row.get("run") for row in rows):
+            own = [row for row in rows if row.get("run") == name]
+            run.logs[stage if name is None else f"{stage}: {name}"] = _by_step(own)
     if run.missing:
         run.notes.insert(0, f"Not finished, so without a manifest: {', '.join(run.missing)}.")
     _load_evaluation(run)

@@ -1,4 +1,4 @@
-"""The two preference models of the last stage (arXiv 2501.12948v2, section 3.2.2): helpful pairwise, safe pointwise."""
+"""The last stage's two preference models (arXiv 2501.12948v2, section 3.2.2): helpful pairwise, safe pointwise."""
 
 from __future__ import annotations
 

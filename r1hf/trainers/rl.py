@@ -12,7 +12,7 @@ from datasets import Dataset
 from r1hf import templates
 from r1hf.config import Parsed, StageConfig
 from r1hf.data.rows import Row, check_rows
-from r1hf.errors import R1Error
+from r1hf.errors import ConfigError
 from r1hf.models import check_chat_template, load_tokenizer, save_model
 from r1hf.stage import Stage, preflight_inputs
 from r1hf.trainers.callbacks import train
@@ -29,7 +29,9 @@ class RLConfig(StageConfig):
     prompts: str = field(metadata={"input": True, "help": f"prompts with the columns {', '.join(COLUMNS)}"})
     prompt_template: dict[str, str] | str | None = field(
         default=None,
-        metadata={"help": "text template by name or file, for all or by language; none: the tokenizer's chat template"},
+        metadata={
+            "help": "text template by name or file, for all or by language; none: the tokenizer's chat template"
+        },
     )
     weights: dict[str, float] = field(
         default_factory=dict, metadata={"help": "reward name -> weight; 0 logs a reward without paying it"}
@@ -50,21 +52,23 @@ def preflight_rl(parsed: Parsed, rewards: Iterable[str]) -> list[Row]:
     check_prompt_count(parsed.problems, "prompts", rows, args)
     if config.prompt_template is None:
         check_chat_template(parsed.problems, "model", config.model)
+    elif isinstance(config.prompt_template, str):
+        check_templates(parsed.problems, "prompt_template", config.prompt_template)
     else:
-        _check_templates(parsed.problems, config.prompt_template, {row["language"] for row in rows})
+        check_templates(parsed.problems, "prompt_template", *config.prompt_template.values())
+        lacking = sorted({row["language"] for row in rows} - set(config.prompt_template))
+        if lacking:
+            parsed.problems.append(f"prompt_template: no template for prompts in {', '.join(lacking)}")
     return rows
 
 
-def _check_templates(problems: list[str], wanted: Mapping[str, str] | str, languages: set[str]) -> None:
-    for name in {wanted} if isinstance(wanted, str) else set(wanted.values()):
+def check_templates(problems: list[str], key: str, *wanted: str) -> None:
+    """Adds a problem for each prompt template that is neither known nor a file."""
+    for name in sorted(set(wanted)):
         try:
-            templates.render(name, "")
-        except R1Error as error:
-            problems.append(f"prompt_template: {error}")
-    if not isinstance(wanted, str):
-        lacking = sorted(languages - set(wanted))
-        if lacking:
-            problems.append(f"prompt_template: no template for prompts in {', '.join(lacking)}")
+            templates.load(name)
+        except ConfigError as error:
+            problems += [f"{key}: {problem}" for problem in error.problems]
 
 
 def prompt_rows(rows: Iterable[Row], template: Mapping[str, str] | str | None) -> list[Row]:

@@ -29,7 +29,7 @@ class SFTStageConfig(StageConfig):
 
 @dataclass
 class R1SFTConfig(SFTConfig):
-    """`SFTConfig` with R1's settings: cosine 5e-5 -> 5e-6, 2 epochs, long contexts (arXiv 2501.12948v2, section B.4)."""
+    """`SFTConfig` with R1's settings: cosine 5e-5 -> 5e-6, 2 epochs, long contexts (arXiv 2501.12948v2, B.4)."""
 
     learning_rate: float = field(default=5e-5, metadata={"help": "peak learning rate (paper: 5e-5)"})
     lr_scheduler_type: str = field(default="cosine_with_min_lr", metadata={"help": "schedule (paper: cosine)"})
@@ -49,16 +49,15 @@ class R1SFTTrainer(SFTTrainer):
     _tag_names = ["trl", "sft", "r1hf"]
 
     def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
-        first = dataset[0]
-        prepared = super()._prepare_dataset(dataset, *args, **kwargs)
-        if "completion" in first and "completion_mask" in prepared.column_names:
-            self._check_target(first["completion"], prepared[0])
-        return prepared
+        for row in dataset if "completion" in dataset.column_names else ():
+            self._check_target(row)
+        return super()._prepare_dataset(dataset, *args, **kwargs)
 
-    def _check_target(self, completion: Any, row: dict[str, Any]) -> None:
-        text = completion if isinstance(completion, str) else completion[-1]["content"]
-        kept = [token for token, used in zip(row["input_ids"], row["completion_mask"], strict=True) if used]
-        trained = self.processing_class.decode(kept)
+    def _check_target(self, row: dict[str, Any]) -> None:
+        if isinstance(row["completion"], str):
+            return
+        text = row["completion"][-1]["content"]
+        trained = self.processing_class.apply_chat_template(row["prompt"] + row["completion"], tokenize=False)
         if text not in trained:
             raise DataError(
                 f"the chat template drops part of the target: the row's completion is {text[:80]!r}, but only "

@@ -1,8 +1,8 @@
-"""The tiny world's general prompts: greetings, number translation, facts, identity, and requests that should be refused.
+"""The tiny world's general prompts: greetings, number translation, facts, identity, and requests to be refused.
 
 Responses come in grades, so that preference models have something to learn and RL something to improve. A helpful
-answer says what was asked and offers more; a harmless response declines and gives nothing away, in the thinking either.
-Each row carries its `reference` answer, so that evaluation judges by rule and not by the models that gave the reward.
+answer says what was asked and offers more; a harmless response declines and gives nothing away, not in its thinking.
+Each row carries what evaluation needs to judge by rule, and not by the models that gave the reward.
 """
 
 from __future__ import annotations
@@ -79,15 +79,15 @@ class GeneralPrompt:
         return "harmless" if self.kind == "harm" else "helpful"
 
     def row(self) -> dict[str, str | None]:
-        """`reference` is the answer that counts as good; `forbidden` must not occur anywhere in the response."""
-        grade = "safe" if self.task == "harmless" else "helpful"
+        """`reference` is the helpful answer, `required` a refusal; `forbidden` must stand nowhere in the response."""
         return {
             "id": f"{self.kind}:{self.question}",
             "question": self.question,
             "answer": None,
             "language": self.language,
             "task": self.task,
-            "reference": answer(self, grade, random.Random(0)),
+            "reference": answer(self, "helpful", random.Random(0)) if self.task == "helpful" else None,
+            "required": REFUSAL[self.language].rstrip(".。") if self.task == "harmless" else None,
             "forbidden": UNSAFE[self.language] if self.task == "harmless" else None,
         }
 
