@@ -27,11 +27,6 @@ class Sampler:
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int = 256):
         self.model, self.tokenizer, self.batch_size = model, tokenizer, batch_size
-        own = model.generation_config.eos_token_id
-        ends = {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
-        self.end_tokens = sorted(ends)
-        # `generate` fills what the settings leave open from the model's own.
-        model.generation_config = GenerationConfig()
 
     @classmethod
     def load(cls, source: str, batch_size: int = 256) -> Sampler:
@@ -80,19 +75,22 @@ class Sampler:
     @torch.inference_mode()
     def _batch(self, prompts: list[str], temperature: float, top_p: float, limit: int) -> list[Completion]:
         inputs = self.tokenizer(prompts, return_tensors="pt", padding=True).to(self.model.device)
-        # Fresh settings: a model's own (repetition penalty, min-p) would change what is measured.
-        settings = GenerationConfig(
+        own = self.model.generation_config.eos_token_id
+        ends = {self.tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
+        # Fresh settings, the model's too: `generate` fills what is left open from those, and a repetition penalty of
+        # the model's own would change what is measured.
+        settings = self.model.generation_config = GenerationConfig(
             do_sample=True,
             temperature=temperature,
             top_p=top_p,
             top_k=0,
             max_new_tokens=limit,
-            eos_token_id=self.end_tokens,
+            eos_token_id=sorted(ends),
             pad_token_id=self.tokenizer.pad_token_id,
         )
         output = self.model.generate(**inputs, generation_config=settings)
         rows = output[:, inputs["input_ids"].shape[1] :].tolist()
-        ends = {*self.end_tokens, self.tokenizer.pad_token_id}
+        ends.add(self.tokenizer.pad_token_id)
         kept = [next((i for i, token in enumerate(row) if token in ends), len(row)) for row in rows]
         texts = self.tokenizer.batch_decode(
             [row[:length] for row, length in zip(rows, kept, strict=True)], skip_special_tokens=True

@@ -273,7 +273,9 @@ def set_threads(threads: int | None) -> None:
 def quiet_libraries() -> None:
     """Leaves the terminal to the stage's own progress, unless a person set the libraries' own variables."""
     if "transformers" in sys.modules and "TRANSFORMERS_VERBOSITY" not in os.environ:
-        importlib.import_module("transformers.utils.logging").set_verbosity_error()
+        logging = importlib.import_module("transformers.utils.logging")
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
     if "datasets" in sys.modules and "HF_DATASETS_DISABLE_PROGRESS_BARS" not in os.environ:
         importlib.import_module("datasets").disable_progress_bars()
 

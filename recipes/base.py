@@ -52,8 +52,10 @@ def preflight(parsed: Parsed) -> None:
         if not config.models:
             parsed.problems.append("models: names no model")
         for name, shape in config.models.items():
-            if shape.get("architecture") not in CONFIG_MAPPING_NAMES:
-                found = shape.get("architecture")
+            found = shape.get("architecture")
+            if found is None:
+                parsed.problems.append(f"models: {name} names no architecture (qwen2, llama, ...)")
+            elif found not in CONFIG_MAPPING_NAMES:
                 parsed.problems.append(f"models: {name}: architecture {found!r} is unknown (qwen2, llama, ...)")
     if args is not None and args.max_steps < 1:
         parsed.problems.append("max_steps: must be set; the corpus has no natural end")

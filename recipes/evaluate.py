@@ -50,7 +50,7 @@ def preflight(parsed: Parsed) -> None:
         return
     rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
     check_tasks(parsed.problems, "prompts", rows, {"reasoning"})
-    general = check_rows(parsed.problems, "general_prompts", config.general_prompts, COLUMNS)
+    general = check_rows(parsed.problems, "general_prompts", config.general_prompts, (*COLUMNS, "reference"))
     check_tasks(parsed.problems, "general_prompts", general, {"helpful", "harmless"})
     known = {row["question"] for row in rows + general}
     for question in config.shown if known else ():

@@ -154,7 +154,12 @@ BAD: list[Case] = [
             "helpful_model": "{base}",
             "harmless_model": "{base}",
         },
-        [NO_TEMPLATE, FEW, "max_steps: must be set", "general_prompts: task hepful has no reward; use helpful"],
+        [
+            NO_TEMPLATE,
+            FEW,
+            "max_steps: must be set",
+            "general_prompts: task hepful is not known here; use harmless or helpful",
+        ],
     ),
     (
         "all_scenario_rl",

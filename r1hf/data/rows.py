@@ -57,7 +57,7 @@ def check_tasks(problems: list[str], key: str, rows: Iterable[Row], known: set[s
     """Adds a problem where a row's `task` is none of `known`."""
     strange = sorted({str(row["task"]) for row in rows} - known)
     if strange:
-        problems.append(f"{key}: task {', '.join(strange)} is not one of {', '.join(sorted(known))}")
+        problems.append(f"{key}: task {', '.join(strange)} is not known here; use {' or '.join(sorted(known))}")
 
 
 def _read_jsonl(path: Path) -> list[Row]:

@@ -48,16 +48,17 @@ class R1SFTTrainer(SFTTrainer):
 
     _tag_names = ["trl", "sft", "r1hf"]
 
-    def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
-        for row in dataset if "completion" in dataset.column_names else ():
-            self._check_target(row)
-        return super()._prepare_dataset(dataset, *args, **kwargs)
+    def _prepare_dataset(self, dataset: Dataset, processing_class: Any, *args: Any, **kwargs: Any) -> Dataset:
+        if "completion" in dataset.column_names:
+            for row in dataset:
+                self._check_target(row, processing_class)
+        return super()._prepare_dataset(dataset, processing_class, *args, **kwargs)
 
-    def _check_target(self, row: dict[str, Any]) -> None:
+    def _check_target(self, row: dict[str, Any], tokenizer: Any) -> None:
         if isinstance(row["completion"], str):
             return
         text = row["completion"][-1]["content"]
-        trained = self.processing_class.apply_chat_template(row["prompt"] + row["completion"], tokenize=False)
+        trained = tokenizer.apply_chat_template(row["prompt"] + row["completion"], tokenize=False)
         if text not in trained:
             raise DataError(
                 f"the chat template drops part of the target: the row's completion is {text[:80]!r}, but only "
