@@ -40,14 +40,14 @@ CONFIGS = (AllScenarioConfig, R1GRPOConfig)
 
 
 def preflight(parsed: Parsed) -> None:
-    preflight_rl(parsed, REWARDS)
+    reasoning = preflight_rl(parsed, REWARDS)
     config, args = parsed.configs
     if args is not None and args.max_steps < 1:
         parsed.problems.append("max_steps: must be set; the order of prompts is planned step by step")
     if config is not None:
-        for key, tasks in (("prompts", {"reasoning"}), ("general_prompts", {"helpful", "harmless"})):
-            check_tasks(parsed.problems, key, check_rows([], key, getattr(config, key), COLUMNS), tasks)
-        check_rows(parsed.problems, "general_prompts", config.general_prompts, COLUMNS)
+        general = check_rows(parsed.problems, "general_prompts", config.general_prompts, COLUMNS)
+        check_tasks(parsed.problems, "prompts", reasoning, {"reasoning"})
+        check_tasks(parsed.problems, "general_prompts", general, {"helpful", "harmless"})
         check_chat_template(parsed.problems, "helpful_model", config.helpful_model)
         check_chat_template(parsed.problems, "harmless_model", config.harmless_model)
         if not 0 <= config.general_share <= 1:
