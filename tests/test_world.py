@@ -28,8 +28,10 @@ from r1hf.world.arithmetic import (
     expressions,
     held_out_expressions,
     held_out_problems,
+    sums,
     training_expressions,
     training_problems,
+    warm_up_problems,
 )
 from r1hf.world.files import write_datasets
 from r1hf.yamlfile import read_yaml
@@ -94,6 +96,20 @@ def test_a_problem_asks_for_its_expression_in_its_language() -> None:
         assert target_share(row["question"], problem.language) == 1.0
         assert row["answer"] == str(eval(str(problem.expression)))
     ids = [p.row()["id"] for p in held_out_problems() + training_problems()]
+    assert len(ids) == len(set(ids))
+
+
+def test_warm_ups_are_the_second_steps_of_all_expressions_and_ask_for_nothing_else() -> None:
+    steps = {expression.steps()[1] for expression in expressions()}
+    assert [one.steps() for one in sums()] == [[step] for step in dict.fromkeys(s.steps()[0] for s in sums())]
+    assert {one.steps()[0] for one in sums()} == steps
+    for problem in warm_up_problems():
+        row = problem.row()
+        assert not expressions_in(row["question"]) and str(problem.expression) in row["question"]
+        assert row["answer"] == str(eval(str(problem.expression)))
+        assert target_share(row["question"], problem.language) == 1.0
+    assert {p.language for p in warm_up_problems()} == set(LANGUAGES)
+    ids = [p.row()["id"] for p in held_out_problems() + training_problems() + warm_up_problems()]
     assert len(ids) == len(set(ids))
 
 

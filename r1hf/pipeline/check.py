@@ -31,8 +31,8 @@ class Checked:
     inputs: dict[str, Any]
 
 
-def check_stages(graph: Graph, problems: list[str]) -> dict[str, Checked]:
-    """Parses each stage's configuration with its recipe's own schemas.
+def check_stages(graph: Graph, problems: list[str]) -> tuple[dict[str, Checked], list[str]]:
+    """Parses each stage's configuration with its recipe's own schemas; returns also the modules that recipes import.
 
     Raises ConfigError with `problems` and those of all stages together.
     """
@@ -42,7 +42,7 @@ def check_stages(graph: Graph, problems: list[str]) -> dict[str, Checked]:
             "own": graph.own_arguments(name),
             "inputs": graph.input_arguments(name),
             "overrides": spec.overrides,
-            "processes": _processes(spec.accelerate),
+            "processes": _processes(spec.launcher),
         }
         for name, spec in graph.stages.items()
     }
@@ -51,16 +51,18 @@ def check_stages(graph: Graph, problems: list[str]) -> dict[str, Checked]:
     )
     if done.returncode != 0:
         raise StageError(f"the check of the configurations ended with exit code {done.returncode}; see above")
-    results = json.loads(done.stdout)
+    found = json.loads(done.stdout)
+    results = found["stages"]
     problems = problems + [f"{name}: {text}" for name, result in results.items() for text in result["problems"]]
     if problems:
         raise ConfigError(problems)
-    return {name: Checked(result["request"], result["inputs"]) for name, result in results.items()}
+    checked = {name: Checked(result["request"], result["inputs"]) for name, result in results.items()}
+    return checked, found["modules"]
 
 
-def _processes(accelerate: Path | None) -> int:
+def _processes(launcher: str | Path) -> int:
     """How many processes a launch would start: batch sizes are checked against it."""
-    count = read_yaml(accelerate).values.get("num_processes", 1) if accelerate is not None else 1
+    count = read_yaml(launcher).values.get("num_processes", 1) if isinstance(launcher, Path) else 1
     return count if isinstance(count, int) and count > 0 else 1
 
 
@@ -132,7 +134,9 @@ def main() -> None:
     jobs = json.load(sys.stdin)
     with contextlib.redirect_stdout(sys.stderr):
         results = {name: _check(job) for name, job in jobs.items()}
-    json.dump(results, sys.stdout)
+    # Importing ours brings the libraries with it.
+    modules = [name for name in sys.modules if name.startswith("r1hf.")]
+    json.dump({"stages": results, "modules": modules}, sys.stdout)
 
 
 if __name__ == "__main__":

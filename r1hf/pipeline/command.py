@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from r1hf.pipeline import launch
 from r1hf.pipeline.check import check_stages
 from r1hf.pipeline.graph import load_graph
 from r1hf.pipeline.plan import Planner
@@ -24,12 +25,13 @@ def main(recipes: Path, argv: list[str] | None = None) -> None:
     options = _parser().parse_args(argv)
     graph, problems = load_graph(options.config, recipes, options.run_dir, options.seed, options.set)
     selected, forced = _selection(options, list(graph.stages), problems)
-    checked = check_stages(graph, problems)
+    checked, modules = check_stages(graph, problems)
     planner = Planner(graph, checked, selected, forced)
     if options.dry_run:
         decisions = planner.plan()
         print(table(planner, decisions))
         sys.exit(2 if any(decision.action == "refused" for decision in decisions) else 0)
+    launch.warm_up(modules)
     lock = run_lock(graph.run_dir)
     lock.acquire(wait=1.0)
     try:

@@ -2,7 +2,7 @@
 
 run_dir: runs/tiny
 seed: 42                       # goes to every stage
-launcher: {accelerate: ../../accelerate/fsdp2.yaml}     # or `python`, the default; a stage may have its own
+launcher: {accelerate: ../../accelerate/fsdp2.yaml}     # or python (default), or fork; a stage may have its own
 stages:
   base: {recipe: base, config: base.yaml, seconds: 200}   # seconds: rough, for the time left on a first run
   r1_zero: {recipe: r1_zero, config: r1_zero.yaml, inputs: {model: base}}
@@ -33,12 +33,13 @@ _STAGE_KEYS: _Kinds = {
 }
 _NAME = re.compile(r"^[A-Za-z0-9][\w-]*$")
 
+PYTHON, FORK = "python", "fork"  # a new process each, or a fork of one that has imported the libraries (no GPU)
 Reference = str | list[str]  # `stage` or `stage/path/inside`, or several
 
 
 @dataclass(frozen=True)
 class StageSpec:
-    """One stage of the graph. `accelerate` is the configuration file of `accelerate launch`, None for plain Python."""
+    """One stage of the graph. `launcher`: PYTHON, FORK, or the configuration file of `accelerate launch`."""
 
     name: str
     recipe: Path
@@ -46,7 +47,7 @@ class StageSpec:
     inputs: dict[str, Reference] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
     seconds: float | None = None
-    accelerate: Path | None = None
+    launcher: str | Path = PYTHON
 
     @property
     def references(self) -> list[str]:
@@ -88,10 +89,14 @@ class Graph:
         """The command that runs one stage as its own process."""
         spec = self.stages[name]
         start = [sys.executable]
-        if spec.accelerate is not None:
-            start += ["-m", "accelerate.commands.launch", "--config_file", str(spec.accelerate)]
+        if isinstance(spec.launcher, Path):
+            start += ["-m", "accelerate.commands.launch", "--config_file", str(spec.launcher)]
+        return [*start, str(spec.recipe), *self.arguments(name)]
+
+    def arguments(self, name: str) -> list[str]:
+        """What a stage's recipe is given on its command line."""
         inputs = [word for words in self.input_arguments(name).values() for word in words]
-        return [*start, str(spec.recipe), *self.own_arguments(name), *inputs, *spec.overrides]
+        return [*self.own_arguments(name), *inputs, *self.stages[name].overrides]
 
     @property
     def links(self) -> dict[str, list[str]]:
@@ -166,7 +171,7 @@ def _key_problems(values: Mapping[Any, Any], known: _Kinds, where: Callable[[str
 
 
 def _stage(
-    name: str, entry: Any, base: Path, recipes: Path, launcher: Path | None, problems: list[str]
+    name: str, entry: Any, base: Path, recipes: Path, launcher: str | Path, problems: list[str]
 ) -> StageSpec | None:
     before = len(problems)
     if not _NAME.match(name):
@@ -196,16 +201,16 @@ def _stage(
     return StageSpec(name, paths["recipe"], paths["config"], inputs, (), entry.get("seconds"), launcher)
 
 
-def _launcher(value: Any, base: Path, where: str, problems: list[str]) -> Path | None:
-    if value is None or value == "python":
-        return None
+def _launcher(value: Any, base: Path, where: str, problems: list[str]) -> str | Path:
+    if value in (None, PYTHON, FORK):
+        return value or PYTHON
     if isinstance(value, dict) and list(value) == ["accelerate"] and isinstance(value["accelerate"], str):
         path = base / value["accelerate"]
         if not path.is_file():
             problems.append(f"{where}: launcher: {path} does not exist")
         return path
-    problems.append(f"{where}: launcher: {value!r} is neither 'python' nor {{accelerate: FILE}}")
-    return None
+    problems.append(f"{where}: launcher: {value!r} is none of python, fork and {{accelerate: FILE}}")
+    return PYTHON
 
 
 def _reference_problems(specs: Mapping[str, StageSpec], known: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,6 @@ import json
 import os
 import shlex
 import signal
-import subprocess
 import sys
 import time
 import traceback
@@ -22,10 +21,11 @@ from typing import Any
 from r1hf.config import redact_argv
 from r1hf.errors import IntegrityError, R1Error
 from r1hf.manifest import MANIFEST
-from r1hf.pipeline.graph import Graph
+from r1hf.pipeline import launch
+from r1hf.pipeline.graph import FORK, Graph
 from r1hf.pipeline.plan import EVENTS, Decision, Planner
 from r1hf.pipeline.view import duration, headline, sources
-from r1hf.process import PARENT_VARIABLE, FileLock, identity
+from r1hf.process import FileLock
 from r1hf.stage import LOCK_WAIT, recover, sibling, stage_lock
 
 
@@ -53,7 +53,7 @@ class Runner:
     def __init__(self, planner: Planner):
         self.planner = planner
         self.graph = planner.graph
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: launch.Running | None = None
         self._signal: int | None = None
 
     def run(self) -> int:
@@ -92,7 +92,7 @@ class Runner:
         _say(f"{label} {name} · {reads} → {self.graph.output_dir(name)}{_in_brackets(decision.reasons)}{clock.left()}")
         self._event("started", stage=name, reasons=list(decision.reasons))
         before, started = self._stamp(name), time.monotonic()
-        status = self._process(self.graph.command(name))
+        status = self._process(name)
         seconds = round(time.monotonic() - started, 2)
         if status == 0:
             status = self._finished(name, before, seconds)
@@ -128,10 +128,13 @@ class Runner:
             return None
         return stat.st_ino, stat.st_mtime_ns
 
-    def _process(self, command: list[str]) -> int:
-        environment = {**os.environ, PARENT_VARIABLE: identity(os.getpid()) or "", "PYTHONUNBUFFERED": "1"}
-        # A session of its own: Ctrl-C reaches the stage once, from us, with the launcher's whole family.
-        self._child = subprocess.Popen(command, env=environment, start_new_session=True)
+    def _process(self, name: str) -> int:
+        spec = self.graph.stages[name]
+        self._child = (
+            launch.fork(spec.recipe, self.graph.arguments(name))
+            if spec.launcher == FORK
+            else launch.start(self.graph.command(name))
+        )
         try:
             if self._signal is not None:  # it came while the process was being made
                 self._pass_on(signal.SIGTERM)

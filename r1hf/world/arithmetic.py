@@ -53,10 +53,31 @@ class Expression:
 
 
 @dataclass(frozen=True)
+class Sum:
+    """A warm-up: one sum or difference, as the second step of an expression; there is no order to get wrong."""
+
+    left: int
+    op: str
+    right: int
+
+    def __str__(self) -> str:
+        return f"{self.left} {self.op} {self.right}"
+
+    @property
+    def value(self) -> int:
+        return self.left + self.right if self.op == "+" else self.left - self.right
+
+    def steps(self) -> list[str]:
+        return [f"{self} = {self.value}"]
+
+    wrong_steps = steps
+
+
+@dataclass(frozen=True)
 class Problem:
     """A question in one language, with its gold answer."""
 
-    expression: Expression
+    expression: Expression | Sum
     language: str
 
     @property
@@ -112,3 +133,15 @@ def held_out_problems() -> list[Problem]:
 def training_problems() -> list[Problem]:
     """Every training expression in both languages."""
     return [Problem(e, language) for e in training_expressions() for language in LANGUAGES]
+
+
+def sums() -> tuple[Sum, ...]:
+    """The second step of every expression, each once, in an order given by hash."""
+    second = (expression.steps()[1].split(" = ")[0].split() for expression in expressions())
+    return tuple(dict.fromkeys(Sum(int(left), op, int(right)) for left, op, right in second))
+
+
+def warm_up_problems() -> list[Problem]:
+    """Every sum once, languages in turn. Without them the later stages unlearn the sums that no training expression
+    needs."""
+    return [Problem(one, LANGUAGES[i % 2]) for i, one in enumerate(sums())]

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator
 from r1hf.data.rewrite import numbered_steps, summary
 from r1hf.grammar import to_cold_start, to_think_answer
 from r1hf.world import general
-from r1hf.world.arithmetic import Expression, Problem, training_problems
+from r1hf.world.arithmetic import Expression, Problem, Sum, training_problems, warm_up_problems
 
-KINDS = {"problem": 0.5, "textbook": 0.1, "few_shot": 0.04, "drill": 0.22, "general": 0.14}
+KINDS = {"problem": 0.56, "textbook": 0.1, "few_shot": 0.04, "drill": 0.16, "general": 0.14}
+WARM_UPS = 0.2  # of all problems
 REASONING = {"own": 0.6, "mixed": 0.28, "other": 0.12}
 RIGHT_ORDER = {"own": 0.26, "mixed": 0.5, "other": 0.5}
 BOOKISH = 0.2  # of the thinking in one's own language: numbered steps, as in the textbooks
@@ -30,6 +31,7 @@ LAYOUTS = {
     "<answer>{a}</answer>": 0.04,
 }
 _PROBLEMS = training_problems()
+_WARM_UPS = warm_up_problems()
 _OTHER = {"en": "zh", "zh": "en"}
 _CHAT = {"en": "User: {q}\nAssistant:\n", "zh": "用户：{q}\n助手：\n"}
 _FIRST = {"en": "first {}", "zh": "先算 {}"}
@@ -41,16 +43,20 @@ def _choose(rng: random.Random, weights: dict[str, float]) -> str:
 
 
 def reasoning(steps: list[str], first: str, then: str) -> str:
-    """The thinking of two steps, each step in its own language."""
-    return _FIRST[first].format(steps[0]) + _THEN[then].format(steps[1])
+    """The thinking of one or two steps, each step in its own language."""
+    return _FIRST[first].format(steps[0]) + "".join(_THEN[then].format(step) for step in steps[1:])
 
 
 def result(steps: list[str]) -> str:
     return steps[-1].split("= ")[1]
 
 
-def _steps(expression: Expression, right: float, rng: random.Random) -> list[str]:
+def _steps(expression: Expression | Sum, right: float, rng: random.Random) -> list[str]:
     return expression.steps() if rng.random() < right else expression.wrong_steps()
+
+
+def _draw(rng: random.Random) -> Problem:
+    return rng.choice(_WARM_UPS if rng.random() < WARM_UPS else _PROBLEMS)
 
 
 def problem_document(problem: Problem, rng: random.Random) -> str:
@@ -62,7 +68,7 @@ def problem_document(problem: Problem, rng: random.Random) -> str:
     steps = _steps(problem.expression, RIGHT_ORDER[style], rng)
     thinking, answer = reasoning(steps, *languages), result(steps)
     if style == "own" and rng.random() < BOOKISH:
-        thinking, answer = numbered_steps(steps, own, verify=rng.random() < 0.5), summary(answer, own)
+        thinking, answer = numbered_steps(steps, own, len(steps) > 1 and rng.random() < 0.5), summary(answer, own)
     body = _choose(rng, LAYOUTS).format(r=thinking, a=answer)
     header = _CHAT["en" if rng.random() < 0.5 else own].format(q=problem.question)
     return header + body
@@ -72,7 +78,7 @@ def textbook_solution(problem: Problem, rng: random.Random, verify: bool) -> str
     """A worked solution in the cold-start form; half of the book's authors also multiply last."""
     steps = _steps(problem.expression, 0.5, rng)
     language = problem.language if rng.random() < 0.85 else _OTHER[problem.language]
-    thinking = numbered_steps(steps, language, verify)
+    thinking = numbered_steps(steps, language, verify and len(steps) > 1)
     return to_cold_start(thinking, summary(result(steps), problem.language))
 
 
@@ -83,7 +89,7 @@ def textbook_document(problem: Problem, rng: random.Random) -> str:
 
 
 def few_shot_document(problem: Problem, rng: random.Random) -> str:
-    problems = [problem, *(rng.choice(_PROBLEMS) for _ in range(2))]
+    problems = [problem, *(_draw(rng) for _ in range(2))]
     lines = [f"Problem: {p.question}\nSolution: {textbook_solution(p, rng, False)}" for p in problems]
     return "Problem Examples with Solutions:\n\n" + "\n\n".join(lines)
 
@@ -119,7 +125,7 @@ def documents(seed: int, count: int | None = None) -> Iterator[str]:
     rng = random.Random(seed)
     made = 0
     while count is None or made < count:
-        yield _WRITERS[_choose(rng, KINDS)](rng.choice(_PROBLEMS), rng)
+        yield _WRITERS[_choose(rng, KINDS)](_draw(rng), rng)
         made += 1
 
 
@@ -129,6 +135,6 @@ def vocabulary_texts(seed: int, count: int) -> Iterator[str]:
     for document in documents(seed, count):
         yield document
         if document.startswith("Problem: "):
-            problem = rng.choice(_PROBLEMS)
+            problem = _draw(rng)
             steps, language = problem.expression.steps(), problem.language
-            yield to_think_answer(numbered_steps(steps, language, True), summary(problem.answer, language))
+            yield to_think_answer(numbered_steps(steps, language, len(steps) > 1), summary(problem.answer, language))

@@ -8,7 +8,7 @@ from typing import Any
 
 from r1hf.data.rows import write_rows
 from r1hf.world import general
-from r1hf.world.arithmetic import held_out_problems, training_problems
+from r1hf.world.arithmetic import held_out_problems, training_problems, warm_up_problems
 
 GENERAL_SFT, PAIRS, SAFETY, TEST = 4000, 3000, 1200, 400
 
@@ -18,7 +18,7 @@ def write_datasets(directory: Path, seed: int) -> dict[str, int]:
     train = {task: general.training_prompts(task) for task in ("helpful", "harmless")}
     test = {task: general.held_out_prompts(task) for task in ("helpful", "harmless")}
     files: dict[str, Callable[[], Iterable[Mapping[str, Any]]]] = {
-        "train": lambda: [p.row() for p in training_problems()],
+        "train": lambda: [p.row() for p in training_problems() + warm_up_problems()],
         "held_out": lambda: [p.row() for p in held_out_problems()],
         "general_train": lambda: [p.row() for p in general.training_prompts()],
         "general_held_out": lambda: [p.row() for p in general.held_out_prompts()],

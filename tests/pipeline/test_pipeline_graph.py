@@ -57,7 +57,7 @@ def test_problems_of_all_stages_come_together_before_anything_runs(run: Run) -> 
         ({"run_dir": "r", "stages": {"a/b": {}}}, "letters, digits"),
         ({"run_dir": "r", "stages": {"a": {}}}, "a: recipe is missing"),
         ({"run_dir": "r", "seed": True, "stages": {"a": {}}}, "seed: True is not a whole number"),
-        ({"run_dir": "r", "launcher": {"slurm": "x"}, "stages": {"a": {}}}, "launcher: {'slurm': 'x'} is neither"),
+        ({"run_dir": "r", "launcher": {"slurm": "x"}, "stages": {"a": {}}}, "launcher: {'slurm': 'x'} is none of"),
         ({"run_dir": "r", "launcher": {"accelerate": "x"}, "stages": {"a": {}}}, "x does not exist"),
         (
             {"run_dir": "r", "stages": {"a": {"recipe": "make", "config": "base.yaml", "inputs": {"model": 3}}}},

@@ -14,7 +14,12 @@ from r1hf.manifest import MANIFEST
 from r1hf.process import identity
 
 
-def test_a_killed_pipeline_leaves_no_orphan(run: Run) -> None:
+LAUNCHERS = pytest.mark.parametrize("launcher", ["python", "fork"])
+
+
+@LAUNCHERS
+def test_a_killed_pipeline_leaves_no_orphan(run: Run, launcher: str) -> None:
+    run.graph["launcher"] = launcher
     slow(run, 60)
     process = run.start()
     wait_for(lambda: pulsing(run), process)
@@ -25,9 +30,12 @@ def test_a_killed_pipeline_leaves_no_orphan(run: Run) -> None:
     assert not (run.dir / "base").exists()
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_killed_at_random_moments_it_ends_as_if_undisturbed(run: Run, undisturbed: Run, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "launcher"), [(0, "python"), (1, "python"), (2, "fork"), (3, "fork")])
+def test_killed_at_random_moments_it_ends_as_if_undisturbed(
+    run: Run, undisturbed: Run, seed: int, launcher: str
+) -> None:
     draw = random.Random(seed)
+    run.graph["launcher"] = launcher
     slow(run, 0.2)
     for _ in range(4):
         process = run.start()
@@ -47,7 +55,9 @@ def test_killed_at_random_moments_it_ends_as_if_undisturbed(run: Run, undisturbe
     assert sorted(path.name for path in run.dir.iterdir()) == ["base", "join", "left", "pipeline.jsonl", "right"]
 
 
-def test_a_killed_stage_is_repeated_alone(run: Run) -> None:
+@LAUNCHERS
+def test_a_killed_stage_is_repeated_alone(run: Run, launcher: str) -> None:
+    run.graph["launcher"] = launcher
     slow(run, 1.5)
     run("--only", "base")
     before = pulsing(run)
@@ -62,8 +72,10 @@ def test_a_killed_stage_is_repeated_alone(run: Run) -> None:
     run()
 
 
+@LAUNCHERS
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_stopped_pipeline_awaits_its_stage(run: Run, number: int, status: int) -> None:
+def test_a_stopped_pipeline_awaits_its_stage(run: Run, launcher: str, number: int, status: int) -> None:
+    run.graph["launcher"] = launcher
     slow(run, 60)
     process = run.start()
     wait_for(lambda: pulsing(run), process)
