@@ -13,7 +13,6 @@ from harness import Run, pulsing, slow, wait_for
 from r1hf.manifest import MANIFEST
 from r1hf.process import identity
 
-
 LAUNCHERS = pytest.mark.parametrize("launcher", ["python", "fork"])
 
 
