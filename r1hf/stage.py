@@ -27,12 +27,14 @@ from typing import Any
 
 from r1hf.config import Parsed, StageConfig, jsonable, redact, redact_argv
 from r1hf.errors import ConfigError, R1Error, StageError
+from r1hf.hub.inputs import pin_inputs, with_commits, with_pins
 from r1hf.manifest import (
     LOG,
     MANIFEST,
     Manifest,
     fingerprint,
     git_state,
+    hardware,
     hash_outputs,
     input_records,
     is_hub_id,
@@ -86,6 +88,7 @@ class Stage:
         self._lock = stage_lock(self.output_dir)
         self._metrics: dict[str, Any] | None = None
         self._inputs: dict[str, Any] = {}
+        self._pins: dict[str, Any] = {}
         self._git: dict[str, Any] = {}
         self._started = 0.0
         self._old_handler: Any = None
@@ -104,6 +107,8 @@ class Stage:
                 self._let_go()
                 raise
         _barrier()
+        if not self.main_process:
+            self._pins = pin_inputs(self.parsed)
         set_seed(self.config.seed)
         set_threads(self.config.num_threads)
         quiet_libraries()
@@ -118,6 +123,7 @@ class Stage:
                     "choose another --output_dir, or move it away"
                 )
         self._inputs = input_records(self.parsed.inputs)
+        self._pins = pin_inputs(self.parsed)
         self._git = git_state(self.recipe.parent)
         asked = json.dumps({"request": self.parsed.request, "inputs": self._inputs}, sort_keys=True)
         note = self.work / ".request.json"
@@ -171,13 +177,14 @@ class Stage:
             peak_rss_mb=peak_rss_mb(),
             seed=self.config.seed,
             request=self.parsed.request,
-            config=self.parsed.resolved(),
-            inputs=self._inputs,
+            config=self.parsed.resolved() | with_commits(self.parsed, self._pins),
+            inputs=with_pins(self._inputs, self._pins),
             outputs=outputs,
             fingerprint=fingerprint(outputs),
             metrics=redact(self._metrics),
             versions=versions(),
             git=self._git,
+            hardware=hardware(),
         )
         write_manifest(self.work, manifest)
         with _uninterrupted():

@@ -11,6 +11,7 @@ Run: accelerate launch recipes/all_scenario_rl.py --config recipes/configs/tiny/
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from r1hf.config import Parsed, parse
@@ -37,6 +38,18 @@ class AllScenarioConfig(RLConfig):
 
 
 CONFIGS = (AllScenarioConfig, R1GRPOConfig)
+
+
+def rewards(config: AllScenarioConfig) -> dict[str, Callable[..., list[float | None]]]:
+    helpful = PreferenceReward(config.helpful_model, "answer", "helpful_reward")
+    harmless = PreferenceReward(config.harmless_model, "full", "harmless_reward")
+    return {
+        "accuracy": only_for(accuracy_reward, "reasoning", TASKS),
+        "format": format_reward,
+        "language": language_consistency_reward,
+        "helpful": only_for(helpful, "helpful", TASKS),
+        "harmless": only_for(harmless, "harmless", TASKS),
+    }
 
 
 def preflight(parsed: Parsed) -> None:
@@ -71,16 +84,7 @@ def main(argv: list[str] | None = None) -> None:
             seed=config.seed,
         )
         args.shuffle_dataset = False  # the order is the schedule
-        helpful = PreferenceReward(config.helpful_model, "answer", "helpful_reward")
-        harmless = PreferenceReward(config.harmless_model, "full", "harmless_reward")
-        rewards = {
-            "accuracy": only_for(accuracy_reward, "reasoning", TASKS),
-            "format": format_reward,
-            "language": language_consistency_reward,
-            "helpful": only_for(helpful, "helpful", TASKS),
-            "harmless": only_for(harmless, "harmless", TASKS),
-        }
-        stage.finish(train_policy(stage, rows, rewards, args))
+        stage.finish(train_policy(stage, rows, rewards(config), args))
 
 
 if __name__ == "__main__":

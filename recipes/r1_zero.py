@@ -12,6 +12,7 @@ Deviations: format checks think and answer tags, as the template asks; `--format
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -34,6 +35,14 @@ CONFIGS = (R1ZeroConfig, R1GRPOConfig)
 REWARDS = ("accuracy", "format", "language")
 
 
+def rewards(config: R1ZeroConfig) -> dict[str, Callable[..., list[float | None]]]:
+    return {
+        "accuracy": accuracy_reward,
+        "format": get_format_reward(mode=config.format_mode),
+        "language": language_consistency_reward,
+    }
+
+
 def preflight(parsed: Parsed) -> None:
     preflight_rl(parsed, REWARDS)
 
@@ -44,12 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     config, args = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
         rows = shuffled(load_rows(config.prompts, COLUMNS), config.seed)
-        rewards = {
-            "accuracy": accuracy_reward,
-            "format": get_format_reward(mode=config.format_mode),
-            "language": language_consistency_reward,
-        }
-        stage.finish(train_policy(stage, rows, rewards, args))
+        stage.finish(train_policy(stage, rows, rewards(config), args))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ Run: accelerate launch recipes/reasoning_rl.py --config recipes/configs/tiny/rea
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from r1hf.config import Parsed, parse
 from r1hf.data.rows import load_rows
 from r1hf.rewards import accuracy_reward, format_reward, language_consistency_reward
@@ -18,11 +20,11 @@ from r1hf.trainers.grpo import R1GRPOConfig
 from r1hf.trainers.rl import COLUMNS, RLConfig, preflight_rl, shuffled, train_policy
 
 CONFIGS = (RLConfig, R1GRPOConfig)
-REWARDS = {
-    "accuracy": accuracy_reward,
-    "format": format_reward,
-    "language": language_consistency_reward,
-}
+REWARDS = ("accuracy", "format", "language")
+
+
+def rewards(config: RLConfig) -> dict[str, Callable[..., list[float | None]]]:
+    return {"accuracy": accuracy_reward, "format": format_reward, "language": language_consistency_reward}
 
 
 def preflight(parsed: Parsed) -> None:
@@ -35,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     config, args = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
         rows = shuffled(load_rows(config.prompts, COLUMNS), config.seed)
-        stage.finish(train_policy(stage, rows, REWARDS, args))
+        stage.finish(train_policy(stage, rows, rewards(config), args))
 
 
 if __name__ == "__main__":

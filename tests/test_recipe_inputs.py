@@ -29,7 +29,7 @@ from r1hf.config import parse
 from r1hf.errors import ConfigError
 from r1hf.world import general
 
-RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.py") if path.stem != "pipeline")
+RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.py") if path.stem not in ("pipeline", "push"))
 STAGES = [(name, stage["recipe"], stage["config"]) for name, stage in GRAPH.items()]
 
 

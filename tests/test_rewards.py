@@ -16,7 +16,6 @@ from r1hf.rewards import (
     get_random_reward,
     language_consistency_reward,
     only_for,
-    question_text,
     random_reward,
     route,
 )
@@ -228,12 +227,6 @@ def test_language_is_that_of_the_question(prompt, language):
 
 def test_question_without_words_gives_no_target():
     assert score(language_consistency_reward, think("first multiply"), "2 + 3 * 4 = ?") is None
-
-
-def test_question_text():
-    assert question_text("User: What is 2 + 3 * 4?. Assistant:") == "What is 2 + 3 * 4?"
-    assert question_text("What is 2?") == "What is 2?"
-    assert question_text([]) == ""
 
 
 def batch(tasks, completions=None, **columns):

@@ -1,20 +1,24 @@
 """Final answers and their truth: right spellings, the ways to cheat, hostile input, real data."""
 
 import json
-import threading
-import time
+import os
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from r1hf.errors import ConfigError
 from r1hf.grammar import from_split
-from r1hf.verify import final_answer, parse_number, verify_math
+from r1hf.verify import final_answer, parse_number, verify_math, verify_math_batch
+from r1hf.verify.math import _judge as judge_here
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+PAIRS = [
+    json.loads(line)
+    for line in (Path(__file__).parent / "fixtures" / "math_pairs.jsonl").read_text(encoding="utf-8").splitlines()
+]
+DATA = os.environ.get("R1HF_BENCHMARK_DATA")  # the folder that benchmarks/verify_math.py takes as --data
 
 FOURTEEN = [
     *("14", " 14 ", "14.", "14。", "14.0", "14.000", "+14", "014", "28/2", "-28/-2", "14/1", r"\frac{28}{2}"),
@@ -91,6 +95,65 @@ def test_pairs(prediction, gold, verdict):
     assert verify_math(prediction, gold) is verdict
 
 
+@pytest.mark.parametrize("group", PAIRS, ids=[group["gold"][:30] for group in PAIRS])
+def test_labelled_pairs(group):
+    """Right and wrong answers to one gold, and the same the other way round where the gold can be judged."""
+    right = {answer: verify_math(answer, group["gold"]) for answer in group["right"]}
+    wrong = {answer: verify_math(answer, group["gold"]) for answer in group["wrong"]}
+    assert right == dict.fromkeys(group["right"], True)
+    assert wrong == dict.fromkeys(group["wrong"], False)
+
+
+def test_labelled_pairs_are_many_and_half_of_them_unequal():
+    right, wrong = (sum(len(group[side]) for group in PAIRS) for side in ("right", "wrong"))
+    assert right + wrong >= 400 and wrong >= right
+
+
+ANSWERS_ONLY = [group for group in PAIRS if not group["kind"].startswith("gold with")]
+
+
+@pytest.mark.parametrize("group", ANSWERS_ONLY, ids=[group["gold"][:30] for group in ANSWERS_ONLY])
+def test_equality_is_symmetric_and_reflexive(group):
+    for answer in (*group["right"], *group["wrong"], group["gold"]):
+        verdicts = {verify_math(answer, group["gold"]), verify_math(group["gold"], answer)} - {None}
+        assert len(verdicts) <= 1, answer
+        assert verify_math(answer, answer) in (True, None)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "gold", "verdict"),
+    [
+        ("14", "2+12", None),
+        ("13", "2+12", False),
+        ("2 + 12", "2+12", True),
+        ("5", "2x=10", None),
+        ("x=5", "2x=10", None),
+        ("x=4", "2x=10", False),
+        ("1023", "2^{10}-1", None),
+        ("5", r"\boxed{3} or \boxed{5}", None),
+        ("x", r"\frac{1}{0}", None),
+        (r"\frac{1}{0}", "x", False),
+        ("5", "#### ", None),
+        (r"\boxed{3} \boxed{5}", "???", None),
+        (r"\boxed{3} \boxed{5}", "5", False),
+        ("x^{2}", "x^{3}", False),
+        ("2 + 3 * 4 = 14", "14", True),
+        ("2 + 3 * 4 = 15", "15", False),
+        ("(2+1, 5)", "(3, 5)", False),
+    ],
+)
+def test_what_nobody_can_judge(prediction, gold, verdict):
+    assert verify_math(prediction, gold) is verdict
+
+
+def test_a_batch_is_its_pairs():
+    pairs = [(answer, group["gold"]) for group in PAIRS for answer in (*group["right"][:1], *group["wrong"][:1])]
+    verdicts = verify_math_batch([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    assert verdicts == [verify_math(*pair) for pair in pairs]
+    with pytest.raises(ValueError):
+        verify_math_batch(["1"], [])
+
+
 rationals = st.fractions(max_denominator=10**6)
 
 
@@ -117,60 +180,104 @@ def test_decimals_are_exact(value):
     assert parse_number(f"{value:f}").value == Fraction(value)
 
 
+NEAR_MATHS = st.text(
+    st.sampled_from("0123456789xyei+-*/^_=<>!|.,;:()[]{}\\\\ $%°\u00b2\u221a\u03c0\u221e\u00b1\u5143"), max_size=25
+)
+PIECES = st.lists(
+    st.sampled_from(
+        [
+            "1",
+            "2",
+            "14",
+            "0",
+            "x",
+            "y",
+            "e",
+            "i",
+            r"\pi",
+            "+",
+            "-",
+            "*",
+            "/",
+            "^",
+            "{",
+            "}",
+            "(",
+            ")",
+            "[",
+            "]",
+            ",",
+            "=",
+        ]
+        + [
+            r"\frac",
+            r"\sqrt",
+            r"\sin",
+            r"\ln",
+            r"\infty",
+            r"\pm",
+            r"\cup",
+            r"\{",
+            r"\}",
+            r"\le",
+            "<",
+            r"\text{cm}",
+            "_",
+            "!",
+        ]
+        + [
+            r"\frac{1}{2}",
+            r"\sqrt{2}",
+            r"^{2}",
+            r"\in",
+            " or ",
+            "|",
+            r"\begin{pmatrix}",
+            r"\end{pmatrix}",
+            "&",
+            r"\\\\",
+            "%",
+            "元",
+        ]
+    ),
+    max_size=9,
+).map("".join)
+
+
+@given(st.one_of(NEAR_MATHS, PIECES, st.text(max_size=30)), st.one_of(NEAR_MATHS, PIECES))
+@settings(max_examples=300)
+def test_any_two_texts_are_judged_the_same_both_ways(first, second):
+    # Workers are left out: their verdicts are symmetric by construction, and slow.
+    there, back = judge_here(first, second), judge_here(second, first)
+    if there in (True, False) and back in (True, False):
+        assert there is back
+    assert judge_here(first, first) in (True, None)
+
+
+@given(PIECES, PIECES)
+def test_wrapping_changes_nothing(first, second):
+    verdict = judge_here(first, second)
+    for wrapped in (f" {first} ", f"${first}$" if "$" not in first else first, f"{first}."):
+        assert judge_here(wrapped, second) == verdict
+
+
+@given(st.integers(-99, 99), st.integers(-99, 99), st.integers(1, 9), st.integers(-9, 9))
+def test_polynomials_are_equal_by_value(a, b, scale, shift):
+    factored, expanded = rf"(x+{a})({scale}x-{b})", rf"{scale}x^2+({scale}*{a}-{b})x-{a}*{b}"
+    assert verify_math(factored.replace("+-", "-").replace("--", "+"), expanded) is True
+    assert verify_math(f"{expanded}+{shift}", expanded) is (shift == 0)
+
+
+@given(st.integers(2, 10**6), st.integers(2, 10**6))
+def test_roots_are_equal_by_value(a, b):
+    assert verify_math(rf"{a}\sqrt{{{b}}}", rf"\sqrt{{{a * a * b}}}") in (True, None)
+    assert verify_math(rf"{a}\sqrt{{{b}}}", rf"\sqrt{{{a * a * b + 1}}}") is False
+
+
 @given(st.text(max_size=60).filter(lambda text: not any(char.isnumeric() for char in text)))
 def test_no_text_without_digits_is_a_number(text):
     assert parse_number(text) is None
     assert verify_math(text, "14") is False
-
-
-HOSTILE = [
-    *(
-        "9^{9^{9}}",
-        "99**98**97",
-        "9^9^9^9",
-        "(" * 500 + "1" + ")" * 500,
-        r"\sum_{k=1}^{10^9} k",
-        "1000000!",
-        "1e999999999",
-    ),
-    *(
-        "9" * 100_000,
-        "9" * 190 + "/7",
-        r"\frac{1}{" * 50 + "x" + "}" * 50,
-        r"(x+1)^{12}(x+2)^{12}(x+3)^{12}(y+4)^{12}",
-    ),
-    *(r"x^5 - 3x^4 + 2x^3 + x - 7 = \sqrt{x+1}", r"\sin(x)+x^2=\cos(x)", r"\int_0^1 e^{x^2} dx", "x" * 199),
-    *(
-        "\\boxed{" * 20_000,
-        "<answer>" * 20_000,
-        "the answer is " * 20_000,
-        "1," * 50_000,
-        "$" * 50_000,
-        " " * 100_000 + "x",
-    ),
-    *("((x+1)^{3})^{3}", r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}^{12}", "1/(x-1)+1/(x-2)+1/(x-3)=1/(y-5)"),
-]
-
-
-@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-def test_hostile_text_returns_soon(text):
-    verify_math("x", r"\sqrt{2}")  # sympy is imported before the clock starts
-    began = time.monotonic()
-    verify_math(text, r"\sqrt{2}")
-    verify_math("2x + 1", text)
-    verify_math(text, "14")
-    final_answer(text, fallback="last_number")
-    final_answer("<think>a</think>" + text)
-    assert time.monotonic() - began < 8
-
-
-def test_threads_judge_numbers_and_abstain_from_symbols():
-    verdicts = []
-    golds = [("14", "14"), ("15", "14"), ("x + 1", "1 + x"), ("1 + x", "1 + x")]
-    thread = threading.Thread(target=lambda: verdicts.extend(verify_math(*pair) for pair in golds))
-    thread.start()
-    thread.join(timeout=20)
-    assert verdicts == [True, False, None, True]
 
 
 ANSWERS = [
@@ -247,9 +354,9 @@ def test_last_number_only_on_request():
 
 
 def _rows(name):
-    path = DATA / name
-    if not path.is_file():
-        pytest.skip(f"{name} is not here: the data folder beside the checkout is absent")
+    if DATA is None:
+        pytest.skip(f"set R1HF_BENCHMARK_DATA to the folder that holds {name}")
+    path = Path(DATA) / name
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from r1hf.errors import DataError
 from r1hf.grammar import THINK_CLOSE, THINK_OPEN
+from r1hf.verify import final_answer
 
 Rewards = list[float | None]
 RewardFunction = Callable[..., Rewards]
 Message = Mapping[str, Any]
+Bounds = tuple[float, float]
 
-_QUESTION = re.compile(
-    r"(?:User|用户|用戶|Problem|Question|问题|問題)\s*[:：]\s*"
-    r"(?P<question>.+?)[.。]?\s*(?:(?:Assistant|助手|Solution|Answer|答案|解答)\s*[:：]\s*)?$",
-    re.DOTALL,
+_REASONING = ("reasoning_content", "reasoning", "thinking")  # what TRL's and transformers' response parsers call it
+_SPEAKER = re.compile(
+    r"(?:User|用户|用戶|Problem|Question|问题|問題)\s*[:：]"
+    r"|<\|im_start\|>user\n|<\|start_header_id\|>user<\|end_header_id\|>|<｜User｜>|<\|user\|>"
 )
-_SPEAKER = re.compile(r"(?:User|用户|用戶|Problem|Question|问题|問題)\s*[:：]")
+_TURN_END = re.compile(r"<\|im_end\|>|<\|eot_id\|>|<｜Assistant｜>|<\|assistant\|>|<\|end\|>")
+_NEXT_SPEAKER = re.compile(r"(?:Assistant|助手|Solution|Answer|答案|解答)\s*[:：]\Z")
 
 
 def completion_texts(completions: Sequence[str | Sequence[Message]], *, prefilled: bool = False) -> list[str]:
     """One text per completion, thought included, whether TRL hands over strings or messages.
 
-    Of a conversation the last assistant message counts. A thought that the tokenizer has split off (`reasoning` or
-    `reasoning_content`) is written back as `<think>…</think>`, without the opening tag if `prefilled`.
+    Of a conversation the last assistant message counts. A thought that the tokenizer has split off (`reasoning`,
+    `reasoning_content` or `thinking`) is written back as `<think>…</think>`, without the opening tag if `prefilled`.
     """
     return [text if isinstance(text, str) else _message_text(text, prefilled) for text in completions]
 
@@ -35,7 +39,7 @@ def _message_text(messages: Sequence[Message], prefilled: bool) -> str:
     if message is None:
         return ""
     content = content_text(message.get("content"))
-    reasoning = message.get("reasoning_content") or message.get("reasoning") or ""
+    reasoning = next((text for name in _REASONING if (text := content_text(message.get(name)))), "")
     if not reasoning:
         return content
     opening = "" if prefilled else THINK_OPEN
@@ -43,23 +47,32 @@ def _message_text(messages: Sequence[Message], prefilled: bool) -> str:
 
 
 def content_text(content: Any) -> str:
-    """The text of a message's content: a string, a list of parts, or None."""
+    """The text of a message's content: a string, a list of parts (strings, or dicts with `text`), or None."""
     if isinstance(content, str):
         return content
-    return "".join(part.get("text") or "" for part in content or () if isinstance(part, Mapping))
+    parts = (part.get("text") if isinstance(part, Mapping) else part for part in content or ())
+    return "".join(part for part in parts if isinstance(part, str))
 
 
 def question_text(prompt: str | Sequence[Message]) -> str:
     """The question in a prompt: the last user message, or what follows the last "User:" (用户：, Problem: …) label.
 
-    A prompt without such a label is the question itself.
+    A prompt without such a label is the question itself. The marks of the usual chat templates are labels too.
     """
     if not isinstance(prompt, str):
         users = [message for message in prompt if message.get("role") == "user"]
         return content_text(users[-1].get("content")) if users else ""
     labels = list(_SPEAKER.finditer(prompt))
-    match = _QUESTION.match(prompt, labels[-1].start()) if labels else None
-    return match["question"] if match else prompt
+    if not labels:
+        return prompt
+    rest = prompt[labels[-1].end() :].strip()
+    if end := _TURN_END.search(rest):
+        return rest[: end.start()].strip()
+    tail = _NEXT_SPEAKER.search(rest[-20:])
+    question = rest[: len(rest) - len(tail[0])].rstrip() if tail else rest
+    if not question:
+        return prompt
+    return question[:-1] if question[-1] in ".。" else question
 
 
 def column(columns: Mapping[str, Any], name: str, count: int, needed_by: str) -> Sequence[Any]:
@@ -74,3 +87,65 @@ def column(columns: Mapping[str, Any], name: str, count: int, needed_by: str) ->
     if len(values) != count:
         raise DataError(f"{needed_by}: column {name!r} has {len(values)} values for {count} completions")
     return values
+
+
+def optional_column(columns: Mapping[str, Any], name: str, count: int, needed_by: str) -> Sequence[Any]:
+    """`column`, or a None for each row where the data set has no such column."""
+    return [None] * count if columns.get(name) is None else column(columns, name, count, needed_by)
+
+
+def token_counts(completion_ids: Sequence[Sequence[int]] | None, count: int, needed_by: str) -> list[int]:
+    """Tokens of each completion. Raises DataError where TRL's `completion_ids` are missing."""
+    if completion_ids is None or len(completion_ids) != count:
+        found = "none" if completion_ids is None else len(completion_ids)
+        raise DataError(
+            f"{needed_by} measures length in tokens and needs `completion_ids` for each of {count} "
+            f"completions; it got {found}"
+        )
+    return [len(ids) for ids in completion_ids]
+
+
+def function_name(reward: Any) -> str:
+    """The name TRL gives the reward in its metrics."""
+    while hasattr(reward, "func") and not hasattr(reward, "__name__"):
+        reward = reward.func  # functools.partial
+    return getattr(reward, "__name__", type(reward).__name__)
+
+
+def missing(value: Any) -> bool:
+    """Whether a gold value is a hole: None, or the NaN of a table."""
+    return value is None or (isinstance(value, float) and value != value)
+
+
+@dataclass(frozen=True)
+class AnswerReward:
+    """Base of rewards for a final answer: 1.0 right, 0.0 wrong or missing, None where the gold cannot be judged.
+
+    A subclass says what it reads from the data set (`golds`, one value a row) and compares (`judge`).
+    """
+
+    prefilled: bool = False
+    answer_column: str = "answer"
+    __name__ = "answer_reward"
+    bounds: ClassVar[Bounds] = (0.0, 1.0)
+
+    def __call__(
+        self,
+        prompts: Sequence[Any],
+        completions: Sequence[str | Sequence[Message]],
+        completion_ids: Sequence[Any] | None = None,
+        **columns: Any,
+    ) -> Rewards:
+        golds = self.golds(columns, len(completions))
+        texts = completion_texts(completions, prefilled=self.prefilled)
+        verdicts = [self.judge(self.answer(text), gold) for text, gold in zip(texts, golds, strict=True)]
+        return [None if verdict is None else float(verdict) for verdict in verdicts]
+
+    def golds(self, columns: Mapping[str, Any], count: int) -> Sequence[Any]:
+        return column(columns, self.answer_column, count, self.__name__)
+
+    def answer(self, text: str) -> str | None:
+        return final_answer(text, prefilled=self.prefilled)
+
+    def judge(self, answer: str | None, gold: Any) -> bool | float | None:
+        raise NotImplementedError

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from r1hf.rewards._common import Message, Rewards, column, completion_texts
-from r1hf.verify import final_answer, verify_math
+from r1hf.rewards._common import Bounds, Message, Rewards, column, completion_texts
+from r1hf.verify import final_answer, verify_math_batch
 
 
 @dataclass(frozen=True)
@@ -16,12 +16,14 @@ class AccuracyReward:
 
     Resists: the right number in the thought only; several answers ("14 or 15", two `<answer>`, two boxes);
     a longer number that contains the gold (140, -14); the question repeated as its own answer (2 + 3 * 4);
-    an answer cut off in its tag; prose around the number.
+    an answer cut off in its tag; prose around the number; an answer that hangs or crashes a verifier, which is wrong
+    and not unjudged. The gold may be a number, LaTeX, text, or a worked solution that ends in a box or "#### 72".
     """
 
     prefilled: bool = False
     answer_column: str = "answer"
     __name__ = "accuracy_reward"
+    bounds: ClassVar[Bounds] = (0.0, 1.0)
 
     def __call__(
         self,
@@ -32,25 +34,13 @@ class AccuracyReward:
     ) -> Rewards:
         golds = column(columns, self.answer_column, len(completions), self.__name__)
         texts = completion_texts(completions, prefilled=self.prefilled)
-        return [self._score(text, gold) for text, gold in zip(texts, golds, strict=True)]
-
-    def _score(self, text: str, gold: Any) -> float | None:
-        if gold is None or gold != gold:  # NaN: a hole in a table
-            return None
-        verdict = verify_math(final_answer(text, prefilled=self.prefilled), str(gold))
-        return None if verdict is None else float(verdict)
-
-
-def get_accuracy_reward(*, prefilled: bool = False, answer_column: str = "answer") -> AccuracyReward:
-    """An accuracy reward; `prefilled` where the prompt ends in `<think>`."""
-    return AccuracyReward(prefilled, answer_column)
+        # One batch: what needs a worker is shared out over all of them.
+        verdicts = verify_math_batch(
+            [final_answer(text, prefilled=self.prefilled) for text in texts],
+            [None if gold is None or gold != gold else str(gold) for gold in golds],  # NaN: a hole in a table
+        )
+        return [None if verdict is None else float(verdict) for verdict in verdicts]
 
 
-def accuracy_reward(
-    prompts: Sequence[Any],
-    completions: Sequence[str | Sequence[Message]],
-    completion_ids: Sequence[Any] | None = None,
-    **columns: Any,
-) -> Rewards:
-    """`AccuracyReward` with its defaults: the gold answers are the column `answer`."""
-    return AccuracyReward()(prompts, completions, completion_ids, **columns)
+get_accuracy_reward = AccuracyReward
+accuracy_reward = AccuracyReward()

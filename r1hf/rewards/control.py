@@ -6,9 +6,10 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from r1hf.rewards._common import Message, Rewards, completion_texts
+from r1hf.errors import ConfigError
+from r1hf.rewards._common import Bounds, Message, Rewards, completion_texts
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,11 @@ class RandomReward:
     seed: int = 0
     probability: float = 0.5
     __name__ = "random_reward"
+    bounds: ClassVar[Bounds] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            raise ConfigError(f"probability {self.probability} of the random reward is not between 0 and 1")
 
     def __call__(
         self,
@@ -39,16 +45,5 @@ class RandomReward:
         return int.from_bytes(digest, "big") / 2**64
 
 
-def get_random_reward(*, seed: int = 0, probability: float = 0.5) -> RandomReward:
-    """A random control reward."""
-    return RandomReward(seed, probability)
-
-
-def random_reward(
-    prompts: Sequence[Any],
-    completions: Sequence[str | Sequence[Message]],
-    completion_ids: Sequence[Any] | None = None,
-    **columns: Any,
-) -> Rewards:
-    """`RandomReward` with its defaults."""
-    return RandomReward()(prompts, completions, completion_ids, **columns)
+random_reward = RandomReward()
+get_random_reward = RandomReward

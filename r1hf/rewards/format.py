@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from r1hf.grammar import Mode, is_well_formed
-from r1hf.rewards._common import Message, Rewards, completion_texts
+from r1hf.rewards._common import Bounds, Message, Rewards, completion_texts
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,7 @@ class FormatReward:
 
     Resists: an empty or invisible thought or answer; nested, repeated or reordered tags; text before, between or
     after the blocks; tags that are never closed; a second thought; a `<think>` repeated after a prefilled one.
+    The paper's reward looks at the thought only (`mode="think_only"`); its template asks for both.
     """
 
     mode: Mode = "think_answer"
@@ -25,6 +26,10 @@ class FormatReward:
 
     def __post_init__(self) -> None:
         is_well_formed("", self.mode)  # an unknown mode fails here, not in training
+
+    @property
+    def bounds(self) -> Bounds:
+        return min(0.0, self.value), max(0.0, self.value)
 
     def __call__(
         self,
@@ -37,16 +42,5 @@ class FormatReward:
         return [self.value if is_well_formed(text, self.mode, prefilled=self.prefilled) else 0.0 for text in texts]
 
 
-def get_format_reward(*, mode: Mode = "think_answer", prefilled: bool = False, value: float = 1.0) -> FormatReward:
-    """A format reward. The paper's looks at the thought only (`mode="think_only"`); the template asks for both."""
-    return FormatReward(mode, prefilled, value)
-
-
-def format_reward(
-    prompts: Sequence[Any],
-    completions: Sequence[str | Sequence[Message]],
-    completion_ids: Sequence[Any] | None = None,
-    **columns: Any,
-) -> Rewards:
-    """`FormatReward` with its defaults."""
-    return FormatReward()(prompts, completions, completion_ids, **columns)
+format_reward = FormatReward()
+get_format_reward = FormatReward

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from r1hf.errors import ConfigError
 from r1hf.grammar import has_content, parse
 from r1hf.language import detect, target_share
-from r1hf.rewards._common import Message, Rewards, column, completion_texts, question_text
+from r1hf.rewards._common import Bounds, Message, Rewards, column, completion_texts, question_text
 
 Scope = Literal["thinking", "all"]
 
@@ -21,21 +21,26 @@ class LanguageConsistencyReward:
     The target is the column `language` (ISO 639-1), and where it is missing or None, the language of the question.
     `scope="thinking"` is the paper's, "all" also reads the answer and text outside the tags. `empty` is the reward
     of a thought that shows something but no words ("3 * 4 = 12"): None abstains, 1.0 is the seed's reading of 0/0.
+    A thought of fewer than `min_words` words, but not of none, is None; 1 by default, so that one word is judged.
 
     Resists: no thought, or a blank one, to dodge the measure (None, never `empty`); words of the other
-    language inside `$…$`, code spans, invented commands or full-width letters. Does not tell apart languages of one
-    script, and does not look into closed code fences.
+    language inside `$…$`, quotes, code spans, invented commands or full-width letters. Does not look into closed
+    code fences, and hardly sees one or two foreign words among many of the same script.
     """
 
     scope: Scope = "thinking"
     empty: float | None = None
     prefilled: bool = False
     language_column: str = "language"
+    min_words: int = 1
     __name__ = "language_consistency_reward"
+    bounds: ClassVar[Bounds] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         if self.scope not in get_args(Scope):
             raise ConfigError(f"scope {self.scope!r} is unknown; use one of {', '.join(get_args(Scope))}")
+        if self.min_words < 1:
+            raise ConfigError(f"min_words is {self.min_words}; it must be at least 1")
 
     def __call__(
         self,
@@ -61,25 +66,10 @@ class LanguageConsistencyReward:
         if not has_content(text):
             return None
         share = target_share(text, target)
-        return self.empty if share is None else share
+        if share is None:
+            return self.empty
+        return share if self.min_words == 1 else target_share(text, target, min_words=self.min_words)
 
 
-def get_language_consistency_reward(
-    *,
-    scope: Scope = "thinking",
-    empty: float | None = None,
-    prefilled: bool = False,
-    language_column: str = "language",
-) -> LanguageConsistencyReward:
-    """A language-consistency reward; its weight is TRL's `reward_weights` (1 in the paper, 0.2 in the seed)."""
-    return LanguageConsistencyReward(scope, empty, prefilled, language_column)
-
-
-def language_consistency_reward(
-    prompts: Sequence[Any],
-    completions: Sequence[str | Sequence[Message]],
-    completion_ids: Sequence[Any] | None = None,
-    **columns: Any,
-) -> Rewards:
-    """`LanguageConsistencyReward` with its defaults."""
-    return LanguageConsistencyReward()(prompts, completions, completion_ids, **columns)
+get_language_consistency_reward = LanguageConsistencyReward
+language_consistency_reward = LanguageConsistencyReward()

@@ -30,6 +30,8 @@ class PreferenceReward:
     range of the other rewards, and the group's mean takes the constant out.
     """
 
+    bounds = (0.0, 1.0)
+
     def __init__(self, model: str, view: View, name: str, batch_size: int = 256):
         self.__name__ = name
         self.source, self.view, self.batch_size = model, view, batch_size

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from r1hf.errors import ConfigError, DataError
-from r1hf.rewards._common import RewardFunction, Rewards, column
+from r1hf.rewards._common import Bounds, RewardFunction, Rewards, column, function_name
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,15 @@ class TaskRouter:
     tasks: tuple[str, ...]
     known_tasks: tuple[str, ...]
     column: str = "task"
+    name: str | None = None
 
     @property
     def __name__(self) -> str:
-        return getattr(self.reward, "__name__", type(self.reward).__name__)
+        return self.name or function_name(self.reward)
+
+    @property
+    def bounds(self) -> Bounds | None:
+        return getattr(self.reward, "bounds", None)
 
     def __call__(
         self,
@@ -69,26 +75,50 @@ class TaskRouter:
 
 
 def only_for(
-    reward: RewardFunction, tasks: str | Iterable[str], known_tasks: Iterable[str], column: str = "task"
+    reward: RewardFunction,
+    tasks: str | Iterable[str],
+    known_tasks: str | Iterable[str],
+    column: str = "task",
+    name: str | None = None,
 ) -> TaskRouter:
-    """`reward` for rows of `tasks` only. Raises ConfigError if one of `tasks` is not among `known_tasks`."""
+    """`reward` for rows of `tasks` only. Raises ConfigError if one of `tasks` is not among `known_tasks`.
+
+    `name` is what TRL's metrics call it, where the reward's own name will not do.
+    """
     wanted = (tasks,) if isinstance(tasks, str) else tuple(tasks)
-    known = tuple(known_tasks)
+    known = (known_tasks,) if isinstance(known_tasks, str) else tuple(known_tasks)
     problems = [
         f"task {task!r} is not among the known tasks {', '.join(known)}" for task in wanted if task not in known
     ]
     if problems:
         raise ConfigError(problems)
-    return TaskRouter(reward, wanted, known, column)
+    return TaskRouter(reward, wanted, known, column, name)
 
 
 def route(routes: Mapping[str, RewardFunction | Sequence[RewardFunction]], column: str = "task") -> list[TaskRouter]:
-    """TRL's `reward_funcs` out of {task: reward or rewards}: each reward once, for all its tasks, in order."""
+    """TRL's `reward_funcs` out of {task: reward or rewards}: each reward once, for all its tasks, in order.
+
+    A task may have no rewards (`[]`): its rows are known and unpaid. Two rewards of one name, which TRL's metrics
+    would merge, get their tasks as an addition ("format_reward_general").
+    """
     tasks: dict[int, tuple[RewardFunction, list[str]]] = {}
     for task, rewards in routes.items():
         for reward in rewards if isinstance(rewards, Sequence) else (rewards,):
-            tasks.setdefault(id(reward), (reward, []))[1].append(task)
-    return [TaskRouter(reward, tuple(names), tuple(routes), column) for reward, names in tasks.values()]
+            named = tasks.setdefault(id(reward), (reward, []))[1]
+            if task not in named:
+                named.append(task)
+    count = Counter(function_name(reward) for reward, _ in tasks.values())
+    routers = []
+    for reward, names in tasks.values():
+        plain = function_name(reward)
+        name = "_".join([plain, *names]) if count[plain] > 1 else None
+        routers.append(TaskRouter(reward, tuple(names), tuple(routes), column, name))
+    twice = sorted(name for name, count in Counter(router.__name__ for router in routers).items() if count > 1)
+    if twice:
+        raise ConfigError(
+            f"several rewards of one task are called {', '.join(twice)}: name them with only_for(…, name=…)"
+        )
+    return routers
 
 
 def _pick(value: Any, rows: list[int], count: int) -> Any:

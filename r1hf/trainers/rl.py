@@ -14,6 +14,7 @@ from r1hf.config import Parsed, StageConfig
 from r1hf.data.rows import Row, check_rows
 from r1hf.errors import ConfigError
 from r1hf.models import check_chat_template, load_tokenizer, save_model
+from r1hf.rewards.guard import guarded
 from r1hf.stage import Stage, preflight_inputs
 from r1hf.trainers.callbacks import train
 from r1hf.trainers.grpo import R1GRPOTrainer, check_prompt_count
@@ -99,7 +100,7 @@ def train_policy(
     args.model_init_kwargs = {"dtype": "float32", "use_safetensors": True, **(args.model_init_kwargs or {})}
     trainer = R1GRPOTrainer(
         model=config.model,
-        reward_funcs=list(rewards.values()),
+        reward_funcs=[guarded(reward) for reward in rewards.values()],
         args=args,
         train_dataset=Dataset.from_list(prompt_rows(rows, config.prompt_template)),
         processing_class=tokenizer,

@@ -1,4 +1,4 @@
-"""The final answer of a completion, found through the grammar and never in the thought."""
+"""The final answer of a completion, found through the grammar and never in the thought; and that of a gold column."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import re
 
 from r1hf.errors import ConfigError
 from r1hf.grammar import ANSWER_CLOSE, ANSWER_OPEN, Response, parse, strip_summary_label
-from r1hf.verify.numeric import parse_number
+from r1hf.verify.numeric import Number, normalise, parse_number
 
 _STATEMENT = re.compile(
     r"(?:\bthe\s{1,4})?(?:\bfinal\s{1,4})?\banswer\*{0,2}\s*(?:is\b\s*:?|[:=：])"
     r"|(?:最[终終])?答案\*{0,2}\s*(?:(?:是|为|為)\s*[:：]?|[:：])",
     re.IGNORECASE,
 )
-_BRACE = re.compile(r"\\f?boxed\s*\{|[{}]")
+_BRACE = re.compile(r"\\f?boxed\s*\{|\\.|[{}]", re.DOTALL)
 _NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?%?")
+_SINGLE = re.compile(r"\{(\w)\}")
+_HASHES = "####"
 
 
 def final_answer(completion: str | Response, *, prefilled: bool = False, fallback: str | None = None) -> str | None:
@@ -46,10 +48,35 @@ def final_answer(completion: str | Response, *, prefilled: bool = False, fallbac
     return _inside(text.strip(), whole=response.answer is not None, fallback=fallback)
 
 
+def gold_answer(gold: str) -> str | None:
+    """The answer in a gold column that may hold a worked solution; None if it is empty or gives several.
+
+    In this order: the `\\boxed{}`, what follows the last "####" (GSM8K), the content of `<answer>`, the
+    last statement ("Therefore, the answer is: 180."), else all of it.
+    """
+    if "boxed" in gold and (boxes := boxed_answers(gold)):
+        return boxes[-1] or None if len(boxes) == 1 else None
+    if _HASHES in gold:
+        return gold.rpartition(_HASHES)[2].strip() or None
+    if ANSWER_OPEN in gold:
+        return final_answer(gold)
+    heads = list(_STATEMENT.finditer(gold)) if len(gold) > 3 else []
+    return (_trim(gold[heads[-1].end() :]) if heads else gold.strip()) or None
+
+
+def boxed_answers(text: str) -> list[str]:
+    """The different contents of the boxes in `text`, in order: the same number or text twice is one."""
+    found: dict[Number | str, str] = {}
+    for box in _boxes(text):
+        key = parse_number(box) or _SINGLE.sub(r"\1", "".join(normalise(box).split()))
+        found.pop(key, None)
+        found[key] = box
+    return list(found.values())
+
+
 def _inside(text: str, *, whole: bool, fallback: str | None) -> str | None:
-    if "boxed" in text and (boxes := _boxes(text)):
-        same = len({parse_number(box) or box for box in boxes}) == 1
-        return boxes[-1] or None if same else None
+    if "boxed" in text and (boxes := boxed_answers(text)):
+        return boxes[0] or None if len(boxes) == 1 else None
     heads = list(_STATEMENT.finditer(text))
     if heads:
         ends = [head.start() for head in heads[1:]] + [len(text)]
@@ -72,8 +99,11 @@ def _boxes(text: str) -> list[str]:
     open_braces: list[int] = []  # start of the content, or -1 for a brace that opens no box
     boxed = 0
     for match in _BRACE.finditer(text):
-        if match[0] != "}":
-            is_box = match[0] != "{"
+        sign = match[0]
+        is_box = len(sign) > 2
+        if sign[0] == "\\" and not is_box:
+            continue  # \\{ and other commands
+        if sign != "}":
             open_braces.append(match.end() if is_box else -1)
             boxed += is_box
         elif open_braces:

@@ -1,0 +1,58 @@
+"""The `r1hf` command line: finds the subcommand, imports only that one, and shows a person's errors as sentences."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+import r1hf
+from r1hf.errors import R1Error
+from r1hf.yamlfile import nearest
+
+COMMANDS = {
+    "explain": ("r1hf.commands.explain", "rewards, advantages and the GRPO objective of one question, step by step"),
+    "doctor": ("r1hf.commands.doctor", "find what would fail in a configuration before it is launched"),
+    "push": ("r1hf.commands.push", "push a run or a stage to the Hub, with its card"),
+    "serve": ("r1hf.commands.serve", "serve models over an OpenAI-compatible interface, with the chat if asked"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one subcommand and returns its exit status: 1 for an error that a person can mend, 2 for wrong usage."""
+    arguments = sys.argv[1:] if argv is None else argv
+    parser, name = _parser(), _command_name(arguments)
+    if name is None:
+        parser.parse_args(arguments)
+        parser.print_help()
+        return 2
+    if name not in COMMANDS:
+        parser.error(f"no command '{name}'; {nearest(name, list(COMMANDS))}")
+    module = importlib.import_module(COMMANDS[name][0])
+    subparser = argparse.ArgumentParser(prog=f"r1hf {name}", description=module.__doc__)
+    subparser.formatter_class = argparse.RawDescriptionHelpFormatter
+    module.add_arguments(subparser)
+    try:
+        return int(module.run(subparser.parse_args(arguments[arguments.index(name) + 1 :])))
+    except R1Error as error:
+        print(f"r1hf {name}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _command_name(arguments: list[str]) -> str | None:
+    return next((argument for argument in arguments[:1] if not argument.startswith("-")), None)
+
+
+def _parser() -> argparse.ArgumentParser:
+    lines = "\n".join(f"  {name:<10}{line}" for name, (_, line) in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="r1hf",
+        description="DeepSeek-R1's training pipeline on the Hugging Face stack.",
+        epilog=f"commands:\n{lines}\n\n`r1hf COMMAND --help` explains one.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="r1hf COMMAND ...",
+    )
+    parser.add_argument("--version", action="version", version=f"r1hf {r1hf.__version__}")
+    return parser

@@ -1,0 +1,257 @@
+"""Would these rewards teach what they should? Golden, failing and cheating completions of the user's own rows.
+
+The rows are rendered with the run's own template, decoded as TRL decodes, and judged by the recipe's own rewards with
+the run's own weights. A recipe is a script with `CONFIGS` and `rewards(config) -> {name: reward}`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+
+from r1hf.config import Parsed
+from r1hf.data.rows import Row, load_rows
+from r1hf.doctor.cheats import WRONG
+from r1hf.doctor.judge import Asked, Judge, Judged
+from r1hf.doctor.recipe import find_recipe, read_config
+from r1hf.doctor.scores import applies
+from r1hf.errors import ConfigError, DataError
+
+_NEAR = 1e-6
+_SHOWN = 20  # data faults of one file that are listed
+_NAMED = 5  # rows that one fault names
+
+
+@dataclass(frozen=True)
+class Line:
+    """One kind of completion over the rows of a task: mean rewards and total (None: never judged), and the verdict.
+
+    verdict: "ok", "allowed" (it breaks nothing that is paid for) or "FAIL".
+    """
+
+    kind: str
+    rewards: dict[str, float | None]
+    total: float | None
+    verdict: str
+
+
+@dataclass
+class Report:
+    """What was found. `passed` is False if there is any fault. rows: how many were checked, by task."""
+
+    config: str
+    recipe: str
+    form: str
+    weights: dict[str, float]
+    tables: dict[str, list[Line]] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        return not self.faults
+
+
+def check_rewards(
+    config: str | Path, recipe: str | None = None, overrides: Sequence[str] = (), *, rows: int = 8, seed: int = 0
+) -> Report:
+    """Checks `rows` rows of each prompt file (0: all). `overrides` are KEY=VALUE.
+
+    Raises ConfigError and DataError for what keeps the check from running.
+    """
+    path = find_recipe(Path(config), recipe)
+    module, parsed = read_config(path, Path(config), overrides)
+    if not callable(getattr(module, "rewards", None)):
+        raise ConfigError(
+            f"{path} has no rewards to check; a recipe for reinforcement learning has a function "
+            "rewards(config) -> {name: reward}"
+        )
+    notes = _split_problems(parsed)
+    judge = Judge(parsed.configs[0], module.rewards(parsed.configs[0]))
+    asked = [
+        one
+        for key in parsed.inputs
+        if key.endswith("prompts")
+        for one in _ask(judge, key, parsed.inputs[key], rows, seed)
+    ]
+    if not asked:
+        raise DataError(f"{config}: no row can be checked: " + ("; ".join(judge.faults[:3]) or "there are no prompts"))
+    form = judge.form(asked)
+    judged = [found for found in (judge.judge(one, form) for one in asked) if found is not None]
+    report = Report(str(config), path.stem, form, judge.weights, faults=judge.faults)
+    _fill(report, judge, judged)
+    report.notes = [*notes, *judge.notes, *_remarks(judge, judged)]
+    return report
+
+
+def _split_problems(parsed: Parsed) -> list[str]:
+    """Notes on what only the training itself needs; everything else that is wrong is raised."""
+    if parsed.configs[0] is None:
+        raise ConfigError(parsed.problems)
+    aside = {f"{name}:" for name in ("R1GRPOConfig", *parsed.inputs) if not name.endswith("prompts")}
+    notes = [text for text in parsed.problems if text.split(" ")[0] in aside]
+    serious = [text for text in parsed.problems if text not in notes]
+    if serious:
+        raise ConfigError(serious)
+    return [f"left to the training: {text}" for text in notes]
+
+
+def _ask(judge: Judge, key: str, source: str, count: int, seed: int) -> list[Asked]:
+    """A sample of a prompt file, ready to be judged; every row of the file that is at fault is named."""
+    numbered = _numbered(source)
+    faults = {where: found for where, row in numbered if (found := _row_fault(judge, row))}
+    judge.faults += [f"{where}: {fault}" for where, fault in list(faults.items())[:_SHOWN]]
+    if len(faults) > _SHOWN:
+        judge.faults.append(f"{key}: {len(faults) - _SHOWN} more rows are at fault")
+    sound = [(where, row) for where, row in numbered if where not in faults]
+    return [judge.ask(where, row) for where, row in _sample(sound, count, seed)]
+
+
+def _row_fault(judge: Judge, row: Row) -> str | None:
+    from r1hf.trainers.rl import COLUMNS
+
+    missing = [name for name in COLUMNS if name not in row]
+    if missing:
+        return f"no column {', '.join(missing)}; it has {', '.join(row)}"
+    if not isinstance(row["question"], str) or not row["question"].strip():
+        return f"question {row['question']!r} is no text"
+    language, template = row["language"], judge.settings.prompt_template
+    if language is not None and not isinstance(language, str):
+        return f"language {language!r} is no code such as en"
+    if isinstance(template, dict) and language not in template:
+        return f"language {language!r} has no prompt template; there are templates for {', '.join(template)}"
+    known = {task for reward in judge.rewards.values() for task in getattr(reward, "known_tasks", ())}
+    if known and row["task"] not in known:
+        return f"task {row['task']!r} has no reward; known: {', '.join(sorted(known))}"
+    wanting = [name for name in judge.paid("accuracy") if applies(judge.rewards[name], row)]
+    if wanting and (row["answer"] is None or not str(row["answer"]).strip()):
+        return f"answer {row['answer']!r}: the reward '{wanting[0]}' has nothing to compare with"
+    return None
+
+
+def _numbered(source: str) -> list[tuple[str, Row]]:
+    """(file:line, row) of every row; `file, row N` where the file has no lines."""
+    rows = load_rows(source)
+    path = Path(source)
+    if path.suffix != ".jsonl":
+        return [(f"{source}, row {number}", row) for number, row in enumerate(rows, 1)]
+    with path.open(encoding="utf-8") as stream:
+        lines = [number for number, line in enumerate(stream, 1) if line.strip()]
+    return [(f"{source}:{line}", row) for line, row in zip(lines, rows, strict=True)]
+
+
+def _sample(numbered: Sequence[tuple[str, Row]], count: int, seed: int) -> list[tuple[str, Row]]:
+    """`count` of the rows, each task and language in its turn."""
+    if count <= 0 or count >= len(numbered):
+        return list(numbered)
+    turns: Counter[tuple[str, str]] = Counter()
+    order: list[tuple[int, int, str, Row]] = []
+    for where, row in random.Random(seed).sample(list(numbered), len(numbered)):
+        key = (str(row["task"]), str(row["language"]))
+        turns[key] += 1
+        order.append((turns[key], len(order), where, row))
+    return [(where, row) for _, _, where, row in sorted(order, key=lambda item: item[:2])[:count]]
+
+
+def _fill(report: Report, judge: Judge, judged: Sequence[Judged]) -> None:
+    """Fills the tables, one for each task, and adds a fault for each kind of completion that earns too much."""
+    asked = {aspect for aspect in ("format", "language") if judge.paid(aspect)}
+    asked |= {"answer_tags"} if judge.answer_tags(judged) else set()
+    for task in dict.fromkeys(str(one.asked.row["task"]) for one in judged):
+        of_task = [one for one in judged if str(one.asked.row["task"]) == task]
+        report.rows[task] = len(of_task)
+        kinds = dict.fromkeys(case.kind for one in of_task for case in one.cases)
+        report.tables[task] = [_line(report, judge, task, kind, of_task, asked) for kind in kinds]
+
+
+def _line(report: Report, judge: Judge, task: str, kind: str, judged: Sequence[Judged], asked: set[str]) -> Line:
+    places = [(one, place) for one in judged for place, case in enumerate(one.cases) if case.kind == kind]
+    found = [(one, *_verdict(judge, one, place, asked)) for one, place in places]
+    failed: dict[str, list[str]] = {}
+    for one, verdict, why in found:
+        if verdict == "FAIL":
+            failed.setdefault(why, []).append(one.asked.where)
+    for why, rows in failed.items():
+        named = ", ".join(rows[:_NAMED]) + (", …" if len(rows) > _NAMED else "")
+        report.faults.append(f"{task}, {kind}: {why} ({len(rows)} of {len(found)} rows: {named})")
+    verdict = "FAIL" if failed else "allowed" if any(text == "allowed" for _, text, _ in found) else "ok"
+    means = {name: _mean([one.scores[name][place] for one, place in places]) for name in judge.rewards}
+    return Line(kind, means, _mean([one.totals[place] for one, place in places]), verdict)
+
+
+def _verdict(judge: Judge, one: Judged, place: int, asked: set[str]) -> tuple[str, str]:
+    if one.totals[place] is None:
+        return "FAIL", "no reward can judge it"
+    if place == 0:
+        return _golden_verdict(judge, one)
+    if _golden_verdict(judge, one)[0] == "FAIL":
+        return "ok", ""  # said once, of the golden completion
+    wanted = asked | {"accuracy"} if one.asked.judged else asked
+    broken = bool(one.cases[place].breaks & wanted)
+    # Where no rule judges the answer, the golden completion is a stand-in, and a model may well like another.
+    totals = one.totals if one.asked.judged else one.ruled
+    total, top = totals[place], totals[0]
+    if top is not None and total is not None:
+        if total > top + _NEAR:
+            return "FAIL", f"earns {total:.3f}, more than the golden completion's {top:.3f}"
+        if broken and total > top - _NEAR:
+            return "FAIL", f"earns {total:.3f}, as much as the golden completion"
+    return "ok" if broken else "allowed", ""
+
+
+def _golden_verdict(judge: Judge, one: Judged) -> tuple[str, str]:
+    prompt = "a prompt that ends in <think>" if one.asked.prefilled else "this prompt"
+    for name, reward in judge.rewards.items():
+        score = one.scores[name][0]
+        if judge.weights[name] <= 0 or not applies(reward, one.asked.row):
+            continue
+        if score is None:
+            return "FAIL", f"'{name}' cannot judge it (answer {one.asked.row['answer']!r})"
+        wrong = next((place for place, case in enumerate(one.cases) if case.kind == WRONG), 0)
+        if name in judge.paid("accuracy") and one.scores[name][wrong] is None:
+            return "FAIL", f"'{name}' cannot tell a wrong answer from it (answer {one.asked.row['answer']!r})"
+        if score <= 0 and name in (*judge.paid("accuracy"), *judge.paid("format")):
+            return "FAIL", f"'{name}' pays {score:g} (answer {one.asked.row['answer']!r}, {prompt})"
+    return "ok", ""
+
+
+def _remarks(judge: Judge, judged: Sequence[Judged]) -> list[str]:
+    notes = [f"'{name}' has weight 0: measured, not paid" for name in judge.rewards if not judge.weights[name]]
+    if not judge.paid("format"):
+        notes.append("no format reward is paid: malformed completions may earn as much as golden ones")
+    elif not judge.answer_tags(judged):
+        notes.append("the format reward wants no answer tags: completions that break only these may earn as much")
+    if not judge.paid("language"):
+        notes.append("no language reward is paid: thoughts in another language may earn as much")
+    open_tasks = dict.fromkeys(str(one.asked.row["task"]) for one in judged if not one.asked.judged)
+    if open_tasks:
+        notes.append(
+            f"rows of {', '.join(open_tasks)} have no answer to compare with: their completions are held to format "
+            "and language, by rule"
+        )
+    for task in open_tasks:
+        kinds = Counter(kind for one in judged if str(one.asked.row["task"]) == task for kind in _preferred(one))
+        notes += [
+            f"{task}, {kind}: the preference model outweighs what the rules take off (rows: {count})"
+            for kind, count in kinds.items()
+        ]
+    return notes
+
+
+def _preferred(one: Judged) -> list[str]:
+    """Kinds that a model lifts above the golden completion, though a rule pays them less."""
+    return [
+        case.kind
+        for case, total, ruled in zip(one.cases, one.totals, one.ruled, strict=True)
+        if (total or 0.0) > (one.totals[0] or 0.0) + _NEAR and (ruled or 0.0) < (one.ruled[0] or 0.0) - _NEAR
+    ]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None

@@ -1,0 +1,19 @@
+"""What a reward wraps, and which rows it judges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def innermost(reward: Any) -> Any:
+    """What a router or another wrapper holds in its attribute `reward`."""
+    while hasattr(reward, "reward"):
+        reward = reward.reward
+    return reward
+
+
+def applies(reward: Any, row: Mapping[str, Any]) -> bool:
+    """False where a router gives rows of this task to other rewards."""
+    tasks = getattr(reward, "tasks", None)
+    return tasks is None or row.get(getattr(reward, "column", "task")) in tasks

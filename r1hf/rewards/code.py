@@ -1,0 +1,125 @@
+"""Code: does the program pass its hidden tests? (DeepSeek-R1 §2.2.2)"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from r1hf.errors import DataError
+from r1hf.rewards._common import Bounds, Message, Rewards, column, completion_texts
+from r1hf.sandbox import Limits, Sandbox, Verdict, check_sandbox
+from r1hf.verify.code import CodeVerdict, final_code, verify_codes
+from r1hf.verify.code_cases import Case, parse_tests
+
+
+@dataclass(frozen=True)
+class CodeReward:
+    """1.0 for a program that passes every test of its row, 0.0 for one that does not or for no program at all.
+
+    The program is the last closed Python block of the answer (`r1hf.verify.code.final_code`), the tests are the
+    column `tests` (`r1hf.verify.code_cases`). `partial` pays the share of tests passed. None where the row has no
+    tests or the sandbox failed. Raises SandboxError where no sandbox works, when it is made: before training.
+
+    Resists: the first lines of the expected output only, or more than it; the score printed; `exit(0)`; objects that
+    equal everything; patched builtins; results written to the harness's pipes; a program in the thought only, or cut
+    off. Not a program that has the tests by heart: they must not be in the prompt.
+    """
+
+    prefilled: bool = False
+    tests_column: str = "tests"
+    partial: bool = False
+    limits: Limits = field(default_factory=Limits)
+    tolerance: float | None = None
+    workers: int = 0
+    sandbox: str = "auto"
+    unsafe_exec: bool = False
+    __name__ = "code_reward"
+    bounds: ClassVar[Bounds] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        self._sandbox()
+
+    def __call__(
+        self,
+        prompts: Sequence[Any],
+        completions: Sequence[str | Sequence[Message]],
+        completion_ids: Sequence[Any] | None = None,
+        **columns: Any,
+    ) -> Rewards:
+        tests = column(columns, self.tests_column, len(completions), self.__name__)
+        texts = completion_texts(completions, prefilled=self.prefilled)
+        rewards: Rewards = [None] * len(texts)
+        runs: dict[int, tuple[str, list[Case]]] = {}
+        for row, (text, given) in enumerate(zip(texts, tests, strict=True)):
+            if (cases := self._cases(row, given)) is None:
+                continue
+            if (code := final_code(text, prefilled=self.prefilled)) is None:
+                rewards[row] = 0.0
+            else:
+                runs[row] = code, cases
+        verdicts = self._verify(list(runs.values()))
+        for row, verdict in zip(runs, verdicts, strict=True):
+            rewards[row] = verdict.fraction if self.partial else verdict.score
+        _log(columns.get("log_metric"), verdicts)
+        return rewards
+
+    def _sandbox(self) -> Sandbox:
+        return check_sandbox(self.sandbox, unsafe_exec=self.unsafe_exec)
+
+    def _cases(self, row: int, tests: Any) -> list[Case] | None:
+        if tests is None or (isinstance(tests, float) and tests != tests) or tests in ([], (), {}, ""):
+            return None
+        try:
+            return parse_tests(tests)
+        except DataError as error:
+            raise DataError(f"row {row} of the batch, column {self.tests_column!r}: {error}") from error
+
+    def _verify(self, runs: list[tuple[str, list[Case]]]) -> list[CodeVerdict]:
+        """Each different program once."""
+        distinct: dict[bytes, int] = {}
+        places = [distinct.setdefault(pickle.dumps(run), len(distinct)) for run in runs]
+        chosen = [places.index(place) for place in range(len(distinct))]
+        verdicts = verify_codes(
+            [runs[index][0] for index in chosen],
+            [runs[index][1] for index in chosen],
+            self.limits,
+            workers=self.workers,
+            sandbox=self._sandbox(),
+            tolerance=self.tolerance,
+            run_all=self.partial,
+        )
+        return [verdicts[place] for place in places]
+
+
+def _log(log_metric: Any, verdicts: Sequence[CodeVerdict]) -> None:
+    """The share of each verdict among the programs that ran, through TRL's `log_metric`."""
+    if callable(log_metric) and verdicts:
+        for kind in Verdict:
+            log_metric(f"code/{kind.value}", sum(verdict.verdict is kind for verdict in verdicts) / len(verdicts))
+
+
+def get_code_reward(
+    *,
+    prefilled: bool = False,
+    tests_column: str = "tests",
+    partial: bool = False,
+    limits: Limits | None = None,
+    tolerance: float | None = None,
+    workers: int = 0,
+    sandbox: str = "auto",
+    unsafe_exec: bool = False,
+) -> CodeReward:
+    """A code reward. `unsafe_exec` allows to run without a sandbox where none works: every file is then open to it."""
+    return CodeReward(prefilled, tests_column, partial, limits or Limits(), tolerance, workers, sandbox, unsafe_exec)
+
+
+def code_reward(
+    prompts: Sequence[Any],
+    completions: Sequence[str | Sequence[Message]],
+    completion_ids: Sequence[Any] | None = None,
+    **columns: Any,
+) -> Rewards:
+    """`CodeReward` with its defaults: the tests are the column `tests`."""
+    return CodeReward()(prompts, completions, completion_ids, **columns)

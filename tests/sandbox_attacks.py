@@ -1,0 +1,334 @@
+"""Programs that try to cheat, to break out or to use up the machine.
+
+Each comes with a hidden test that passes exactly if the attack works, so a contained attack never gets the verdict
+"ok". `$name` is filled in by `sandbox_target.Target`.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from typing import Any
+
+from r1hf.sandbox import Limits
+
+FAST = Limits(wall=0.5, cpu=1, total=20)  # for those that only a limit on time ends
+PATIENT = Limits(wall=20, cpu=20, total=60)
+FORKING = Limits(wall=0.5, cpu=1, total=20, fork=True, processes=24)
+ANY = frozenset({"wrong", "runtime_error", "timeout", "out_of_memory"})
+
+
+@dataclass(frozen=True)
+class Attack:
+    """`verdicts` are those that a contained attack may get. `harmless`: may run without a sandbox, and works there."""
+
+    name: str
+    code: str
+    tests: tuple[dict[str, Any], ...]
+    verdicts: frozenset[str] = ANY
+    limits: Limits = PATIENT
+    harmless: bool = False
+
+
+def _reach(name: str, code: str, *, harmless: bool = False) -> Attack:
+    """The body raises where it is stopped."""
+    body = textwrap.indent(textwrap.dedent(code).strip(), "    ")
+    program = (
+        f"try:\n{body}\nexcept BaseException as error:\n    print(type(error), error)\nelse:\n    print('ESCAPED')\n"
+    )
+    return Attack(name, program, ({"stdin": "", "stdout": "ESCAPED"},), ANY, PATIENT, harmless)
+
+
+def _use_up(name: str, code: str, *verdicts: str, limits: Limits | None = None) -> Attack:
+    limits = limits or (FAST if "timeout" in verdicts or not verdicts else PATIENT)
+    program = textwrap.dedent(code) + "\nprint('ESCAPED')\n"
+    return Attack(name, program, ({"stdin": "", "stdout": "ESCAPED"},), frozenset(verdicts) or ANY, limits)
+
+
+def _fool(name: str, code: str, expected: Any, *verdicts: str) -> Attack:
+    test = {"function": "solve", "args": [3], "expected": expected}
+    return Attack(name, textwrap.dedent(code), (test,), frozenset(verdicts) or ANY)
+
+
+def _print(name: str, code: str, stdout: str, *verdicts: str) -> Attack:
+    return Attack(name, textwrap.dedent(code), ({"stdin": "3\n", "stdout": stdout},), frozenset(verdicts) or ANY)
+
+
+_CALL = "import ctypes; libc = ctypes.CDLL(None, use_errno=True); libc.syscall.restype = ctypes.c_long\n"
+_TAKE = "if {call} < 0: raise OSError(ctypes.get_errno())"
+
+
+def _syscall(name: str, call: str, *, harmless: bool = False) -> Attack:
+    return _reach(name, _CALL + _TAKE.format(call=call), harmless=harmless)
+
+
+_REACH = [
+    _reach("read the environment", "import os\nos.environ['R1HF_CANARY']"),
+    _reach("read /etc/shadow", "open('/etc/shadow').read()"),
+    _reach("read /etc/passwd", "open('/etc/passwd').read()", harmless=True),
+    _reach("read an SSH key", "open('$home/.ssh/id_ed25519').read()", harmless=True),
+    _reach("read the Hub token", "open('$home/.cache/huggingface/token').read()", harmless=True),
+    _reach("list a home directory", "import os\nos.listdir('$home')", harmless=True),
+    _reach("stat a file of the host through a link", "import os\nos.symlink('$home', 'x')\nopen('x/.ssh/id_ed25519')"),
+    _reach("environment of process 1", "assert open('/proc/1/environ').read()"),
+    _reach("environment of the parent", "assert open('/proc/$pid/environ').read()", harmless=True),
+    _reach("memory of the parent", "open('/proc/$pid/mem', 'rb')", harmless=True),
+    _reach("own memory map", "open('/proc/self/maps').read()", harmless=True),
+    _reach("read the test file", "open('$tests').read()", harmless=True),
+    _reach("write outside", "open('$home/owned', 'w').write('x')", harmless=True),
+    _reach("write beside the program", "import os\nopen(os.path.dirname(os.__file__) + '/owned.py', 'w')"),
+    _reach("open a library for writing", "import os\nopen(os.__file__, 'r+')"),
+    _reach("write to the root", "open('/owned', 'w')"),
+    _reach("change a file's mode", "import os\nos.chmod('$home/.ssh/id_ed25519', 0o777)", harmless=True),
+    _reach("connect to loopback", "import socket\nsocket.create_connection(('127.0.0.1', $port), 1)", harmless=True),
+    _reach(
+        "send a datagram to loopback",
+        "import socket\nsocket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', $port))",
+        harmless=True,
+    ),
+    _reach("ask a name server", "import socket\nsocket.socket(2, 2).sendto(b'x', ('127.0.0.53', 53))"),
+    _reach("listen on a port", "import socket\nsocket.create_server(('127.0.0.1', 0))", harmless=True),
+    _reach(
+        "abstract unix socket",
+        "import socket\nsocket.socket(socket.AF_UNIX).connect('\\0$abstract')",
+        harmless=True,
+    ),
+    _reach(
+        "unix socket in the file system",
+        "import socket\nsocket.socket(socket.AF_UNIX).connect('$home/socket')",
+        harmless=True,
+    ),
+    _reach("netlink", "import socket\nsocket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)", harmless=True),
+    _reach("signal the parent", "import os\nos.kill($pid, 0)", harmless=True),
+    _reach("kill the parent", "import os\nos.kill($pid, 9)"),
+    _reach("kill everything", "import os\nos.kill(-1, 9)"),
+    _reach("kill the supervisor", "import os\nos.kill(os.getppid(), 9)"),
+    _syscall("trace the parent", "libc.ptrace(0x4206, $pid, None, None)", harmless=True),
+    _syscall("trace the supervisor", "libc.ptrace(0x4206, libc.getppid(), None, None)"),
+    _reach("limits of the parent", "import resource\nresource.prlimit($pid, resource.RLIMIT_NOFILE)", harmless=True),
+    _syscall("priority of the parent", "libc.setpriority(0, $pid, 19)"),
+    _syscall("mount", "libc.mount(b'tmpfs', b'/sandbox', b'tmpfs', 0, None)"),
+    _syscall("unmount", "libc.umount2(b'/sandbox', 2)"),
+    _syscall("new user namespace", "libc.unshare(0x10000000)"),
+    _reach("change the root", "import os\nos.chroot('/')"),
+    _reach("become root", "import os\nos.setuid(0)\nopen('/etc/shadow')"),
+    _reach("make a device", "import os\nos.mknod('disk', 0o60600, os.makedev(254, 0))\nopen('disk')"),
+    _reach("kernel log", "open('/dev/kmsg')"),
+    _reach("controlling terminal", "open('/dev/tty')"),
+    _reach("shared memory directory", "open('/dev/shm/r1hf-owned', 'w')"),
+    _reach("POSIX shared memory", "from multiprocessing import shared_memory as m\nm.SharedMemory('x', True, 9)"),
+    _syscall("System V shared memory", "libc.shmget(0, 4096, 0o1600)", harmless=True),
+    _syscall("message queue", "libc.msgget(0, 0o1600)", harmless=True),
+    _syscall("kernel keyring", "libc.syscall(ctypes.c_long($add_key), b'user', b'r1hf', b'x', ctypes.c_long(1), -2)"),
+    _syscall("io_uring", "libc.syscall(ctypes.c_long(425), ctypes.c_long(4), ctypes.create_string_buffer(256))"),
+    _reach("anonymous file", "import os\nos.memfd_create('x')", harmless=True),
+    _reach("start a shell", "import subprocess\nsubprocess.run(['/bin/sh', '-c', 'true'], check=True)", harmless=True),
+    _reach("raise a limit", "import resource as r\nr.setrlimit(r.RLIMIT_AS, (r.RLIM_INFINITY, r.RLIM_INFINITY))"),
+    _reach(
+        "read other descriptors",
+        """
+        import os
+        found = []
+        for fd in range(3, 256):
+            try:
+                found.append(os.read(fd, 10))
+            except OSError:
+                pass
+        assert found
+        """,
+    ),
+]
+
+_FOOL = [
+    _print("exit at once", "exit(0)", "9\n"),
+    _print("first line only", "print(1)", "1\n2\n3\n", "wrong"),
+    _print("more than asked", "print(1)\nprint(2)\nprint(3)\nprint(4)", "1\n2\n3\n", "wrong"),
+    _print("the score", "print('1.0')\nprint('PASSED')\nprint({'verdict': 'ok'})", "9\n", "wrong"),
+    _print("nothing", "", "9\n", "wrong"),
+    _print("right, then an error", "print(9)\nraise ValueError", "9\n", "runtime_error"),
+    _print("a patched print", "import builtins\nbuiltins.print = lambda *a: None\nprint(9)", "9\n", "wrong"),
+    _print("text about the text", "print('the answer is 9')", "9\n", "wrong"),
+    _fool("leave in the function", "def solve(n): exit(0)", 9, "runtime_error"),
+    _fool("leave on import", "import sys\nsys.exit(0)", 9, "runtime_error"),
+    _fool("leave without cleaning up", "import os\ndef solve(n): os._exit(0)", 9, "runtime_error"),
+    _fool("no way to leave", "import os\nos._exit = lambda status: None\ndef solve(n): return 8", 9),
+    _fool(
+        "equal to everything", "class E:\n    def __eq__(self, o): return True\ndef solve(n): return E()", 9, "wrong"
+    ),
+    _fool(
+        "a number equal to everything",
+        "class E(int):\n    def __eq__(self, o): return True\n    __hash__ = int.__hash__\ndef solve(n): return E(8)",
+        9,
+        "wrong",
+    ),
+    _fool(
+        "a text equal to everything",
+        "class E(str):\n    def __eq__(self, o): return True\n    def encode(s, *a): return b'nine'\n"
+        "def solve(n): return E('eight')",
+        "nine",
+        "wrong",
+    ),
+    _fool(
+        "a list that lies",
+        "class E(list):\n    def __iter__(s): return iter([1, 2])\n    def __len__(s): return 2\n"
+        "    def __eq__(s, o): return True\ndef solve(n): return E([7])",
+        [1, 2],
+        "wrong",
+    ),
+    _fool("a lie about its class", "class E:\n    __class__ = int\ndef solve(n): return E()", 9),
+    _fool("not a number", "def solve(n): return float('nan')", 9.0, "wrong"),
+    _fool("true for one", "def solve(n): return True", 1, "wrong"),
+    _fool("text for a number", "def solve(n): return '9'", 9, "wrong"),
+    _fool("a list that holds itself", "def solve(n):\n    x = [1]\n    x.append(x)\n    return x", [1, [1]], "wrong"),
+    _fool("deep nesting", "def solve(n):\n    x = []\n    for _ in range(9999): x = [x]\n    return x", [[]], "wrong"),
+    _fool("a huge number", "def solve(n): return 10 ** 100000", 9, "wrong"),
+    _fool("a generator", "def solve(n): yield 9", [9], "wrong"),
+    _fool("a function", "def solve(n): return solve", 9, "wrong"),
+    _fool("patched builtins", "import builtins\nbuiltins.isinstance = lambda *a: True\ndef solve(n): return {}", 9),
+    _fool(
+        "a patched harness",
+        """
+        import sys
+        for name, module in list(sys.modules.items()):
+            if name.startswith("inside."):
+                for key in list(vars(module)):
+                    if callable(vars(module)[key]):
+                        setattr(module, key, lambda *a, **k: b"VT")
+        def solve(n): return 8
+        """,
+        9,
+    ),
+    _fool(
+        "forged answers on every pipe",
+        """
+        import os, struct
+        head = struct.pack("<iBBddQIII", 0, 0, 0, 0.0, 0.0, 0, 0, 0, 3)
+        frame = b"R" + head + b"SVT"
+        def solve(n):
+            for fd in range(0, 256):
+                for data in (b"VT", b"T", len(frame).to_bytes(4, "little") + frame, b"ok", b"1.0"):
+                    try:
+                        os.write(fd, data)
+                    except OSError:
+                        pass
+            os._exit(0)
+        """,
+        9,
+    ),
+    _fool(
+        "keys of one hash",
+        """
+        import os
+        prime = 2 ** 61 - 1
+        keys = b"".join(b"i%x;n" % (prime * i) for i in range(1, 40001))
+        def solve(n):
+            for fd in range(3, 256):
+                try:
+                    os.write(fd, b"Vd%x;" % 40000 + keys)
+                    os._exit(0)
+                except OSError:
+                    pass
+        """,
+        9,
+    ),
+    _fool(
+        "search memory for the expected value",
+        """
+        import gc, sys
+        def solve(n):
+            frames, frame = [], sys._getframe()
+            while frame:
+                frames.append(frame.f_locals)
+                frame = frame.f_back
+            seen, todo = set(), [*gc.get_objects(), *frames, *sys.modules.values()]
+            while todo:
+                item = todo.pop()
+                if id(item) in seen or len(seen) > 10**5:
+                    continue
+                seen.add(id(item))
+                if type(item) is str and item.startswith("needle-") and len(item) > 20:
+                    return item
+                todo += gc.get_referents(item)
+        """,
+        "needle-in-a-haystack-needle",
+        "wrong",
+    ),
+]
+
+_BOMB = "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"
+_USE_UP = [
+    _use_up("infinite loop", "while True: pass", "timeout"),
+    _use_up("sleep", "import time\ntime.sleep(1000)", "timeout"),
+    _use_up("stop itself", "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)", "timeout"),
+    _use_up(
+        "ignore every signal",
+        "import signal\nfor s in range(1, 64):\n    try: signal.signal(s, signal.SIG_IGN)\n    except OSError: pass\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64))\nwhile True: pass",
+        "timeout",
+    ),
+    _use_up("close everything", "import os, time\nos.closerange(0, 256)\ntime.sleep(1000)", "timeout"),
+    _use_up("backtracking", "import re\nre.match(r'(a+)+$$', 'a' * 40 + 'b')", "timeout"),
+    _use_up("huge number to text", "import sys\nsys.set_int_max_str_digits(0)\nstr(7 ** (10**7))", "timeout"),
+    _use_up("huge power", "9 ** 9 ** 9", "timeout", "out_of_memory"),
+    _use_up("endless recursion", "import sys\nsys.setrecursionlimit(10**9)\ndef f(): f()\nf()"),
+    _use_up("endless recursion in C", "import sys\nsys.setrecursionlimit(10**9)\nx = []\nx = eval('('*10**5)"),
+    _use_up("memory at once", "x = bytearray(8 << 30)", "out_of_memory"),
+    _use_up("memory bit by bit", "x = []\nwhile True: x.append(bytearray(1 << 20))", "out_of_memory"),
+    _use_up("a long text", "x = 'x' * (1 << 40)", "out_of_memory"),
+    _use_up(
+        "decompression",
+        "import zlib\nx = zlib.compress(bytes(10**7))\ny = [zlib.decompress(x) for _ in range(1000)]",
+        "out_of_memory",
+    ),
+    _use_up("shared memory map", "import mmap\nx = mmap.mmap(-1, 8 << 30)\nx.write(bytes(1 << 20))"),
+    _use_up("stdout flood", "import os\nwhile True: os.write(1, b'x' * 65536)", "runtime_error"),
+    _use_up("stderr flood", "import os\nwhile True: os.write(2, b'x' * 65536)", "runtime_error"),
+    _use_up("flood of lines", "while True: print('x' * 1000)", "runtime_error"),
+    _fool("flood of a value", "def solve(n): return 'x' * (100 << 20)", 9, "runtime_error", "out_of_memory"),
+    _use_up("one big file", "with open('f', 'wb') as f:\n    for _ in range(1000): f.write(bytes(1 << 20))"),
+    _use_up(
+        "many files that fill the disk",
+        "for i in range(100):\n    with open(f'f{i}', 'wb') as f:\n        for _ in range(4): f.write(bytes(1 << 20))",
+    ),
+    _use_up("many small files", "for i in range(100000): open(f'f{i}', 'w').close()"),
+    _use_up("nested directories", "import os\nwhile True:\n    os.mkdir('d' * 200)\n    os.chdir('d' * 200)"),
+    _use_up("a sparse file", "with open('f', 'wb') as f: f.truncate(1 << 40)"),
+    _use_up("descriptors", "import os\nx = [os.open('/dev/null', 0) for _ in range(100000)]"),
+    _use_up("pipes", "import os\nx = [os.pipe() for _ in range(100000)]"),
+    _use_up(
+        "thread bomb",
+        "import threading, time\nthreading.stack_size(1 << 15)\n"
+        "x = [threading.Thread(target=time.sleep, args=(1000,)).start() for _ in range(100000)]",
+    ),
+    _use_up("fork bomb, forks denied", "import os\nwhile True: os.fork()", "runtime_error"),
+    _use_up(
+        "fork bomb", "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", "timeout", limits=FORKING
+    ),
+    _use_up(
+        "orphan",
+        """
+        import ctypes, os, time
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                ctypes.CDLL(None).prctl(15, b"$orphan", 0, 0, 0)
+                for fd in range(256):
+                    try: os.close(fd)
+                    except OSError: pass
+                while True: time.sleep(1)
+            os._exit(0)
+        os.wait()
+        print("left behind")
+        os._exit(0)
+        """,
+        limits=FORKING,
+    ),
+    _use_up(
+        "orphan that keeps stdout", "import os, time\nif os.fork() == 0: time.sleep(99)\nos._exit(0)", limits=FORKING
+    ),
+    _use_up("crash", "import ctypes\nctypes.string_at(0)", "runtime_error"),
+    _use_up("abort", "import os\nos.abort()", "runtime_error"),
+    _use_up("kill itself", "import os\nos.kill(os.getpid(), 9)", "out_of_memory"),
+]
+
+ATTACKS = [*_REACH, *_FOOL, *_USE_UP]

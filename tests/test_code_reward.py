@@ -1,0 +1,123 @@
+"""The code reward as TRL calls it."""
+
+from __future__ import annotations
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sandbox_target import first_working
+
+from r1hf.errors import DataError
+from r1hf.rewards import code as code_module
+from r1hf.rewards.code import CodeReward, code_reward, get_code_reward
+from r1hf.sandbox import Limits, Sandbox, SandboxError
+from r1hf.sandbox.runtime import Runtime
+
+pytestmark = pytest.mark.skipif(first_working() is None, reason="no sandbox works here")
+
+TESTS = [{"stdin": "2 3", "stdout": "5"}, {"stdin": "1 1", "stdout": "2"}]
+RIGHT = "<think>add</think> <answer>\n```python\na, b = map(int, input().split())\nprint(a + b)\n```\n</answer>"
+HALF = RIGHT.replace("a + b", "5")
+
+
+def test_right_wrong_and_missing_programs():
+    completions = [RIGHT, HALF, "<think>a</think> <answer>5</answer>", RIGHT[:-30]]
+    assert code_reward([""] * 4, completions, None, tests=[TESTS] * 4) == [1.0, 0.0, 0.0, 0.0]
+
+
+def test_the_share_of_tests():
+    assert get_code_reward(partial=True)([""] * 2, [RIGHT, HALF], tests=[TESTS] * 2) == [1.0, 0.5]
+
+
+def test_conversations_with_and_without_a_split_thought():
+    thought, answer = RIGHT.removeprefix("<think>").split("</think>")
+    completions = [
+        [{"role": "assistant", "content": RIGHT}],
+        [{"role": "assistant", "content": answer, "reasoning_content": thought}],
+        [{"role": "assistant", "content": [{"type": "text", "text": RIGHT}]}],
+        [{"role": "assistant", "content": None}],
+    ]
+    assert code_reward([[]] * 4, completions, tests=[TESTS] * 4) == [1.0, 1.0, 1.0, 0.0]
+
+
+def test_a_prefilled_thought():
+    prefilled = RIGHT.removeprefix("<think>")
+    assert get_code_reward(prefilled=True)([""], [prefilled], tests=[TESTS]) == [1.0]
+
+
+def test_rows_without_tests_are_not_judged():
+    assert code_reward([""] * 4, [RIGHT] * 4, tests=[TESTS, None, float("nan"), []]) == [1.0, None, None, None]
+
+
+def test_a_broken_row_is_named():
+    with pytest.raises(DataError, match="row 1 of the batch, column 'tests': test 0 has the keys stdin"):
+        code_reward([""] * 2, [RIGHT] * 2, tests=[TESTS, [{"stdin": "1"}]])
+    with pytest.raises(DataError, match="needs the column 'tests'"):
+        code_reward([""], [RIGHT], answer=["5"])
+
+
+def test_no_sandbox_stops_before_training(monkeypatch: pytest.MonkeyPatch):
+    def refuses(*args: object, **options: object) -> Sandbox:
+        raise SandboxError("no sandbox works")
+
+    monkeypatch.setattr(code_module, "check_sandbox", refuses)
+    with pytest.raises(SandboxError):
+        get_code_reward()
+
+
+def test_a_failing_sandbox_is_no_zero(monkeypatch: pytest.MonkeyPatch):
+    reward = get_code_reward()
+    broken = Sandbox("namespaces", Runtime("/nowhere/python", (), (), ()))
+    monkeypatch.setattr(code_module, "check_sandbox", lambda *args, **options: broken)
+    metrics: dict[str, float] = {}
+    scores = reward([""] * 2, [RIGHT, "no program"], tests=[TESTS] * 2, log_metric=metrics.__setitem__)
+    assert scores == [None, 0.0]
+    assert metrics["code/sandbox_failure"] == 1.0 and metrics["code/ok"] == 0.0
+
+
+def test_it_can_be_pickled_and_used_off_the_main_thread():
+    reward = pickle.loads(pickle.dumps(CodeReward(limits=Limits(wall=5))))
+    assert reward == CodeReward(limits=Limits(wall=5)) and reward.__name__ == "code_reward"
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(reward, [""], [RIGHT], None, tests=[TESTS]) for _ in range(4)]
+    assert [job.result() for job in jobs] == [[1.0]] * 4
+
+
+def test_equal_programs_run_once():
+    clock = "<think>a</think>\n```python\nimport time\nprint(time.time_ns())\n```\n"
+    results = []
+    reward = CodeReward(workers=2)
+    real = code_module.verify_codes
+
+    def count(programs, *args, **options):
+        results.append(len(programs))
+        return real(programs, *args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(code_module, "verify_codes", count)
+        scores = reward([""] * 5, [RIGHT, clock, RIGHT, clock, RIGHT], tests=[TESTS] * 4 + [TESTS[:1]])
+    assert scores == [1.0, 0.0, 1.0, 0.0, 1.0] and results == [3]
+
+
+@pytest.mark.slow
+def test_stock_grpo_trains_with_it(tiny_base, tmp_path):
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
+
+    rows = [{"prompt": f"Print {n}.", "tests": [{"stdin": "", "stdout": str(n)}]} for n in range(4)]
+    settings = GRPOConfig(
+        output_dir=str(tmp_path),
+        max_steps=2,
+        per_device_train_batch_size=4,
+        num_generations=2,
+        max_completion_length=8,
+        logging_steps=1,
+        report_to="none",
+        use_cpu=True,
+        bf16=False,
+        save_strategy="no",
+    )
+    trainer = GRPOTrainer(str(tiny_base), get_code_reward(), settings, train_dataset=Dataset.from_list(rows))
+    trainer.train()
+    assert [entry["rewards/code_reward/mean"] for entry in trainer.state.log_history if "loss" in entry] == [0.0, 0.0]

@@ -1,0 +1,289 @@
+"""Programs against hidden tests: the layouts of tests, the comparison, and which block of a completion counts."""
+
+from __future__ import annotations
+
+import json
+import math
+import textwrap
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sandbox_target import first_working
+
+from r1hf.errors import DataError
+from r1hf.sandbox import Limits, Verdict
+from r1hf.verify.code import final_code, same_text, same_value, verify_code, verify_codes
+from r1hf.verify.code_cases import CallCase, StdioCase, parse_tests
+
+pytestmark = pytest.mark.skipif(first_working() is None, reason="no sandbox works here")
+
+ADD = "a, b = map(int, input().split())\nprint(a + b)"
+SUMS = [{"stdin": f"{n} 1\n", "stdout": f"{n + 1}\n"} for n in range(3)]
+LIMITS = Limits(wall=0.5, cpu=5)
+
+
+def test_right_and_wrong_programs():
+    assert verify_code(ADD, SUMS).verdict is Verdict.OK
+    wrong = verify_code(ADD.replace("+", "-"), SUMS)
+    assert (wrong.verdict, wrong.passed, wrong.total, wrong.score) == (Verdict.WRONG, 0, 3, 0.0)
+    assert wrong.detail == "test 0: printed '-1\\n', expected '1\\n'"
+
+
+def test_the_first_line_of_the_expected_output_is_not_all_of_it():
+    """open-r1's code reward zips the lines, so `1` passes for `1 2 3`."""
+    tests = [{"stdin": "", "stdout": "1\n2\n3"}]
+    assert verify_code("print(1)", tests).score == 0.0
+    assert verify_code("print(1); print(2); print(3); print(4)", tests).score == 0.0
+    assert verify_code("print(1); print(2); print(3)", tests).score == 1.0
+
+
+def test_text_beyond_ascii_is_no_error():
+    """open-r1's local runner turned an emoji in the code into a zero."""
+    assert verify_code("print('😀', input())", [{"stdin": "é", "stdout": "😀 é"}]).score == 1.0
+
+
+def test_a_failing_case_does_not_touch_the_others():
+    code = "n = int(input())\nwhile n == 1: pass\nif n == 2: x = bytearray(1 << 40)\nif n == 3: 1 / 0\nprint(n)"
+    tests = [{"stdin": str(n), "stdout": str(n)} for n in range(5)]
+    verdict = verify_code(code, tests, LIMITS, run_all=True)
+    assert [result.verdict for result in verdict.results] == ["ok", "timeout", "out_of_memory", "runtime_error", "ok"]
+    assert (verdict.verdict, verdict.fraction, verdict.score) == (Verdict.TIMEOUT, 0.4, 0.0)
+
+
+def test_it_stops_at_the_first_failure():
+    verdict = verify_code("print(1)", [{"stdin": "", "stdout": str(n)} for n in (1, 2, 3, 4)])
+    assert (len(verdict.results), verdict.passed, verdict.total, verdict.fraction) == (2, 1, 4, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("code", "test"),
+    [
+        ("def f(a, b): return a + b", {"function": "f", "args": [2, 3], "expected": 5}),
+        ("def f(a, b): return a + b", {"function": "f", "args": [2], "kwargs": {"b": 3}, "expected": 5}),
+        ("def f(a, b): return a + b", {"function": "f", "args": "[2, 3]", "kwargs": "{}", "expected": 5}),
+        ("class Solution:\n def f(self, a): return a * 2", {"function": "f", "args": [2], "expected": 4}),
+        ("class Solution:\n def f(self, a): return a * 2", {"function": "Solution.f", "args": [2], "expected": 4}),
+        ("def f(): return (1, 'a')", {"function": "f", "expected": [1, "a"]}),
+        ("def f(): return None", {"function": "f", "args": None, "expected": None}),
+        ("def f(): return {1: 2}", {"function": "f", "expected": {"1": 2}}),
+        ("def f(): return 0.1 + 0.2", {"function": "f", "expected": 0.3}),
+        ("def f(): return 4", {"function": "f", "expected": 4.0}),
+        ("def f(): print('noise'); return 4", {"function": "f", "expected": 4, "stdin": None, "stdout": None}),
+        ("def f(): return 7 ** 9999", {"function": "f", "expected": 7**9999}),
+        ("if __name__ == '__main__': 1 / 0\ndef f(): return 1", {"function": "f", "expected": 1}),
+    ],
+)
+def test_calls(code: str, test: dict):
+    assert verify_code(code, [test]).verdict is Verdict.OK
+
+
+@pytest.mark.parametrize(
+    ("tests", "kind"),
+    [
+        (SUMS, StdioCase),
+        (json.dumps(SUMS), StdioCase),
+        ([json.dumps(test) for test in SUMS], StdioCase),
+        (SUMS[0], StdioCase),
+        ({"inputs": ["1 2\n", ["3", "4"]], "outputs": ["3\n", ["7"]]}, StdioCase),
+        (json.dumps({"language": "python", "test_cases": [{"input": "1 2", "output": "3"}]}), StdioCase),
+        ([{"input": "1 2", "output": "3", "type": "stdin_stdout", "fn_name": None}], StdioCase),
+        ({"fn_name": "f", "inputs": [[1, 2], [3, 4]], "outputs": [[3], 7]}, CallCase),
+    ],
+)
+def test_layouts(tests, kind: type):
+    cases = parse_tests(tests)
+    assert cases and all(type(case) is kind for case in cases)
+
+
+def test_apps_wraps_some_values():
+    tests = {"fn_name": "f", "inputs": [[1, 2], [3, 4]], "outputs": [[3], 7]}
+    assert verify_code("def f(a, b): return a + b", tests).score == 1.0
+    assert verify_code("def f(a, b): return [a + b]", tests).score == 0.0
+    assert parse_tests({"inputs": [["3", "4"]], "outputs": [["7"]]}) == [StdioCase("3\n4", "7")]
+
+
+@pytest.mark.parametrize(
+    ("tests", "message"),
+    [
+        ([], "at least one case"),
+        (3, "not 3"),
+        ("[1", "no JSON"),
+        ([5], "test 0 must be a mapping"),
+        ([*SUMS, {"stdin": "1"}], "test 3 has the keys stdin"),
+        ([{"stdin": 1, "stdout": "1"}], "as text"),
+        ([{"function": "f", "args": [1]}], "has no `expected`"),
+        ([{"function": "f", "args": 1, "expected": 1}], "`args` a list"),
+        ([{"function": "f", "args": [object()], "expected": 1}], "no plain data"),
+        ({"inputs": ["1"], "outputs": []}, "one length"),
+    ],
+)
+def test_broken_tests_are_named(tests, message: str):
+    with pytest.raises(DataError, match=message):
+        parse_tests(tests)
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected", "same"),
+    [
+        ("1\n2", "1\n2\n", True),
+        ("1  \r\n2\t\n\n\n", "1\n2", True),
+        ("", "", True),
+        ("\n \n", "", True),
+        (" 1", "1", False),
+        ("1\n\n2", "1\n2", False),
+        ("1 2", "1  2", False),
+        ("1", "1\n2\n3", False),
+        ("1\n2\n3\n4", "1\n2\n3", False),
+        ("12", "1", False),
+        ("", "1", False),
+        ("1", "", False),
+        ("a", "A", False),
+        ("1.0", "1", False),
+        ("0.30000000000000004", "0.3", False),
+    ],
+)
+def test_printed_text(printed: str, expected: str, same: bool):
+    assert same_text(printed, expected) is same
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected", "same"),
+    [
+        ("x 0.3000001", "x 0.3", True),
+        ("1.0", "1", True),
+        ("1", "1\n2", False),
+        ("1 1", "1", False),
+        ("nan", "1", False),
+        ("1_0", "10", False),
+        ("inf", "1", False),
+        ("y 0.3", "x 0.3", False),
+    ],
+)
+def test_printed_numbers_with_a_tolerance(printed: str, expected: str, same: bool):
+    assert same_text(printed, expected, 1e-6) is same
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "same"),
+    [
+        (1, 1.0, True),
+        ((1, [2]), [1, (2,)], True),
+        ({1, 2}, {2, 1}, True),
+        (math.nan, math.nan, True),
+        (math.inf, math.inf, True),
+        ({"a": 0.1 + 0.2}, {"a": 0.3}, True),
+        (True, 1, False),
+        (1, True, False),
+        (0, None, False),
+        (0, False, False),
+        ("1", 1, False),
+        (b"a", "a", False),
+        ([1, 2], [1], False),
+        ([1], [1, 2], False),
+        ([1, 2], {1, 2}, False),
+        ({"a": 1}, {"a": 1, "b": 2}, False),
+        ({"1": 1}, {1: 1}, False),
+        (math.nan, 1.0, False),
+        (10**400, 1e300, False),
+        (10**400, 10**400 + 1, False),
+        (2**53 + 1, 2**53, False),
+        (1.1, 1.2, False),
+        (-math.inf, math.inf, False),
+        ([], None, False),
+    ],
+)
+def test_values(value, expected, same: bool):
+    assert same_value(value, expected) is same
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(plain, plain)
+def test_equality_is_symmetric_and_total(first: object, second: object):
+    assert same_value(first, first)
+    assert same_value(first, second) is same_value(second, first)
+
+
+@given(st.text(), st.text())
+def test_same_text_is_symmetric(first: str, second: str):
+    assert same_text(first, first + "\n \n")
+    assert same_text(first, second) is same_text(second, first)
+    assert same_text(first, second, 0.1) is same_text(second, first, 0.1)
+
+
+def fenced(code: str, label: str = "python", mark: str = "```") -> str:
+    return f"{mark}{label}\n{code}\n{mark}\n"
+
+
+@pytest.mark.parametrize(
+    ("completion", "code"),
+    [
+        (fenced("x = 1"), "x = 1\n"),
+        (f"<think>hm</think> <answer>Here:\n{fenced('x = 1')}Done.</answer>", "x = 1\n"),
+        (f"<think>{fenced('x = 0')}</think>\n{fenced('x = 1')}", "x = 1\n"),
+        (f"<think>a</think>{fenced('x = 1')}then\n{fenced('x = 2')}", "x = 2\n"),
+        (f"<think>a</think>{fenced('x = 1')}prints\n{fenced('1', 'text')}", "x = 1\n"),
+        (f"<think>a</think>{fenced('x = 1')}prints\n{fenced('1', '')}", "x = 1\n"),
+        (fenced("x = 1", ""), "x = 1\n"),
+        (fenced("x = 1", "Python3 title=a"), "x = 1\n"),
+        (fenced("x = 1", "py", "~~~~"), "x = 1\n"),
+        (fenced("s = '''\n```\n'''", mark="````"), "s = '''\n```\n'''\n"),
+        ("1. so:\n   ```python\n   if x:\n       y\n   ```\n", "if x:\n    y\n"),
+        ("```python\r\nx = 1\r\n```\r\n", "x = 1\n"),
+        ("x = 1", None),
+        ("", None),
+        (fenced(""), None),
+        (fenced("int x;", "cpp"), None),
+        ("```python\nx = 1", None),
+        (fenced("x = 0") + "```python\nx = 1", None),
+        (f"<think>{fenced('x = 1')}</think> <answer>see above</answer>", None),
+        (f"<think>{fenced('x = 1')}", None),
+        (f"<think>a</think> <answer>{fenced('x = 1')}", None),
+    ],
+)
+def test_which_block_counts(completion: str, code: str | None):
+    assert final_code(completion) == code
+
+
+def test_a_prefilled_thought_is_no_answer():
+    assert final_code(f"{fenced('x = 1')}</think>\nno", prefilled=True) is None
+    assert final_code(f"hm</think>\n{fenced('x = 1')}", prefilled=True) == "x = 1\n"
+
+
+@given(st.text(alphabet="`~pyx \n\r<think>/answer", max_size=60))
+def test_any_text_has_a_program_or_none(text: str):
+    code = final_code(text)
+    assert code is None or code.strip()
+
+
+@given(
+    st.text(st.characters(codec="utf-8", exclude_characters="`~\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029<|"), min_size=1)
+)
+def test_a_fenced_program_comes_back(code: str):
+    found = final_code(fenced(code))
+    assert found == (code + "\n" if code.strip() else None)
+
+
+def test_many_programs_in_order():
+    programs = [ADD, ADD.replace("+", "-"), "while True: pass", "1 / 0"] * 2
+    verdicts = verify_codes(programs, [SUMS[1:]] * 8, LIMITS, workers=4)
+    assert [str(verdict.verdict) for verdict in verdicts] == ["ok", "wrong", "timeout", "runtime_error"] * 2
+
+
+def test_long_expected_output_is_no_flood():
+    text = "x" * (3 << 20)
+    assert verify_code("print('x' * (3 << 20))", [{"stdin": "", "stdout": text}]).score == 1.0
+    code = textwrap.dedent("def f(): return 'x' * (3 << 20)")
+    assert verify_code(code, [{"function": "f", "expected": text}]).score == 1.0
+
+
+def test_long_input():
+    stdin = "1 " * (1 << 20)
+    assert verify_code("print(len(input().split()))", [{"stdin": stdin, "stdout": str(1 << 20)}]).score == 1.0
+    assert verify_code("print('did not read')", [{"stdin": stdin, "stdout": "did not read"}]).score == 1.0

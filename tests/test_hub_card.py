@@ -1,0 +1,171 @@
+"""Cards: every number from its file, no placeholder, no value that nobody measured."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from hub_run import evaluate, finish, make_run, model_stage
+
+from r1hf.errors import R1Error
+from r1hf.hub.card import CardError, check, render, templates
+from r1hf.hub.plan import Options, Plan, make_plan
+
+
+@pytest.fixture(scope="module")
+def run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("hub") / "toy", tiny_base)
+
+
+def card(plan: Plan, repo: str = "me/one", branch: str | None = None) -> str:
+    (target,) = [t for t in plan.targets if (t.place.repo, t.place.branch) == (repo, branch) and t.name != "data"]
+    (readme,) = [item for item in target.uploads if item.path == "README.md"]
+    assert isinstance(readme.source, bytes)
+    return readme.source.decode()
+
+
+def plan(path: Path, **options: object) -> Plan:
+    return make_plan(path, Options("me/one", **options))  # type: ignore[arg-type]
+
+
+def test_the_numbers_are_the_measured_ones(run: Path) -> None:
+    text = card(plan(run / "r1"))
+    results = json.loads((run / "evaluate/results.json").read_text())["models"]
+    table = [line for line in text.splitlines() if "±" in line]
+    assert len(table) == len(results)
+    for name, scores in results.items():
+        (row,) = [line for line in table if re.match(rf"\| (\*\*)?{name}(\*\*)? \|", line)]
+        assert f"{100 * scores['pass_at_1']:.1f} ± {100 * scores['stderr']:.1f}%" in row
+    assert [line.split("|")[2].strip() for line in table[:3]] == ["this model", "base", "trained from"]
+    for words in (
+        "2 + 3 * 4",
+        "vllm serve me/one",
+        'pipeline("text-generation", model="me/one")',
+        "12 s",
+        "a1b2c3d4e5f6",
+    ):
+        assert words in text
+    assert "cores of" in text  # the hardware
+
+
+def test_the_teacher_stands_beside_its_student(run: Path) -> None:
+    rows = [line for line in card(plan(run / "student_llama")).splitlines() if "±" in line]
+    assert [row.split("|")[2].strip() for row in rows[:3]] == ["this model", "base", "teacher"]
+    assert rows[1].startswith("| student_llama_base") and rows[2].startswith("| r1_zero")
+
+
+def test_the_front_matter_is_what_the_hub_reads(run: Path) -> None:
+    whole = make_plan(run, Options("me/toy"))
+    front = yaml.safe_load(card(whole, "me/toy").split("---")[1])
+    assert front == {
+        "license": "apache-2.0",
+        "base_model": "me/toy-base",
+        "base_model_relation": "finetune",
+        "datasets": ["me/toy"],
+        "language": ["en"],
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["reasoning", "r1hf", "trl", "grpo"],
+    }
+    zero = card(whole, "me/toy", "r1_zero-step-20")
+    assert "datasets" not in yaml.safe_load(zero.split("---")[1])  # it learned from rewards alone
+    assert 'revision="r1_zero-step-20"' in zero and "--revision r1_zero-step-20" in zero
+
+
+def test_the_same_run_gives_the_same_card(run: Path) -> None:
+    assert [t.tag for t in make_plan(run, Options("me/a")).targets] == [
+        t.tag for t in make_plan(run, Options("me/a")).targets
+    ]
+
+
+def test_the_rendered_card_reads_well(run: Path) -> None:
+    for target in make_plan(run, Options("me/toy")).targets:
+        (readme,) = [item for item in target.uploads if item.path == "README.md"]
+        text = readme.source.decode()  # type: ignore[union-attr]
+        assert text.startswith("---\n") and "\n\n\n" not in text
+        lines = text.splitlines()
+        for before, line in zip(lines, lines[1:], strict=False):
+            if line.startswith("|") and not before.startswith("|"):
+                assert before == "", f"a table needs an empty line above: {before!r}"
+            if line.startswith("#") and "```" not in text.split(line)[0].rsplit("\n\n", 1)[-1]:
+                assert before == "" or before.startswith("```") or before == "" or line.startswith("# on a CPU")
+
+
+def test_a_hub_base_is_linked_and_its_licence_kept(run: Path, tmp_path: Path) -> None:
+    toy = shutil.copytree(run, tmp_path / "toy")
+    shutil.rmtree(toy / "r1")
+    model_stage(toy / "r1", toy / "base", "distill", 1.0, model="meta-llama/Llama-3.1-8B@main")
+    evaluate(toy, {"r1": toy / "r1"})
+    with pytest.raises(R1Error, match="push to me/Llama-one"):
+        make_plan(toy / "r1", Options("me/one"))
+    with pytest.raises(R1Error, match="must stay; asked for mit"):
+        make_plan(toy / "r1", Options("me/Llama-one", licence="mit"))
+    text = card(make_plan(toy / "r1", Options("me/Llama-one")), "me/Llama-one")
+    front = yaml.safe_load(text.split("---")[1])
+    assert (front["license"], front["base_model"]) == ("llama3.1", "meta-llama/Llama-3.1-8B")
+    assert "Built with Llama" in text
+
+
+def test_data_of_unknown_licence_must_be_stated(run: Path, tmp_path: Path) -> None:
+    toy = shutil.copytree(run, tmp_path / "toy")
+    shutil.rmtree(toy / "r1")
+    model_stage(toy / "r1", toy / "base", "distill", 1.0, model=toy / "base", data="org/data@v1")
+    evaluate(toy, {"base": toy / "base", "r1": toy / "r1"})
+    with pytest.raises(R1Error, match="--base-license org/data=ID"):
+        plan(toy / "r1")
+    with pytest.raises(R1Error, match="forbids commercial use"):
+        plan(toy / "r1", licences={"org/data": "cc-by-nc-4.0"}, licence="mit")
+    assert "| org/data | data | cc-by-4.0 |" in card(plan(toy / "r1", licences={"org/data": "cc-by-4.0"}))
+
+
+def test_an_evaluation_without_errors_is_none(run: Path, tmp_path: Path) -> None:
+    toy = shutil.copytree(run, tmp_path / "toy")
+    content = json.loads((toy / "evaluate/results.json").read_text())
+    content["models"]["r1"]["stderr"] = None
+    (toy / "evaluate/results.json").write_text(json.dumps(content))
+    inputs = {"models": [str(toy / "r1")], "prompts": str(toy / "base/data/held_out.jsonl")}
+    finish(toy / "evaluate", "evaluate", inputs, {"models": content["models"]})
+    with pytest.raises(R1Error, match="no pass@1 with an error"):
+        plan(toy / "r1")
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("pass@1 is {{ nothing_measured_this }}", "uses a value that no manifest or evaluation gives"),
+        ("It reaches 97.3% on everything.", "number typed into the template"),
+        ("pass@1: 79.8", "number typed into the template"),
+        ("0.5 ± 0.1", "number typed into the template"),
+        ("TODO: write this", "is a placeholder"),
+        ("[More Information Needed]", "is a placeholder"),
+        ("{{ value }}", "a value is missing"),
+        ("{% if %}", "broken.md.jinja:1"),
+    ],
+)
+def test_a_template_that_would_lie_is_refused(source: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "broken.md.jinja").write_text(source)
+    with pytest.raises(CardError) as error:
+        render("broken.md.jinja", {"value": None}, tmp_path)
+    assert words in str(error.value)
+
+
+def test_placeholders_are_found_in_any_card() -> None:
+    for line in ("{{ name }}", "[insert name]", "FIXME", "<placeholder>", "score: nan"):
+        with pytest.raises(CardError):
+            check(f"fine\n{line}\n", "card")
+    check("A list: [1, 2], non-Infinite, nano, informed.", "card")
+
+
+def test_the_shipped_templates_hold_no_typed_result() -> None:
+    assert {path.name for path in templates().glob("*.jinja")} >= {"model.md.jinja", "dataset.md.jinja"}
+
+
+def test_the_examples_are_rendered_cards() -> None:
+    examples = sorted((templates() / "examples").glob("*.md"))
+    assert examples
+    for path in examples:
+        check(path.read_text(encoding="utf-8"), path.name)

@@ -1,0 +1,51 @@
+"""The paper's students by name, and the names that introductory articles get wrong."""
+
+import pytest
+
+from r1hf.errors import ConfigError
+from r1hf.students import STUDENTS, student
+
+# arXiv:2501.12948v2, table of the distilled models.
+PAPER = {
+    "Qwen-1.5B": ("Qwen/Qwen2.5-Math-1.5B", 1e-4),
+    "Qwen-7B": ("Qwen/Qwen2.5-Math-7B", 8e-5),
+    "Qwen-14B": ("Qwen/Qwen2.5-14B", 7e-5),
+    "Qwen-32B": ("Qwen/Qwen2.5-32B", 6e-5),
+    "Llama-8B": ("meta-llama/Llama-3.1-8B", 5e-5),
+    "Llama-70B": ("meta-llama/Llama-3.3-70B-Instruct", 2e-5),
+}
+
+
+def test_there_are_six() -> None:
+    assert {name: (entry.base, entry.learning_rate) for name, entry in STUDENTS.items()} == PAPER
+    assert {(e.batch_size, e.context, e.epochs, e.min_lr_rate) for e in STUDENTS.values()} == {
+        (64, 32768, (2, 3), 0.1)
+    }
+
+
+@pytest.mark.parametrize("entry", STUDENTS.values(), ids=STUDENTS)
+def test_each_is_found_by_its_names(entry) -> None:
+    for name in (entry.name, entry.name.upper(), entry.base, f"deepseek-ai/DeepSeek-R1-Distill-{entry.name}"):
+        assert student(name) is entry
+    assert entry.licence_chain[0] == (entry.base, entry.licence)
+
+
+@pytest.mark.parametrize(
+    ("name", "hints"),
+    [
+        ("Llama-14B", ["Qwen-14B", "Llama-8B", "Llama-70B"]),
+        ("Qwen-8B", ["Qwen-7B", "Llama-8B"]),
+        ("Quen-7B", ["Qwen-7B"]),
+        ("gpt2", ["there are"]),
+    ],
+)
+def test_an_unknown_name_fails_and_says_what_there_is(name: str, hints: list[str]) -> None:
+    with pytest.raises(ConfigError) as error:
+        student(name)
+    assert name in str(error.value) and all(hint in str(error.value) for hint in hints)
+
+
+def test_llama_students_keep_llamas_licence() -> None:
+    licences = {name: entry.licence for name, entry in STUDENTS.items()}
+    assert licences["Llama-8B"] == "llama3.1" and licences["Llama-70B"] == "llama3.3"
+    assert {licence for name, licence in licences.items() if name.startswith("Qwen")} == {"apache-2.0"}
