@@ -8,7 +8,7 @@ import re
 import pytest
 from harness import Run
 
-from r1hf.manifest import MANIFEST, read_manifest
+from r1hf.manifest import read_manifest, write_manifest
 from r1hf.pipeline.view import duration
 
 
@@ -133,10 +133,10 @@ def test_a_stage_that_writes_no_manifest_is_an_error(
 
 
 def test_another_revision_is_a_note_and_no_reason(complete: Run) -> None:
-    path = complete.dir / "base" / MANIFEST
-    content = json.loads(path.read_text())
-    content["versions"]["python"] = "3.0.1"
-    path.write_text(json.dumps(content))
+    manifest = read_manifest(complete.dir / "base")
+    assert manifest is not None
+    manifest.versions["python"] = "3.0.1"
+    write_manifest(complete.dir / "base", manifest)
     assert re.search(r"1 done +base +note: made with python 3.0.1, now 3\.\d+", complete("--dry-run"))
     assert complete.ran() == []
 
