@@ -1,0 +1,245 @@
+"""The HTTP client of an OpenAI-compatible server (`r1hf serve`, vLLM): models, streamed completions, tokens.
+
+Every failure is a BackendError with one of KINDS, from which the interface makes a sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import httpx
+
+CONNECT_TIMEOUT = 5.0
+KINDS = (
+    "down",  # nobody answers at the address
+    "loading",  # 503: the model is being started
+    "busy",  # 503, 429: too many requests
+    "too_long",  # 400: more tokens than the context holds
+    "timeout",  # silence for too long
+    "cut",  # the connection broke in the middle
+    "unknown_model",  # 404
+    "refused",  # 401, 403: the key is wrong
+    "invalid",  # any other 4xx
+    "broken",  # any other 5xx, or not the protocol
+    "crowded",  # this app has no place left
+    "no_budget",  # a thought over its budget that this server cannot go on from
+)
+_TOO_LONG = re.compile(
+    r"context length|context window|too long|too large|max_model_len|maximum.{0,40}token|exceed", re.I
+)
+_LOADING = re.compile(r"\bloading|\b(?:re)?starting|being (?:loaded|started)|warming up|not ready", re.I)
+_HOPELESS = re.compile(r"cannot be served", re.I)
+MAX_DETAIL = 300
+
+
+class BackendError(Exception):
+    """`kind` is one of KINDS, `detail` is the server's own message, shortened; `retry_after` in seconds."""
+
+    def __init__(self, kind: str, detail: str = "", retry_after: float | None = None):
+        super().__init__(f"{kind}: {detail}" if detail else kind)
+        self.kind = kind
+        self.detail = detail[:MAX_DETAIL]
+        self.retry_after = retry_after
+
+
+class Piece(NamedTuple):
+    """One event of a stream. `tokens` counts the completion so far where the server says it."""
+
+    text: str = ""
+    reasoning: str = ""
+    tokens: int | None = None
+    finish: str | None = None
+
+
+class Tokens(NamedTuple):
+    """A prompt as the server sees it; `pieces` are the vocabulary's own strings, None where it does not tell."""
+
+    ids: list[int]
+    pieces: list[str] | None
+    max_model_len: int | None
+
+
+@dataclass(frozen=True)
+class Model:
+    """A row of /v1/models. What a plain server does not tell is None."""
+
+    id: str
+    max_model_len: int | None = None
+    stage: str | None = None
+    form: str | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    state: str = "ready"
+    thinking_budget: bool = False
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Model:
+        own = row.get("r1hf")
+        own = own if isinstance(own, Mapping) else {}
+        return cls(
+            id=str(row["id"]),
+            max_model_len=_integer(row.get("max_model_len")),
+            stage=own.get("stage"),
+            form=own.get("form"),
+            temperature=_number(own.get("temperature")),
+            top_p=_number(own.get("top_p")),
+            state=own.get("state") or "ready",
+            thinking_budget=bool(own.get("thinking_budget")),
+        )
+
+
+@dataclass
+class Backend:
+    """The server at `url` (ending in /v1). `timeout`: seconds of silence after which an answer is given up."""
+
+    url: str
+    key: str = field(default="", repr=False)
+    timeout: float = 120.0
+    _client: httpx.AsyncClient | None = field(default=None, init=False, repr=False)
+
+    @property
+    def root(self) -> str:
+        return self.url.removesuffix("/v1")
+
+    def _http(self) -> httpx.AsyncClient:
+        # Made on first use, inside the event loop that will use it.
+        if self._client is None:
+            headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+            limits = httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=30)
+            timeout = httpx.Timeout(self.timeout, connect=CONNECT_TIMEOUT)
+            # No proxy from the environment: a server on this machine must not be asked through one.
+            local = httpx.URL(self.url).host in ("127.0.0.1", "localhost", "::1")
+            self._client = httpx.AsyncClient(headers=headers, limits=limits, timeout=timeout, trust_env=not local)
+        return self._client
+
+    async def models(self) -> list[Model]:
+        body = await self._json("GET", f"{self.url}/models", timeout=CONNECT_TIMEOUT)
+        rows = body.get("data")
+        if not isinstance(rows, list):
+            raise BackendError("broken", "/models has no list `data`")
+        return [Model.from_row(row) for row in rows if isinstance(row, Mapping) and row.get("id")]
+
+    async def tokenize(self, model: str, prompt: list[dict[str, str]] | str) -> Tokens:
+        """The tokens of messages through the chat template, or of a plain text without special tokens."""
+        if isinstance(prompt, str):
+            ask: dict[str, Any] = {"prompt": prompt, "add_special_tokens": False}
+        else:
+            ask = {"messages": prompt, "add_generation_prompt": True, "return_token_strs": True}
+        body = await self._json("POST", f"{self.root}/tokenize", json={"model": model, **ask})
+        ids = body.get("tokens")
+        if not isinstance(ids, list):
+            raise BackendError("broken", "/tokenize has no list `tokens`")
+        pieces = body.get("token_strs")
+        known = isinstance(pieces, list) and len(pieces) == len(ids)
+        return Tokens(ids, pieces if known else None, _integer(body.get("max_model_len")))
+
+    async def stream(self, path: str, body: dict[str, Any]) -> AsyncIterator[Piece]:
+        """Pieces of POST `url`/`path`. Close the generator to close the connection."""
+        body = {**body, "stream": True, "stream_options": {"include_usage": True, "continuous_usage_stats": True}}
+        started = finished = False
+        try:
+            async with self._http().stream("POST", f"{self.url}/{path}", json=body) as response:
+                if response.status_code != 200:
+                    await response.aread()
+                    raise _refusal(response)
+                started = True
+                async for line in response.aiter_lines():
+                    data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
+                    if data == "[DONE]":
+                        finished = True
+                    elif data:
+                        piece = _piece(data)
+                        finished = finished or piece.finish is not None
+                        yield piece
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise BackendError("down") from error
+        except httpx.TimeoutException as error:
+            raise BackendError("timeout") from error
+        except httpx.HTTPError as error:
+            if finished:
+                return
+            raise BackendError("cut" if started else "down") from error
+        if not finished:
+            raise BackendError("cut")
+
+    async def _json(self, method: str, url: str, **options: Any) -> dict[str, Any]:
+        try:
+            response = await self._http().request(method, url, **options)
+            if response.status_code != 200:
+                raise _refusal(response)
+            body = response.json()
+        except httpx.ReadTimeout as error:
+            raise BackendError("timeout") from error
+        except httpx.HTTPError as error:
+            raise BackendError("down") from error
+        except ValueError as error:
+            raise BackendError("broken", "the answer is no JSON") from error
+        if not isinstance(body, dict):
+            raise BackendError("broken", "the answer is no JSON object")
+        return body
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+
+def _piece(data: str) -> Piece:
+    try:
+        event = json.loads(data)
+        if error := event.get("error"):
+            # A gateway says so when the engine behind it goes in the middle of an answer.
+            gone = isinstance(error, Mapping) and error.get("code") in (502, 503, 504)
+            raise BackendError("cut" if gone else "broken", _message(event))
+        choice = (event.get("choices") or [{}])[0]
+        delta = choice.get("delta") or {}
+        return Piece(
+            text=delta.get("content") or choice.get("text") or "",
+            reasoning=delta.get("reasoning") or delta.get("reasoning_content") or "",
+            tokens=_integer((event.get("usage") or {}).get("completion_tokens")),
+            finish=choice.get("finish_reason"),
+        )
+    except (ValueError, AttributeError, TypeError, LookupError) as error:
+        raise BackendError("broken", f"an event that is not understood: {data[:80]}") from error
+
+
+def _refusal(response: httpx.Response) -> BackendError:
+    try:
+        detail = _message(response.json())
+    except ValueError:
+        detail = response.text
+    status = response.status_code
+    if status == 503 and _HOPELESS.search(detail):
+        return BackendError("broken", detail)
+    if status in (429, 503):
+        loading = status == 503 and _LOADING.search(detail)
+        after = _number(response.headers.get("retry-after"))
+        return BackendError("loading" if loading else "busy", detail, after)
+    if status in (400, 413, 422):
+        return BackendError("too_long" if status == 413 or _TOO_LONG.search(detail) else "invalid", detail)
+    kind = {401: "refused", 403: "refused", 404: "unknown_model"}.get(status)
+    return BackendError(kind or ("invalid" if status < 500 else "broken"), f"{status} {detail}".strip())
+
+
+def _message(body: Any) -> str:
+    """The message of an error body, in OpenAI's form, vLLM's old one or FastAPI's."""
+    found = body
+    for key in ("error", "message", "detail"):
+        if isinstance(found, Mapping) and key in found:
+            found = found[key]
+    return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+
+
+def _integer(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except (TypeError, ValueError):
+        return None

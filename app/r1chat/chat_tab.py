@@ -1,0 +1,259 @@
+"""The Chat tab: one conversation, kept in the browser."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from r1chat import defang, history
+from r1chat.asking import Question
+from r1chat.desk import Desk, alert, number, translate, whole
+from r1chat.render import LATEX, chat_messages
+
+TAB = "chat"
+EXAMPLES = ("What is 2 + 3 * 4?", "2 + 3 * 4 等于多少？", "What is 7 * 8 - 5?", "Who are you?")
+FIRST_PICTURE = 0.05  # seconds for which the question waits, to be drawn together with the first token
+STORE_AFTER = 0.4  # seconds after which a question is kept even if its answer never ends
+STORAGE_KEY, STORAGE_SECRET = "r1hf-chats", "kept readable across restarts"
+
+# (name, label key) of what every question needs; in this order they are the first inputs of each event.
+Inputs = tuple[Any, ...]
+
+
+class Asked(NamedTuple):
+    """The controls' values, in the order of Controls.all."""
+
+    store: Any
+    language: str
+    model: str
+    temperature: Any
+    top_p: Any
+    budget: Any
+    seed: Any
+    use_system: bool
+    system: str
+
+    def question(self, desk: Desk, turns: list[history.Turn], text: str) -> Question:
+        temperature, top_p = desk.sampling(self.model)
+        budget = int(number(self.budget, 0, 1_000_000, 0))
+        return Question(
+            model=desk.model(self.model),
+            messages=history.messages(turns, text, (self.system or "") if self.use_system else ""),
+            temperature=number(self.temperature, 0, 2, temperature),
+            top_p=number(self.top_p, 0.01, 1, top_p),
+            seed=whole(self.seed),
+            budget=budget or None,
+            max_tokens=desk.settings.max_tokens,
+        )
+
+
+class ChatTab:
+    """Builds the tab's components; `wire` connects them once the controls beside them exist."""
+
+    def __init__(self, desk: Desk):
+        self.desk, words, t = desk, desk.words, translate("en")
+        self.store = gr.BrowserState(history.new_store(), storage_key=STORAGE_KEY, secret=STORAGE_SECRET)
+        self.bot = words(
+            gr.Chatbot(
+                elem_id="r1-chat",
+                show_label=False,
+                label=t("conversation"),
+                height="100%",
+                editable="user",
+                buttons=["copy", "copy_all"],
+                latex_delimiters=LATEX,
+                allow_tags=False,
+                placeholder=t("placeholder"),
+                examples=[{"text": text} for text in EXAMPLES],
+                container=False,
+            ),
+            label="conversation",
+            placeholder="placeholder",
+        )
+        self.alert = gr.HTML(visible=False, elem_classes="r1-alert", elem_id="r1-chat-alert", padding=False)
+        with gr.Row(elem_classes="r1-ask", equal_height=False):
+            self.box = words(
+                gr.Textbox(
+                    elem_id="r1-box",
+                    label=t("ask"),
+                    show_label=False,
+                    placeholder=t("ask_hint"),
+                    lines=1,
+                    max_lines=8,
+                    autofocus=True,
+                    scale=8,
+                    min_width=120,
+                ),
+                label="ask",
+                placeholder="ask_hint",
+            )
+            self.send = words(
+                gr.Button(t("send"), variant="primary", elem_id="r1-send", scale=0, min_width=96), value="send"
+            )
+            self.halt = words(
+                gr.Button(t("stop"), variant="stop", elem_id="r1-stop", scale=0, min_width=96, visible=False),
+                value="stop",
+            )
+
+    def wire(self, controls: list[Any], chats: Any, new: Any, delete: Any) -> None:
+        """`controls` are the inputs of Asked after the store; `chats` is the list of earlier chats."""
+        self.chats = chats
+        given = [self.store, *controls]
+        view = [self.box, self.alert, self.bot, self.store, self.send, self.halt, chats]
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        # "multiple": a question during an answer is answered by a sentence, not ignored.
+        stream: dict[str, Any] = {
+            **quiet,
+            "concurrency_limit": None,
+            "trigger_mode": "multiple",
+        }
+        asks = [
+            gr.on([self.box.submit, self.send.click], self.ask, [self.box, *given], view, **stream),
+            self.bot.example_select(self.example, given, view, **stream),
+            self.bot.retry(self.retry, given, view, **stream),
+            self.bot.edit(self.edit, given, view, **stream),
+        ]
+        for event in asks:
+            # After a failure nothing else of an event runs: without this the page would keep its Stop button.
+            event.failure(self.recover, [self.store, controls[0]], view, queue=False, **quiet)
+        self.bot.undo(self.undo, given, view, queue=False, **quiet)
+        self.bot.clear(self.delete, [self.store, controls[0]], view, queue=False, **quiet)
+        delete.click(self.delete, [self.store, controls[0]], view, queue=False, **quiet)
+        new.click(self.new, [self.store, controls[0]], view, queue=False, **quiet)
+        chats.input(self.switch, [chats, self.store, controls[0]], view, queue=False, **quiet)
+        self.halt.click(self.stop, None, None, queue=False, **quiet)
+
+    async def ask(self, request: gr.Request, text: str, *values: Any) -> AsyncIterator[list[Any]]:
+        asked = Asked(*values)
+        store = history.restore(asked.store)
+        async for update in self._converse(asked, store, history.open_turns(store), text, request, kept=text):
+            yield update
+
+    async def example(self, request: gr.Request, event: gr.SelectData, *values: Any) -> AsyncIterator[list[Any]]:
+        asked = Asked(*values)
+        store = history.restore(asked.store)
+        text = str((event.value or {}).get("text") or "")
+        async for update in self._converse(asked, store, history.open_turns(store), text, request):
+            yield update
+
+    async def retry(self, request: gr.Request, event: gr.RetryData, *values: Any) -> AsyncIterator[list[Any]]:
+        asked = Asked(*values)
+        store = history.restore(asked.store)
+        turns = history.open_turns(store)
+        index = self._turn(turns, event.index, asked.language)
+        if index is not None:
+            async for update in self._converse(asked, store, turns[:index], turns[index]["question"], request):
+                yield update
+
+    async def edit(self, request: gr.Request, event: gr.EditData, *values: Any) -> AsyncIterator[list[Any]]:
+        asked = Asked(*values)
+        store = history.restore(asked.store)
+        turns = history.open_turns(store)
+        index = self._turn(turns, event.index, asked.language)
+        if index is not None:
+            text = defang.original(str(event.value))
+            async for update in self._converse(asked, store, turns[:index], text, request):
+                yield update
+
+    async def _converse(
+        self,
+        asked: Asked,
+        store: history.Store,
+        turns: list[history.Turn],
+        text: str,
+        request: gr.Request,
+        kept: str | None = None,
+    ) -> AsyncIterator[list[Any]]:
+        """Ask `text` after `turns`, which it replaces what came later; `kept` stays in the box if it is refused."""
+        t, text = translate(asked.language), text.strip()
+        skip = [gr.skip()] * 7
+        if self.desk.running(TAB, request):
+            yield [gr.skip(), alert(t("still_answering")), *skip[2:]]
+            return
+        if refusal := self.desk.refusal(text, asked.model, request, t):
+            # An edited message was changed in the page already: show again what is true.
+            yield [gr.skip() if kept is None else kept, alert(refusal), self._messages(store, t), *skip[3:]]
+            return
+        before, _ = chat_messages(turns, t)
+        running = self.desk.begin(TAB, [asked.question(self.desk, turns, text)], request)
+        reply = running.replies[0]
+        turn: history.Turn = {"question": text, "reply": None}
+        try:
+            unfinished = history.with_turns(store, [*turns, {**turn, "reply": None}])
+            # The browser encrypts the store: that waits, so that the first token is on the screen before it.
+            begun, pictures, stored = time.monotonic(), 0, False
+            async for _changed in running.watch(first=FIRST_PICTURE):
+                turn["reply"] = reply.snapshot()
+                messages = before + chat_messages([turn], t)[0]
+                pictures += 1
+                if pictures == 1:
+                    yield ["", gr.skip(), messages, *skip[3:]]
+                elif pictures == 2:
+                    yield [gr.skip(), alert(""), messages, gr.skip(), *_buttons(True), gr.skip()]
+                else:
+                    yield [*skip[:2], messages, *skip[3:]]
+                if not stored and time.monotonic() - begun > STORE_AFTER:
+                    yield [*skip[:3], unfinished, *skip[4:6], self._list(unfinished)]
+                    stored = True
+        finally:
+            self.desk.finish(TAB, request, running)
+        store = history.with_turns(store, [*turns, turn])
+        yield [gr.skip(), alert(""), before + chat_messages([turn], t)[0], store, *_buttons(False), self._list(store)]
+
+    def _turn(self, turns: list[history.Turn], index: Any, language: str) -> int | None:
+        """The turn that the message `index` of the chat belongs to."""
+        position = index[0] if isinstance(index, list | tuple) else index
+        _, owners = chat_messages(turns, translate(language))
+        return owners[position] if isinstance(position, int) and 0 <= position < len(owners) else None
+
+    def _messages(self, store: history.Store, t: Any) -> list[dict[str, Any]]:
+        return chat_messages(history.open_turns(store), t)[0]
+
+    def _list(self, store: history.Store) -> Any:
+        choices = [(chat["title"], chat["id"]) for chat in store["chats"]]
+        return gr.update(choices=choices, value=store["open"])
+
+    def picture(self, store: history.Store, language: str, box: Any = None) -> list[Any]:
+        """All of the view as `store` has it, nothing running."""
+        t = translate(language)
+        messages = self._messages(store, t)
+        kept = gr.skip() if box is None else box
+        return [kept, alert(""), messages, store, *_buttons(False), self._list(store)]
+
+    def undo(self, event: gr.UndoData, *values: Any) -> list[Any]:
+        """Takes the last question back into the box."""
+        asked = Asked(*values)
+        store = history.restore(asked.store)
+        turns = history.open_turns(store)
+        if not turns:
+            return self.picture(store, asked.language)
+        return self.picture(history.with_turns(store, turns[:-1]), asked.language, turns[-1]["question"])
+
+    def recover(self, value: Any, language: str, request: gr.Request) -> list[Any]:
+        self.desk.stop(TAB, request)
+        t = translate(language)
+        view = self.picture(history.restore(value), language)
+        return [view[0], alert(t("problem_crowded")), *view[2:]]
+
+    def new(self, value: Any, language: str, request: gr.Request) -> list[Any]:
+        self.desk.stop(TAB, request)
+        return self.picture(history.opened(history.restore(value), None), language, "")
+
+    def delete(self, value: Any, language: str, request: gr.Request) -> list[Any]:
+        self.desk.stop(TAB, request)
+        return self.picture(history.with_turns(history.restore(value), []), language)
+
+    def switch(self, identity: str | None, value: Any, language: str, request: gr.Request) -> list[Any]:
+        self.desk.stop(TAB, request)
+        return self.picture(history.opened(history.restore(value), identity), language)
+
+    def stop(self, request: gr.Request) -> None:
+        self.desk.stop(TAB, request)
+
+
+def _buttons(running: bool) -> list[Any]:
+    """Updates of Send and Stop, of which one is there."""
+    return [gr.update(visible=not running), gr.update(visible=running)]

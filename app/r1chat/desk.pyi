@@ -1,0 +1,179 @@
+"""What all tabs share: the server's models and health, the rounds that run, who asks, the interface's words."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+
+from r1chat.asking import Asker, Question, Round
+from r1chat.backend import Backend, BackendError, Model
+from r1chat.judge import Judge
+from r1chat.limits import Places, RateLimiter
+from r1chat.render import model_label, stage_order
+from r1chat.settings import Settings
+from r1chat.texts import Translator, translator
+
+FRESH = 1.5  # seconds for which one look at the server serves everybody
+DEFAULT_MODEL = "r1"
+DEFAULT_TEMPERATURE, DEFAULT_TOP_P = 0.6, 0.95
+
+class Words:
+    """The components whose texts change with the language: {property: key of the text}."""
+
+    def __init__(self) -> None:
+        self.items: list[tuple[Any, dict[str, str]]] = []
+
+    def __call__(self, component: Any, **keys: str) -> Any:
+        self.items.append((component, keys))
+        return component
+
+    @property
+    def components(self) -> list[Any]:
+        return [component for component, _ in self.items]
+
+    def updates(self, t: Translator) -> list[Any]:
+        return [gr.update(**{name: t(key) for name, key in keys.items()}) for _, keys in self.items]
+
+@dataclass
+class Desk:
+    """One per process."""
+
+    settings: Settings
+    words: Words = field(default_factory=Words)
+    judge: Judge = field(default_factory=Judge)
+    models: list[Model] = field(default_factory=list)
+    error: str | None = "unknown"
+    rounds: dict[tuple[str, str], Round] = field(default_factory=dict)
+    _looked: float = field(default=float("-inf"), init=False)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self.backend = Backend(settings.backend, settings.key, settings.timeout)
+        self.asker = Asker(self.backend, Places(settings.max_streams, settings.max_waiting), settings.patience)
+        self.limiter = RateLimiter(settings.rate)
+
+    async def look(self) -> None:
+        """Refresh `models` and `error`; one request at a time, however many browsers ask."""
+        async with self._lock:
+            if time.monotonic() - self._looked < FRESH:
+                return
+            try:
+                self.models = sorted(await self.backend.models(), key=lambda model: stage_order(model.id))
+                self.error = None
+            except BackendError as error:
+                self.error = error.kind
+            self._looked = time.monotonic()
+
+    def model(self, name: str | None) -> Model:
+        """The server's row for `name`; a bare one where it has none, so that the server itself refuses it."""
+        return next((model for model in self.models if model.id == name), Model(str(name or "")))
+
+    def choices(self) -> list[tuple[str, str]]:
+        return [(model_label(model.id), model.id) for model in self.models]
+
+    def default(self) -> str | None:
+        names = [model.id for model in self.models]
+        return DEFAULT_MODEL if DEFAULT_MODEL in names else names[-1] if names else None
+
+    def sampling(self, name: str | None) -> tuple[float, float]:
+        model = self.model(name)
+        temperature = DEFAULT_TEMPERATURE if model.temperature is None else model.temperature
+        return temperature, DEFAULT_TOP_P if model.top_p is None else model.top_p
+
+    def status(self, name: str | None, t: Translator) -> tuple[str, str]:
+        """(kind, sentence) about the server."""
+        if self.error == "unknown":
+            return "wait", t("status_unknown")
+        if self.error == "refused":
+            return "bad", t("status_refused")
+        if self.error:
+            return "bad", t("status_down")
+        if self.model(name).state == "loading":
+            return "wait", t("status_loading", model=name)
+        return "good", t("status_ready", n=len(self.models)) if len(self.models) > 1 else t("status_ready_one")
+
+    def refusal(self, question: str, model: str | None, request: gr.Request, t: Translator, units: int = 1) -> str:
+        """Why a question is not even asked; empty if it is."""
+        if not question:
+            return t("no_question")
+        if len(question) > self.settings.max_question:
+            return t("problem_question_too_long", limit=self.settings.max_question)
+        if not model:
+            return t("no_model")
+        seconds = self.limiter.take(person(request), units)
+        return t("problem_too_fast", seconds=max(1, round(seconds))) if seconds else ""
+
+    def begin(self, tab: str, questions: list[Question], request: gr.Request, at_once: int | None = None) -> Round:
+        """A round that `stop` finds; end it with `finish`."""
+        started = Round(self.asker, questions, at_once)
+        self.rounds[str(request.session_hash), tab] = started
+        return started
+
+    def running(self, tab: str, request: gr.Request) -> bool:
+        return (str(request.session_hash), tab) in self.rounds
+
+    def finish(self, tab: str, request: gr.Request, ended: Round) -> None:
+        key = str(request.session_hash), tab
+        if self.rounds.get(key) is ended:
+            del self.rounds[key]
+
+    def stop(self, tab: str, request: gr.Request) -> None:
+        if running := self.rounds.get((str(request.session_hash), tab)):
+            running.stop()
+
+    def leave(self, request: gr.Request) -> None:
+        """A page was closed: nobody reads its answers any more."""
+        for (session, _), running in list(self.rounds.items()):
+            if session == request.session_hash:
+                running.stop()
+
+def person(request: gr.Request) -> str:
+    """Whom the rate limit counts: the login, else the address; on this machine itself, each page."""
+    if request.username:
+        return f"user {request.username}"
+    host = request.client.host if request.client else ""
+    return f"page {request.session_hash}" if host in ("127.0.0.1", "::1", "") else f"address {host}"
+
+class FreeDropdown(gr.Dropdown):
+    """A dropdown whose choices the page got from an earlier life of this process are not refused."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:
+        return payload
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
+    from gradio.blocks import Block
+
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+def translate(language: str | None) -> Translator:
+    return translator(language or "en")
+
+def alert(text: str) -> Any:
+    """The line over an input that says why nothing was sent; announced by screen readers."""
+    from r1chat import defang
+
+    return gr.update(value=f'<div role="alert">{defang.html(text)}</div>' if text else "", visible=bool(text))
+
+def number(value: Any, least: float, most: float, default: float) -> float:
+    """A number out of a control, which a browser may have left empty or set to anything."""
+    try:
+        return min(most, max(least, float(value)))
+    except (TypeError, ValueError):
+        return default
+
+def whole(value: Any) -> int | None:
+    """A seed out of a control; None where it is empty."""
+    try:
+        return None if value in (None, "") else max(0, int(float(value))) % 2**31
+    except (TypeError, ValueError, OverflowError):
+        return None

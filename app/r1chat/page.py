@@ -1,0 +1,257 @@
+"""The page: header, tabs and settings, and how it is served."""
+
+from __future__ import annotations
+
+import hmac
+import os
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+
+import gradio as gr  # noqa: E402
+from starlette.middleware import Middleware  # noqa: E402
+
+from r1chat import defang, history  # noqa: E402
+from r1chat.chat_tab import ChatTab  # noqa: E402
+from r1chat.desk import Desk, FreeDropdown, translate  # noqa: E402
+from r1chat.prompt_tab import PromptTab  # noqa: E402
+from r1chat.settings import Settings  # noqa: E402
+from r1chat.stages_tab import MAX_MODELS, StagesTab  # noqa: E402
+from r1chat.texts import LANGUAGES, from_browser  # noqa: E402
+from r1chat.vote_tab import VoteTab  # noqa: E402
+
+_HERE = Path(__file__).parent
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+_FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Noto Sans CJK SC", "sans-serif"]
+
+# A model's text must not make the browser ask anybody for anything, nor be framed into something else.
+POLICY = "; ".join(
+    [
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "media-src 'self' blob:",
+        "font-src 'self' data:",
+        "connect-src 'self'",
+        "worker-src 'self' blob:",
+        "frame-src 'none'",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+    ]
+)
+
+
+class Headers:
+    """ASGI middleware: security headers on every answer, streams untouched."""
+
+    def __init__(self, app: Any):
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def with_headers(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                added = {
+                    b"content-security-policy": POLICY.encode(),
+                    b"referrer-policy": b"no-referrer",
+                    b"x-content-type-options": b"nosniff",
+                }
+                message = {**message, "headers": [*message["headers"], *added.items()]}
+            await send(message)
+
+        await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+class Page:
+    """Builds the whole page; `blocks` is what is launched."""
+
+    def __init__(self, desk: Desk):
+        self.desk = desk
+        words, t = desk.words, translate("en")
+        with gr.Blocks(title=t("title"), fill_height=True, fill_width=True) as self.blocks:
+            self.known = gr.State(None)
+            self._sidebar(t)
+            with gr.Row(elem_classes="r1-header", equal_height=True):
+                gr.HTML('<h1 class="r1-title">r1hf <span>chat</span></h1>', padding=False, elem_classes="r1-name")
+                self.model = words(
+                    FreeDropdown([], label=t("model"), elem_id="r1-model", min_width=200, scale=0, container=False),
+                    label="model",
+                )
+                self.status = gr.HTML("", padding=False, elem_id="r1-status", elem_classes="r1-status")
+            with gr.Tabs(elem_id="r1-tabs"):
+                with words(gr.Tab(t("tab_chat"), elem_id="r1-tab-chat", scale=1), label="tab_chat"):
+                    self.chat = ChatTab(desk)
+                with words(gr.Tab(t("tab_stages"), elem_id="r1-tab-stages"), label="tab_stages"):
+                    self.stages = StagesTab(desk)
+                with words(gr.Tab(t("tab_vote"), elem_id="r1-tab-vote"), label="tab_vote"):
+                    self.vote = VoteTab(desk)
+                with words(gr.Tab(t("tab_prompt"), elem_id="r1-tab-prompt"), label="tab_prompt"):
+                    self.prompt = PromptTab(desk)
+            self.timer = gr.Timer(desk.settings.health_interval)
+            self._wire()
+
+    def _sidebar(self, t: Any) -> None:
+        words = self.desk.words
+        with gr.Sidebar(open=False, width=330, elem_id="r1-sidebar"):
+            self.new = words(gr.Button(t("new_chat"), elem_id="r1-new", variant="primary"), value="new_chat")
+            self.chats = words(FreeDropdown([], label=t("chats"), elem_id="r1-chats"), label="chats")
+            with gr.Row():
+                self.export = words(gr.Button(t("export"), elem_id="r1-export", size="sm"), value="export")
+                self.delete = words(gr.Button(t("delete_chat"), elem_id="r1-delete", size="sm"), value="delete_chat")
+            words(gr.Markdown(t("settings")), value="settings")
+            self.temperature = words(
+                gr.Slider(0, 2, 0.6, step=0.05, label=t("temperature"), info=t("sampling_hint"), elem_id="r1-temp"),
+                label="temperature",
+                info="sampling_hint",
+            )
+            self.top_p = words(
+                gr.Slider(0.05, 1, 0.95, step=0.01, label=t("top_p"), elem_id="r1-top-p"), label="top_p"
+            )
+            self.budget = words(
+                gr.Number(0, label=t("budget"), info=t("budget_hint"), precision=0, minimum=0, elem_id="r1-budget"),
+                label="budget",
+                info="budget_hint",
+            )
+            self.seed = words(
+                gr.Textbox("", label=t("seed"), info=t("seed_hint"), elem_id="r1-seed"), label="seed", info="seed_hint"
+            )
+            self.use_system = words(
+                gr.Checkbox(False, label=t("use_system"), info=t("use_system_hint"), elem_id="r1-use-system"),
+                label="use_system",
+                info="use_system_hint",
+            )
+            self.system = words(
+                gr.Textbox("", label=t("system"), lines=3, visible=False, elem_id="r1-system"), label="system"
+            )
+            self.language = words(
+                gr.Dropdown(
+                    [(name, code) for code, name in LANGUAGES.items()], value="en", label="Language", elem_id="r1-lang"
+                ),
+                label="language",
+            )
+            self.prefs = gr.BrowserState({}, storage_key="r1hf-prefs", secret="no secret")
+
+    def _wire(self) -> None:
+        desk, chat = self.desk, self.chat
+        sampling = [self.model, self.temperature, self.top_p, self.budget, self.seed, self.use_system, self.system]
+        chat.wire([self.language, *sampling], self.chats, self.new, self.delete)
+        self.stages.wire(self.language, self.seed)
+        self.vote.wire(self.language, self.model, self.temperature, self.top_p, self.seed)
+        self.prompt.wire(chat.store, self.language, self.model, self.use_system, self.system)
+
+        health = [self.status, self.known, self.model, self.temperature, self.top_p, self.stages.models]
+        view = [chat.box, chat.alert, chat.bot, chat.store, chat.send, chat.halt, self.chats]
+        now = [self.known, self.model, self.language]
+        self.timer.tick(self.poll, now, health, queue=False, **_QUIET)
+        self.blocks.load(
+            self.open,
+            [chat.store, self.prefs],
+            [self.language, *health, *view, *desk.words.components],
+            queue=False,
+            **_QUIET,
+        )
+        self.model.input(desk.sampling, self.model, [self.temperature, self.top_p], queue=False, **_QUIET)
+        self.use_system.change(lambda on: gr.update(visible=on), self.use_system, self.system, queue=False, **_QUIET)
+        set_lang = "(language, ...rest) => { document.documentElement.lang = language; return [language, ...rest]; }"
+        self.language.input(
+            self.speak,
+            [self.language, chat.store, self.model],
+            [self.prefs, self.status, chat.bot, *desk.words.components],
+            queue=False,
+            js=set_lang,
+            **_QUIET,
+        )
+        text = gr.Textbox(visible=False)
+        self.export.click(self.document, chat.store, text, queue=False, **_QUIET).then(
+            None, text, None, js="(text) => window.r1Download('r1hf-chat.json', text)", **_QUIET
+        )
+        self.blocks.unload(desk.leave)
+
+    async def poll(self, known: Any, model: str | None, language: str) -> list[Any]:
+        """Status, and what follows from a list of models that this page has not seen yet."""
+        desk, t = self.desk, translate(language)
+        await desk.look()
+        names = [row.id for row in desk.models]
+        chosen = model if model and (model in names or known) else desk.default()
+        kind, sentence = desk.status(chosen, t)
+        status = f'<span role="status" class="r1-dot r1-{kind}">{defang.html(sentence)}</span>'
+        if known == names:
+            return [status, *[gr.skip()] * 5]
+        if not names:
+            return [status, None, *[gr.skip()] * 4]
+        temperature, top_p = (gr.skip(), gr.skip()) if chosen == model else desk.sampling(chosen)
+        return [
+            status,
+            names,
+            gr.update(choices=desk.choices(), value=chosen),
+            temperature,
+            top_p,
+            gr.update(choices=desk.choices(), value=names[:MAX_MODELS]),
+        ]
+
+    async def open(self, value: Any, prefs: Any, request: gr.Request) -> list[Any]:
+        """A page is opened: its language, its last chat, the models."""
+        stored = prefs.get("language") if isinstance(prefs, dict) else None
+        language = stored if stored in LANGUAGES else from_browser(request.headers.get("accept-language"))
+        health = await self.poll(None, None, language)
+        view = self.chat.picture(history.restore(value), language)
+        return [language, *health, *view, *self.desk.words.updates(translate(language))]
+
+    def speak(self, language: str, value: Any, model: str | None) -> list[Any]:
+        """The interface in another language, the open chat included."""
+        t = translate(language)
+        kind, sentence = self.desk.status(model, t)
+        status = f'<span role="status" class="r1-dot r1-{kind}">{defang.html(sentence)}</span>'
+        messages = self.chat.picture(history.restore(value), language)[2]
+        return [{"language": language}, status, messages, *self.desk.words.updates(translate(language))]
+
+    @staticmethod
+    def document(value: Any) -> str:
+        turns = history.open_turns(history.restore(value))
+        return history.export(turns) if turns else ""
+
+
+def theme() -> Any:
+    return gr.themes.Base(
+        primary_hue=gr.themes.colors.indigo,
+        neutral_hue=gr.themes.colors.slate,
+        radius_size=gr.themes.sizes.radius_lg,
+        font=_FONTS,
+        font_mono=["ui-monospace", "SF Mono", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace"],
+    )
+
+
+def launch(settings: Settings) -> None:
+    """Serves the page until it is interrupted."""
+    desk = Desk(settings)
+    page = Page(desk)
+    login = None
+    if settings.login:
+        user, password = settings.login
+
+        def login(name: str, word: str) -> bool:
+            right_name = hmac.compare_digest(name.encode(), user.encode())
+            return hmac.compare_digest(word.encode(), password.encode()) and right_name
+
+    try:
+        page.blocks.queue(max_size=settings.max_waiting, default_concurrency_limit=None).launch(
+            server_name=settings.host,
+            server_port=settings.port or None,
+            auth=login,
+            theme=theme(),
+            css=(_HERE / "style.css").read_text(encoding="utf-8"),
+            head=f"<script>{(_HERE / 'page.js').read_text(encoding='utf-8')}</script>",
+            footer_links=[],
+            ssr_mode=False,
+            quiet=True,
+            show_error=False,
+            app_kwargs={"middleware": [Middleware(Headers)]},
+            max_threads=max(40, settings.max_streams + settings.max_waiting),  # Gradio's limit on events at once
+            prevent_thread_lock=True,
+        )
+        print(f"The chat is at {page.blocks.local_url} (models from {settings.backend})", flush=True)
+        page.blocks.block_thread()
+    finally:
+        desk.judge.close()

@@ -1,0 +1,59 @@
+"""The Prompt view tab: the text and the tokens that a question becomes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from r1chat import defang, history
+from r1chat.backend import BackendError
+from r1chat.desk import Desk, translate
+from r1chat.prompt import view
+from r1chat.render import problem_sentence
+
+
+class PromptTab:
+    def __init__(self, desk: Desk):
+        self.desk, words, t = desk, desk.words, translate("en")
+        words(gr.Markdown(t("prompt_intro"), elem_classes="r1-intro"), value="prompt_intro")
+        with gr.Row(equal_height=False):
+            self.box = words(
+                gr.Textbox("What is 2 + 3 * 4?", label=t("ask"), elem_id="r1-prompt-box", scale=4, max_lines=6),
+                label="ask",
+            )
+            self.with_chat = words(
+                gr.Checkbox(True, label=t("prompt_with_chat"), elem_id="r1-prompt-chat", scale=1, min_width=160),
+                label="prompt_with_chat",
+            )
+        self.run = words(gr.Button(t("prompt_run"), variant="primary", elem_id="r1-prompt-run"), value="prompt_run")
+        self.out = gr.HTML(elem_id="r1-prompt-view", elem_classes="r1-prompt-view", padding=False)
+
+    def wire(self, store: Any, language: Any, model: Any, use_system: Any, system: Any) -> None:
+        gr.on(
+            [self.run.click, self.box.submit],
+            self.show,
+            [self.box, self.with_chat, store, language, model, use_system, system],
+            self.out,
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+
+    async def show(
+        self, text: str, with_chat: bool, value: Any, language: str, model: str, use_system: bool, system: str
+    ) -> str:
+        t, text = translate(language), (text or "").strip()
+        if not text or not model:
+            return f'<p role="alert">{defang.html(t("no_model" if text else "no_question"))}</p>'
+        if len(text) > self.desk.settings.max_question:
+            sentence = t("problem_question_too_long", limit=self.desk.settings.max_question)
+            return f'<p role="alert">{defang.html(sentence)}</p>'
+        turns = history.open_turns(history.restore(value)) if with_chat else []
+        messages = history.messages(turns, text, (system or "") if use_system else "")
+        try:
+            return view(await self.desk.backend.tokenize(model, messages), t)
+        except BackendError as error:
+            context = self.desk.model(model).max_model_len
+            problem = {"kind": error.kind, "detail": error.detail, "model": model, "context": context}
+            return f'<p role="alert">{defang.html(problem_sentence(problem, t))}</p>'

@@ -1,0 +1,111 @@
+"""The Stages tab: one question to several models at once, each answer with its rewards."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import gradio as gr
+
+from r1chat.asking import Question
+from r1chat.desk import Desk, FreeDropdown, alert, translate, whole
+from r1chat.judge import Rewards
+from r1chat.lanes import Lanes, stream
+from r1chat.render import card, model_label, reward_marks
+from r1chat.reply import Reply
+
+TAB = "stages"
+MAX_MODELS = 16
+
+
+class StagesTab:
+    def __init__(self, desk: Desk):
+        self.desk, words, t = desk, desk.words, translate("en")
+        words(gr.Markdown(t("stages_intro"), elem_classes="r1-intro"), value="stages_intro")
+        with gr.Row(equal_height=False):
+            self.box = words(
+                gr.Textbox("What is 2 + 3 * 4?", label=t("ask"), elem_id="r1-stages-box", scale=4, max_lines=6),
+                label="ask",
+            )
+            self.gold = words(
+                gr.Textbox("14", label=t("gold"), info=t("gold_hint"), elem_id="r1-stages-gold", scale=2),
+                label="gold",
+                info="gold_hint",
+            )
+        self.models = words(
+            FreeDropdown([], label=t("stages_models"), multiselect=True, elem_id="r1-stages-models"),
+            label="stages_models",
+        )
+        with gr.Row():
+            self.run = words(
+                gr.Button(t("stages_run"), variant="primary", elem_id="r1-stages-run", scale=0), value="stages_run"
+            )
+            self.halt = words(
+                gr.Button(t("stop"), variant="stop", elem_id="r1-stages-stop", scale=0, visible=False), value="stop"
+            )
+        self.alert = gr.HTML(visible=False, elem_classes="r1-alert", padding=False)
+        self.lanes = Lanes(MAX_MODELS, "r1-stages", t("model"))
+
+    def wire(self, language: Any, seed: Any) -> None:
+        view = [self.alert, self.run, self.halt, *self.lanes.cards]
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        asked = gr.on(
+            [self.run.click, self.box.submit, self.gold.submit],
+            self.ask,
+            [self.box, self.gold, self.models, language, seed],
+            view,
+            concurrency_limit=None,
+            **quiet,
+        )
+        asked.failure(self.recover, [language], view[:3], queue=False, **quiet)
+        self.halt.click(self.stop, None, None, queue=False, **quiet)
+
+    async def ask(
+        self, text: str, gold: str, names: list[str] | None, language: str, seed: Any, request: gr.Request
+    ) -> AsyncIterator[list[Any]]:
+        t, text, gold = translate(language), (text or "").strip(), (gold or "").strip()
+        names = (names or [])[:MAX_MODELS]
+        if self.desk.running(TAB, request):
+            yield [alert(t("still_answering")), gr.skip(), gr.skip(), *self.lanes.skip()]
+            return
+        units = max(1, len(names) // 4)
+        if refusal := self.desk.refusal(text, names[0] if names else None, request, t, units):
+            yield [alert(refusal), gr.skip(), gr.skip(), *self.lanes.skip()]
+            return
+        questions = [self._question(name, text, seed) for name in names]
+        rewards: dict[int, Rewards] = {}
+
+        def draw(index: int, reply: Reply) -> str:
+            marks = reward_marks(rewards[index], t) if index in rewards else ""
+            return card(model_label(names[index]), reply.snapshot(), t, marks)
+
+        async def judge(index: int, reply: Reply) -> None:
+            if reply.first is not None:
+                rewards[index] = await self.desk.judge.rewards(text, reply, gold)
+
+        running = self.desk.begin(TAB, questions, request)
+        try:
+            yield [alert(""), *_buttons(True), *self.lanes.clear(len(names))]
+            async for cards in stream(running, self.lanes, draw, judge):
+                yield [gr.skip(), gr.skip(), gr.skip(), *cards]
+        finally:
+            self.desk.finish(TAB, request, running)
+        yield [gr.skip(), *_buttons(False), *self.lanes.skip()]
+
+    def _question(self, name: str, text: str, seed: Any) -> Question:
+        temperature, top_p = self.desk.sampling(name)
+        model, limit = self.desk.model(name), self.desk.settings.max_tokens
+        return Question(
+            model, [{"role": "user", "content": text}], temperature, top_p, seed=whole(seed), max_tokens=limit
+        )
+
+    def recover(self, language: str, request: gr.Request) -> list[Any]:
+        self.desk.stop(TAB, request)
+        return [alert(translate(language)("problem_crowded")), *_buttons(False)]
+
+    def stop(self, request: gr.Request) -> None:
+        self.desk.stop(TAB, request)
+
+
+def _buttons(running: bool) -> list[Any]:
+    return [gr.update(visible=not running), gr.update(visible=running)]

@@ -1,0 +1,146 @@
+"""The Vote tab: several samples of one question, and what most of them say."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import gradio as gr
+
+from r1chat.asking import Question, Round
+from r1chat.desk import Desk, alert, number, translate, whole
+from r1chat.judge import answer_of, count_votes
+from r1chat.lanes import Lanes, stream
+from r1chat.render import card, vote_chart
+from r1chat.reply import Reply
+from r1chat.texts import Translator
+
+TAB = "vote"
+AT_ONCE = 8  # a vote leaves room for other people's questions
+
+
+class VoteTab:
+    def __init__(self, desk: Desk):
+        self.desk, words, t = desk, desk.words, translate("en")
+        most = desk.settings.max_samples
+        words(gr.Markdown(t("vote_intro"), elem_classes="r1-intro"), value="vote_intro")
+        with gr.Row(equal_height=False):
+            self.box = words(
+                gr.Textbox("What is 2 + 3 * 4?", label=t("ask"), elem_id="r1-vote-box", scale=4, max_lines=6),
+                label="ask",
+            )
+            self.gold = words(
+                gr.Textbox("14", label=t("gold"), info=t("gold_hint"), elem_id="r1-vote-gold", scale=2),
+                label="gold",
+                info="gold_hint",
+            )
+            self.count = words(
+                gr.Slider(2, most, min(8, most), step=1, label=t("vote_n"), elem_id="r1-vote-n", scale=2),
+                label="vote_n",
+            )
+        with gr.Row():
+            self.run = words(
+                gr.Button(t("vote_run"), variant="primary", elem_id="r1-vote-run", scale=0), value="vote_run"
+            )
+            self.halt = words(
+                gr.Button(t("stop"), variant="stop", elem_id="r1-vote-stop", scale=0, visible=False), value="stop"
+            )
+        self.alert = gr.HTML(visible=False, elem_classes="r1-alert", padding=False)
+        self.chart = gr.HTML(elem_id="r1-vote-chart", elem_classes="r1-chart", padding=False)
+        self.lanes = Lanes(most, "r1-samples", t("vote_n"))
+
+    def wire(self, language: Any, model: Any, temperature: Any, top_p: Any, seed: Any) -> None:
+        view = [self.alert, self.run, self.halt, self.chart, *self.lanes.cards]
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        asked = gr.on(
+            [self.run.click, self.box.submit, self.gold.submit],
+            self.ask,
+            [self.box, self.gold, self.count, language, model, temperature, top_p, seed],
+            view,
+            concurrency_limit=None,
+            **quiet,
+        )
+        asked.failure(self.recover, [language], view[:3], queue=False, **quiet)
+        self.halt.click(self.stop, None, None, queue=False, **quiet)
+
+    async def ask(
+        self,
+        text: str,
+        gold: str,
+        count: Any,
+        language: str,
+        model: str,
+        temperature: Any,
+        top_p: Any,
+        seed: Any,
+        request: gr.Request,
+    ) -> AsyncIterator[list[Any]]:
+        t, text, gold = translate(language), (text or "").strip(), (gold or "").strip()
+        samples = int(number(count, 1, self.desk.settings.max_samples, 8))
+        idle = [gr.skip(), gr.skip(), gr.skip(), *self.lanes.skip()]
+        if self.desk.running(TAB, request):
+            yield [alert(t("still_answering")), *idle]
+            return
+        if refusal := self.desk.refusal(text, model, request, t, max(1, samples // 4)):
+            yield [alert(refusal), *idle]
+            return
+        warm, nucleus = self.desk.sampling(model)
+        first = whole(seed)
+        questions = [
+            Question(
+                self.desk.model(model),
+                [{"role": "user", "content": text}],
+                number(temperature, 0, 2, warm),
+                number(top_p, 0.01, 1, nucleus),
+                seed=None if first is None else first + index,
+                max_tokens=self.desk.settings.max_tokens,
+            )
+            for index in range(samples)
+        ]
+        running = self.desk.begin(TAB, questions, request, AT_ONCE)
+        agreed: dict[int, bool | None] = {}
+
+        async def judge(index: int, reply: Reply) -> None:
+            agreed[index] = await self.desk.judge.agrees(answer_of(reply), gold) if gold else None
+
+        def draw(index: int, reply: Reply) -> str:
+            mark = {True: " ✓", False: " ✗", None: ""}[agreed.get(index)]
+            answer = answer_of(reply)
+            said = f" · {answer[:40]}{mark}" if answer else ""
+            return card(t("vote_sample", n=index + 1) + said, reply.snapshot(), t)
+
+        chart = ""
+        try:
+            yield [alert(""), *_buttons(True), "", *self.lanes.clear(samples)]
+            async for cards in stream(running, self.lanes, draw, judge):
+                drawn = _chart(running, agreed, gold, t)
+                yield [gr.skip(), gr.skip(), gr.skip(), gr.skip() if drawn == chart else drawn, *cards]
+                chart = drawn
+        finally:
+            self.desk.finish(TAB, request, running)
+        yield [gr.skip(), *_buttons(False), gr.skip(), *self.lanes.skip()]
+
+    def recover(self, language: str, request: gr.Request) -> list[Any]:
+        self.desk.stop(TAB, request)
+        return [alert(translate(language)("problem_crowded")), *_buttons(False)]
+
+    def stop(self, request: gr.Request) -> None:
+        self.desk.stop(TAB, request)
+
+
+def _chart(running: Round, agreed: dict[int, bool | None], gold: str, t: Translator) -> str:
+    """The chart of the samples that ended with something; those that failed or were stopped do not vote."""
+    voters = [
+        index
+        for index, reply in enumerate(running.replies)
+        if reply.ended is not None and reply.verdict not in ("failed", "stopped")
+    ]
+    votes = count_votes([answer_of(running.replies[index]) for index in voters])
+    for vote in votes:
+        if gold:
+            vote.gold = False if vote.answer is None else agreed.get(voters[vote.samples[0]])
+    return vote_chart(votes, len(running.replies), gold, t)
+
+
+def _buttons(running: bool) -> list[Any]:
+    return [gr.update(visible=not running), gr.update(visible=running)]

@@ -1,0 +1,330 @@
+"""What the chat costs over the bare server, and whether it holds: one run, one table.
+
+  python benchmarks/chat.py --backend http://127.0.0.1:8000/v1 --model r1 --minutes 5
+
+Against the backend: start of the app, time to first token and streaming rate in the browser over the bare server's,
+32 people at once. Against the misbehaving server of the tests: how soon it sees Stop, and restarts under load.
+Needs the extras app and dev, and Chromium.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import signal
+import statistics
+import sys
+import time
+import uuid
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tests" / "app"), str(ROOT / "app"), str(ROOT)]
+
+from chat_page import ChatPage, seen  # noqa: E402
+from chat_servers import Server, faulty_server, free_port  # noqa: E402
+from gradio_client.utils import apply_diff  # noqa: E402
+from r1chat.backend import Backend  # noqa: E402
+from r1chat.history import new_store  # noqa: E402
+
+WATCH = """() => {
+  window.r1Times = [];
+  document.addEventListener('keydown', e => { if (e.key === 'Enter') window.r1Start = performance.now(); }, true);
+  document.addEventListener('click', e => { if (e.target.closest('#r1-stop')) window.r1Clicked = Date.now(); }, true);
+  new MutationObserver(() => { window.r1Times.push(performance.now() - window.r1Start); })
+    .observe(document.querySelector('#r1-chat'), {subtree: true, childList: true, characterData: true});
+}"""
+# From Enter to the first character of a thought or an answer; the line that says "waiting" does not count.
+FIRST = """() => { const row = [...document.querySelectorAll('.bot-row')].pop();
+  return row && (row.querySelector('.thought-group') || row.querySelector('.message-content p')) !== null; }"""
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    """`asyncio.run` in a thread of its own: Playwright's synchronous driver holds this one's event loop."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
+def row(what: str, value: str, wanted: str) -> None:
+    print(f"| {what} | {value} | {wanted} |", flush=True)
+
+
+def start_app(backend: str, **env: str) -> tuple[Server, float]:
+    port = free_port()
+    own = {
+        "PYTHONPATH": str(ROOT),
+        "R1HF_BACKEND": backend,
+        "R1HF_BACKEND_KEY": os.environ.get("R1HF_BACKEND_KEY", ""),
+        "R1HF_CHAT_PORT": str(port),
+        "R1HF_RATE": "0",
+        "R1HF_HEALTH_INTERVAL": "1",
+    }
+    began = time.monotonic()
+    server = Server([sys.executable, str(ROOT / "app/app.py")], port, "/config", {**own, **env}).start()
+    return server, time.monotonic() - began
+
+
+# --- one person: the browser beside the bare server ---------------------------------------------------------------
+
+
+async def bare(url: str, body: dict[str, Any]) -> tuple[float, float, int]:
+    """(seconds to the first token, seconds from it to the last, characters)."""
+    backend, began = Backend(url, os.environ.get("R1HF_BACKEND_KEY", "")), time.monotonic()
+    first, last, text = 0.0, 0.0, ""
+    try:
+        await backend.models()  # the app keeps its connection open; so does this
+        began = time.monotonic()
+        async for piece in backend.stream("chat/completions", body):
+            if piece.text or piece.reasoning:
+                last = time.monotonic()
+                first = first or last
+                text += piece.text + piece.reasoning
+    finally:
+        await backend.close()
+    return first - began, last - first, len(text)
+
+
+def in_browser(chat: ChatPage, question: str) -> tuple[float, float]:
+    """The same two times as they are seen on the page."""
+    chat.page.evaluate("window.r1Times = []; window.r1First = null")
+    chat.page.evaluate(
+        f"() => {{ const first = {FIRST}; const rows = document.querySelectorAll('.bot-row').length;"
+        "const look = new MutationObserver(() => {"
+        "  if (window.r1First !== null || document.querySelectorAll('.bot-row').length <= rows || !first()) return;"
+        "  window.r1First = performance.now() - window.r1Start; look.disconnect(); });"
+        "look.observe(document.querySelector('#r1-chat'), {subtree: true, childList: true}); }"
+    )
+    chat.send(question)
+    chat.page.wait_for_function("window.r1First !== null")
+    chat.settled()
+    times, first = chat.page.evaluate("[window.r1Times, window.r1First]")
+    return first / 1000, max(0.0, (times[-1] - first) / 1000)  # the last change adds the measures
+
+
+def one_person(browser: Any, app: Server, options: argparse.Namespace) -> None:
+    context = browser.new_context(locale="en-US")
+    chat = ChatPage(context, app)
+    chat.page.evaluate(WATCH)
+    chat.sidebar()
+    chat.page.fill("#r1-seed input, #r1-seed textarea", "1")
+    question = "What is 2 + 3 * 4?"
+    firsts: list[tuple[float, float]] = []
+    rates: list[float] = []
+    body: dict[str, Any] = {"model": options.model, "messages": [{"role": "user", "content": question}], "seed": 1}
+    for hot in (False, True):
+        # At temperature 2 the tiny model never ends its sentence: a stream long enough to measure a rate.
+        warmth, nucleus = ("2", "1") if hot else ("0.6", "0.95")
+        if not chat.page.locator("#r1-sidebar.open").count():
+            chat.sidebar()
+        for field, value in (("#r1-temp", warmth), ("#r1-top-p", nucleus)):
+            chat.page.fill(f"{field} input[type=number]", value)
+            chat.page.press(f"{field} input[type=number]", "Tab")
+        chat.page.click("#r1-sidebar .toggle-button")
+        ask = {**body, "temperature": float(warmth), "top_p": float(nucleus)}
+        for _ in range(options.repeats):
+            first, span, _ = run(bare(options.backend, ask))
+            if chat.page.locator("[data-testid=user]").count():
+                chat.button("Clear").click()
+            chat.page.wait_for_timeout(500)
+            seen_first, seen_span = in_browser(chat, question)
+            if hot and seen_span > 0:
+                rates.append(span / seen_span)
+            elif not hot:
+                firsts.append((first, seen_first))
+    context.close()
+    bare_first, seen_first = (statistics.median(times) * 1000 for times in zip(*firsts, strict=True))
+    row("time to first token, bare server", f"{bare_first:.0f} ms", "")
+    over = statistics.median((seen - raw) * 1000 for raw, seen in firsts)
+    row("time to first token, in the browser", f"{seen_first:.0f} ms, {over:+.0f} ms", "at most +60 ms")
+    if rates:
+        row("streaming rate in the browser / bare", f"{statistics.median(rates):.0%}", "at least 95%")
+
+
+# --- many people: the page's own protocol, without 32 browsers ----------------------------------------------------
+
+
+class Person:
+    """Speaks the page's protocol: joins the queue, reads the events, keeps the store that a browser would keep."""
+
+    def __init__(self, client: httpx.AsyncClient, url: str, config: dict[str, Any], model: str):
+        self.client, self.url, self.model = client, url, model
+        self.session = uuid.uuid4().hex[:10]
+        names = {part["id"]: part["props"].get("elem_id") for part in config["components"]}
+        self.ask_index = next(
+            index
+            for index, event in enumerate(config["dependencies"])
+            if any(names.get(target) == "r1-box" and kind == "submit" for target, kind in event["targets"])
+        )
+
+    async def ask(self, question: str) -> tuple[str, dict[str, Any] | None]:
+        """(question, reply) of the last turn as the page would show it; None if no answer came."""
+        data = [question, new_store(), "en", self.model, 0, 1, 0, "", False, ""]
+        join = {"data": data, "fn_index": self.ask_index, "session_hash": self.session, "event_data": None}
+        answer = await self.client.post(f"{self.url}/gradio_api/queue/join", json=join)
+        answer.raise_for_status()
+        outputs: list[Any] = []
+        path = f"{self.url}/gradio_api/queue/data?session_hash={self.session}"
+        async with self.client.stream("GET", path) as events:
+            async for line in events.aiter_lines():
+                event = json.loads(line[5:]) if line.startswith("data:") else {}
+                kind = event.get("msg")
+                if kind == "process_generating":
+                    new = event["output"]["data"]
+                    outputs = (
+                        [apply_diff(old, diff) for old, diff in zip(outputs, new, strict=False)] if outputs else new
+                    )
+                elif kind == "process_completed":
+                    store = outputs[3] if outputs else None
+                    turns = store["chats"][0]["turns"] if isinstance(store, dict) and store.get("chats") else []
+                    return (turns[-1]["question"], turns[-1]["reply"]) if turns else ("", None)
+                elif kind == "close_stream":
+                    break
+        return "", None
+
+
+async def crowd(app: Server, options: argparse.Namespace) -> None:
+    questions = [f"What is {a} + {b} * {c}?" for a, b, c in itertools.product((2, 5), range(3, 7), range(4, 8))]
+    process = psutil.Process(app.process.pid if app.process else 0)
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(timeout=120, limits=limits) as client:
+        config = (await client.get(f"{app.url}/config")).json()
+        people = [Person(client, app.url, config, options.model) for _ in range(options.people)]
+        right = {text: (await people[0].ask(text))[1] for text in questions}
+        warm = process.memory_info().rss
+        counts = {"answers": 0, "lost": 0, "mixed": 0, "failed": 0}
+        memory = [warm]
+        end = time.monotonic() + 60 * options.minutes
+
+        async def live(person: Person, own: str) -> None:
+            while time.monotonic() < end:
+                asked, reply = await asyncio.wait_for(person.ask(own), 120)
+                counts["answers"] += 1
+                counts["lost"] += reply is None
+                if reply is None:
+                    continue
+                counts["failed"] += reply["verdict"] == "failed"
+                others = {other["answer"] for text, other in right.items() if text != own and other}
+                mine = (right[own] or {}).get("answer")
+                mixed = (
+                    reply["answer"] != mine
+                    and reply["answer"] in others
+                    and reply["thought"]
+                    in {other["thought"] for text, other in right.items() if text != own and other}
+                )
+                counts["mixed"] += asked != own or mixed
+                memory.append(process.memory_info().rss)
+
+        results = await asyncio.gather(
+            *[live(person, questions[index % len(questions)]) for index, person in enumerate(people)],
+            return_exceptions=True,
+        )
+    stuck = sum(isinstance(result, BaseException) for result in results)
+    what = f"{options.people} people, {options.minutes:g} min: {counts['answers']} answers"
+    row(what, f"{counts['lost']} lost, {counts['mixed']} mixed, {counts['failed']} failed, {stuck} stuck", "none")
+    half = statistics.median(memory[len(memory) // 4 : len(memory) // 2 + 1])
+    late = statistics.median(memory[-max(1, len(memory) // 4) :])
+    sizes = (
+        f"{warm / 2**20:.0f} MiB before, at most {max(memory) / 2**20:.0f}, {late / half - 1:+.1%} in the second half"
+    )
+    row("memory of the app", sizes, "under 400 MB, ±10%")
+
+
+# --- stop and restarts: the misbehaving server --------------------------------------------------------------------
+
+
+def stops(browser: Any, tries: int) -> None:
+    delays = []
+    with faulty_server() as backend:
+        app, _ = start_app(f"{backend.url}/v1")
+        try:
+            chat = ChatPage(browser.new_context(locale="en-US"), app)
+            chat.page.evaluate(WATCH)
+            chat.choose("slow")
+            for _ in range(tries):
+                chat.page.click("#r1-new") if chat.page.locator("#r1-sidebar.open").count() else chat.sidebar()
+                chat.send("Count slowly.")
+                chat.page.wait_for_selector(".thought-group")
+                chat.page.click("#r1-stop")
+                chat.settled()
+                left = seen(backend, "slow")[-1]["left"]
+                clicked = chat.page.evaluate("window.r1Clicked") / 1000
+                delays.append(left - clicked if isinstance(left, float) else float("inf"))
+        finally:
+            app.stop(signal.SIGTERM)
+    soon = sum(delay <= 0.3 for delay in delays)
+    shown = f"{soon} of {tries}, median {statistics.median(delays) * 1000:.0f} ms, worst {max(delays) * 1000:.0f} ms"
+    row("Stop seen by the server within 0.3 s", shown, f"{tries} of {tries}")
+
+
+def restarts(browser: Any, times: int, pages: int = 4) -> None:
+    recovered = 0
+    with faulty_server() as backend:
+        app, _ = start_app(f"{backend.url}/v1")
+        try:
+            chats = [ChatPage(browser.new_context(locale="en-US"), app) for _ in range(pages)]
+            for _ in range(times):
+                for chat in chats:
+                    chat.choose("slow")
+                    chat.send("Count slowly.")
+                for chat in chats:
+                    chat.page.wait_for_selector(".thought-group .loading-spinner")
+                backend.stop()
+                for chat in chats:
+                    chat.settled()
+                backend.start()
+                for chat in chats:
+                    recovered += "finish: stop" in chat.ask("What is 2 + 3 * 4?", "R1")
+        finally:
+            app.stop(signal.SIGTERM)
+    row(f"server killed {times} times under {pages} chats", f"{recovered} of {times * pages} recovered", "all")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backend", required=True, help="an OpenAI-compatible server, ending in /v1")
+    parser.add_argument("--model", default="r1")
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--people", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--stops", type=int, default=50)
+    parser.add_argument("--restarts", type=int, default=5)
+    parser.add_argument("--only", nargs="*", choices=("one", "crowd", "stops", "restarts"), help="parts; default: all")
+    options = parser.parse_args()
+    parts = options.only or ("one", "crowd", "stops", "restarts")
+    from conftest import CHROMIUM, NO_CHROMIUM
+    from playwright.sync_api import sync_playwright
+
+    if CHROMIUM is None:
+        raise SystemExit(NO_CHROMIUM)
+    print("| what | measured | wanted |\n|---|---|---|", flush=True)
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        )
+        app, seconds = start_app(options.backend)
+        try:
+            row("start of the app", f"{seconds:.1f} s", "3 s")
+            if "one" in parts:
+                one_person(browser, app, options)
+            if "crowd" in parts:
+                run(crowd(app, options))
+        finally:
+            app.stop(signal.SIGTERM)
+        if "stops" in parts:
+            stops(browser, options.stops)
+        if "restarts" in parts:
+            restarts(browser, options.restarts)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
