@@ -10,7 +10,7 @@ import gradio as gr
 
 from r1chat import defang, history
 from r1chat.asking import Question
-from r1chat.desk import Desk, alert, number, translate, whole
+from r1chat.desk import Desk, alert, buttons, number, translate, whole
 from r1chat.render import LATEX, chat_messages
 
 TAB = "chat"
@@ -19,12 +19,9 @@ FIRST_PICTURE = 0.05  # seconds for which the question waits, to be drawn togeth
 STORE_AFTER = 0.4  # seconds after which a question is kept even if its answer never ends
 STORAGE_KEY, STORAGE_SECRET = "r1hf-chats", "kept readable across restarts"
 
-# (name, label key) of what every question needs; in this order they are the first inputs of each event.
-Inputs = tuple[Any, ...]
-
 
 class Asked(NamedTuple):
-    """The controls' values, in the order of Controls.all."""
+    """The values that every question needs, in the order of the events' inputs."""
 
     store: Any
     language: str
@@ -192,7 +189,7 @@ class ChatTab:
                 if pictures == 1:
                     yield ["", gr.skip(), messages, *skip[3:]]
                 elif pictures == 2:
-                    yield [gr.skip(), alert(""), messages, gr.skip(), *_buttons(True), gr.skip()]
+                    yield [gr.skip(), alert(""), messages, gr.skip(), *buttons(True), gr.skip()]
                 else:
                     yield [*skip[:2], messages, *skip[3:]]
                 if not stored and time.monotonic() - begun > STORE_AFTER:
@@ -201,7 +198,7 @@ class ChatTab:
         finally:
             self.desk.finish(TAB, request, running)
         store = history.with_turns(store, [*turns, turn])
-        yield [gr.skip(), alert(""), before + chat_messages([turn], t)[0], store, *_buttons(False), self._list(store)]
+        yield [gr.skip(), alert(""), before + chat_messages([turn], t)[0], store, *buttons(False), self._list(store)]
 
     def _turn(self, turns: list[history.Turn], index: Any, language: str) -> int | None:
         """The turn that the message `index` of the chat belongs to."""
@@ -221,7 +218,7 @@ class ChatTab:
         t = translate(language)
         messages = self._messages(store, t)
         kept = gr.skip() if box is None else box
-        return [kept, alert(""), messages, store, *_buttons(False), self._list(store)]
+        return [kept, alert(""), messages, store, *buttons(False), self._list(store)]
 
     def undo(self, event: gr.UndoData, *values: Any) -> list[Any]:
         """Takes the last question back into the box."""
@@ -252,8 +249,3 @@ class ChatTab:
 
     def stop(self, request: gr.Request) -> None:
         self.desk.stop(TAB, request)
-
-
-def _buttons(running: bool) -> list[Any]:
-    """Updates of Send and Stop, of which one is there."""
-    return [gr.update(visible=not running), gr.update(visible=running)]

@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from r1chat import defang
 from r1chat.asking import Asker, Question, Round
 from r1chat.backend import Backend, BackendError, Model
 from r1chat.judge import Judge
@@ -158,9 +159,12 @@ def translate(language: str | None) -> Translator:
 
 def alert(text: str) -> Any:
     """The line over an input that says why nothing was sent; announced by screen readers."""
-    from r1chat import defang
-
     return gr.update(value=f'<div role="alert">{defang.html(text)}</div>' if text else "", visible=bool(text))
+
+
+def buttons(running: bool) -> list[Any]:
+    """Updates of a tab's start and Stop buttons, of which one is there."""
+    return [gr.update(visible=not running), gr.update(visible=running)]
 
 
 def number(value: Any, least: float, most: float, default: float) -> float:

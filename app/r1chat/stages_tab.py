@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from r1chat.asking import Question
-from r1chat.desk import Desk, FreeDropdown, alert, translate, whole
+from r1chat.desk import Desk, FreeDropdown, alert, buttons, translate, whole
 from r1chat.judge import Rewards
 from r1chat.lanes import Lanes, stream
 from r1chat.render import card, model_label, reward_marks
@@ -85,12 +85,12 @@ class StagesTab:
 
         running = self.desk.begin(TAB, questions, request)
         try:
-            yield [alert(""), *_buttons(True), *self.lanes.clear(len(names))]
+            yield [alert(""), *buttons(True), *self.lanes.clear(len(names))]
             async for cards in stream(running, self.lanes, draw, judge):
                 yield [gr.skip(), gr.skip(), gr.skip(), *cards]
         finally:
             self.desk.finish(TAB, request, running)
-        yield [gr.skip(), *_buttons(False), *self.lanes.skip()]
+        yield [gr.skip(), *buttons(False), *self.lanes.skip()]
 
     def _question(self, name: str, text: str, seed: Any) -> Question:
         temperature, top_p = self.desk.sampling(name)
@@ -101,11 +101,7 @@ class StagesTab:
 
     def recover(self, language: str, request: gr.Request) -> list[Any]:
         self.desk.stop(TAB, request)
-        return [alert(translate(language)("problem_crowded")), *_buttons(False)]
+        return [alert(translate(language)("problem_crowded")), *buttons(False)]
 
     def stop(self, request: gr.Request) -> None:
         self.desk.stop(TAB, request)
-
-
-def _buttons(running: bool) -> list[Any]:
-    return [gr.update(visible=not running), gr.update(visible=running)]

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from r1chat.asking import Question, Round
-from r1chat.desk import Desk, alert, number, translate, whole
+from r1chat.desk import Desk, alert, buttons, number, translate, whole
 from r1chat.judge import answer_of, count_votes
 from r1chat.lanes import Lanes, stream
 from r1chat.render import card, vote_chart
@@ -111,18 +111,18 @@ class VoteTab:
 
         chart = ""
         try:
-            yield [alert(""), *_buttons(True), "", *self.lanes.clear(samples)]
+            yield [alert(""), *buttons(True), "", *self.lanes.clear(samples)]
             async for cards in stream(running, self.lanes, draw, judge):
                 drawn = _chart(running, agreed, gold, t)
                 yield [gr.skip(), gr.skip(), gr.skip(), gr.skip() if drawn == chart else drawn, *cards]
                 chart = drawn
         finally:
             self.desk.finish(TAB, request, running)
-        yield [gr.skip(), *_buttons(False), gr.skip(), *self.lanes.skip()]
+        yield [gr.skip(), *buttons(False), gr.skip(), *self.lanes.skip()]
 
     def recover(self, language: str, request: gr.Request) -> list[Any]:
         self.desk.stop(TAB, request)
-        return [alert(translate(language)("problem_crowded")), *_buttons(False)]
+        return [alert(translate(language)("problem_crowded")), *buttons(False)]
 
     def stop(self, request: gr.Request) -> None:
         self.desk.stop(TAB, request)
@@ -140,7 +140,3 @@ def _chart(running: Round, agreed: dict[int, bool | None], gold: str, t: Transla
         if gold:
             vote.gold = False if vote.answer is None else agreed.get(voters[vote.samples[0]])
     return vote_chart(votes, len(running.replies), gold, t)
-
-
-def _buttons(running: bool) -> list[Any]:
-    return [gr.update(visible=not running), gr.update(visible=running)]
