@@ -307,9 +307,7 @@ def main() -> None:
         raise SystemExit(NO_CHROMIUM)
     print("| what | measured | wanted |\n|---|---|---|", flush=True)
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        )
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
         app, seconds = start_app(options.backend)
         try:
             row("start of the app", f"{seconds:.1f} s", "3 s")

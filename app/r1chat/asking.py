@@ -15,6 +15,8 @@ from r1chat.reply import Reply, opening
 
 TICK = 0.5  # seconds between two pictures of a silent stream: the timer runs on
 PACE = 0.03  # least seconds between two pictures of a busy one
+SLOWEST_PACE = 0.25
+DRAWN_A_SECOND = 15_000  # characters that a slow browser draws anew in a second
 BUSY_PATIENCE = 20.0  # seconds for which a busy server is asked again
 
 
@@ -178,8 +180,9 @@ class Round:
                 drawn = time.monotonic()
                 yield changed | running
                 if changed:
-                    # A long answer takes longer to draw: drawing gets no more than half of the time.
-                    pace = max(PACE, time.monotonic() - drawn)
+                    # A long answer takes longer to draw, here and in the browser, which must not fall behind.
+                    size = sum(self.replies[index].size for index in changed)
+                    pace = max(PACE, time.monotonic() - drawn, min(SLOWEST_PACE, size / DRAWN_A_SECOND))
                     await asyncio.wait({all_done, stop}, timeout=pace, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stop.cancel()

@@ -144,13 +144,12 @@ def person(request: gr.Request) -> str:
     return f"page {request.session_hash}" if host in ("127.0.0.1", "::1", "") else f"address {host}"
 
 
-class FreeDropdown(gr.Dropdown):
+def free_dropdown(*given: Any, **options: Any) -> gr.Dropdown:
     """A dropdown whose choices the page got from an earlier life of this process are not refused."""
-
-    is_template = True
-
-    def preprocess(self, payload: Any) -> Any:
-        return payload
+    dropdown = gr.Dropdown(*given, **options)
+    # Not a subclass: Gradio would write a .pyi file beside its source.
+    dropdown.preprocess = lambda payload: payload  # type: ignore[method-assign]
+    return dropdown
 
 
 def translate(language: str | None) -> Translator:

@@ -14,7 +14,7 @@ from starlette.middleware import Middleware  # noqa: E402
 
 from r1chat import defang, history  # noqa: E402
 from r1chat.chat_tab import ChatTab  # noqa: E402
-from r1chat.desk import Desk, FreeDropdown, translate  # noqa: E402
+from r1chat.desk import Desk, free_dropdown, translate  # noqa: E402
 from r1chat.prompt_tab import PromptTab  # noqa: E402
 from r1chat.settings import Settings  # noqa: E402
 from r1chat.stages_tab import MAX_MODELS, StagesTab  # noqa: E402
@@ -76,7 +76,7 @@ class Page:
             with gr.Row(elem_classes="r1-header", equal_height=True):
                 gr.HTML('<h1 class="r1-title">r1hf <span>chat</span></h1>', padding=False, elem_classes="r1-name")
                 self.model = words(
-                    FreeDropdown([], label=t("model"), elem_id="r1-model", min_width=200, scale=0, container=False),
+                    free_dropdown([], label=t("model"), elem_id="r1-model", min_width=200, scale=0, container=False),
                     label="model",
                 )
                 self.status = gr.HTML("", padding=False, elem_id="r1-status", elem_classes="r1-status")
@@ -96,7 +96,7 @@ class Page:
         words = self.desk.words
         with gr.Sidebar(open=False, width=330, elem_id="r1-sidebar"):
             self.new = words(gr.Button(t("new_chat"), elem_id="r1-new", variant="primary"), value="new_chat")
-            self.chats = words(FreeDropdown([], label=t("chats"), elem_id="r1-chats"), label="chats")
+            self.chats = words(free_dropdown([], label=t("chats"), elem_id="r1-chats"), label="chats")
             with gr.Row():
                 self.export = words(gr.Button(t("export"), elem_id="r1-export", size="sm"), value="export")
                 self.delete = words(gr.Button(t("delete_chat"), elem_id="r1-delete", size="sm"), value="delete_chat")

@@ -125,6 +125,11 @@ class Reply:
         return from_split(self.split_thought, self.raw) if self.split_thought else self._parser.response
 
     @property
+    def size(self) -> int:
+        """Characters so far."""
+        return len(self.raw) + len(self.split_thought)
+
+    @property
     def has_thought(self) -> bool:
         return bool(self.split_thought) or self._opened
 

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from r1chat.asking import Question
-from r1chat.desk import Desk, FreeDropdown, alert, buttons, translate, whole
+from r1chat.desk import Desk, alert, buttons, free_dropdown, translate, whole
 from r1chat.judge import Rewards
 from r1chat.lanes import Lanes, stream
 from r1chat.render import card, model_label, reward_marks
@@ -33,7 +33,7 @@ class StagesTab:
                 info="gold_hint",
             )
         self.models = words(
-            FreeDropdown([], label=t("stages_models"), multiselect=True, elem_id="r1-stages-models"),
+            free_dropdown([], label=t("stages_models"), multiselect=True, elem_id="r1-stages-models"),
             label="stages_models",
         )
         with gr.Row():

@@ -63,3 +63,7 @@ def test_the_readme_is_a_spaces() -> None:
     assert len(values["short_description"]) <= 60
     wanted = (APP / "requirements.txt").read_text(encoding="utf-8")
     assert not any(re.search(rf"^{name}\b", wanted, re.MULTILINE) for name in (*HEAVY, "gradio"))
+
+
+def test_the_page_writes_no_file_beside_its_source(folder: Path) -> None:
+    assert list(APP.rglob("*.pyi")) == [] and list(folder.rglob("*.pyi")) == []
