@@ -1,25 +1,30 @@
 """What the chat costs over the bare server, and whether it holds: one run, one table.
 
-  python benchmarks/chat.py --backend http://127.0.0.1:8000/v1 --model r1 --minutes 5
+  python benchmarks/chat.py runs/tiny --minutes 5
 
-Against the backend: start of the app, time to first token and streaming rate in the browser over the bare server's,
-32 people at once. Against the misbehaving server of the tests: how soon it sees Stop, and restarts under load.
-Needs the extras app and dev, and Chromium.
+Starts what `make chat` starts, and measures until a page has answered. Then, with R1 on vLLM (where it is installed):
+start of the app alone, time to first token and streaming rate in the browser over the bare server's, 32 people at
+once. Against the misbehaving server of the tests: how soon it sees Stop, and restarts under load.
+Needs the extras dev, serve and app, and Chromium.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import importlib.util
 import itertools
 import json
 import os
 import signal
 import statistics
+import subprocess
 import sys
 import time
+import urllib.request
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,6 +32,7 @@ from typing import Any
 import httpx
 import psutil
 
+QUESTION = "What is 2 + 3 * 4?"
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "app"), str(ROOT / "app"), str(ROOT)]
 
@@ -58,18 +64,54 @@ def row(what: str, value: str, wanted: str) -> None:
     print(f"| {what} | {value} | {wanted} |", flush=True)
 
 
-def start_app(backend: str, **env: str) -> tuple[Server, float]:
+@contextlib.contextmanager
+def served(browser: Any, run: Path, model: str) -> Iterator[str]:
+    """The address of `r1hf serve RUN --chat`, once a page has answered and the model's best engine is ready."""
+    port, chat_port = free_port(), free_port()
+    command = [str(Path(sys.executable).with_name("r1hf")), "serve", str(run), "--chat", "--port", str(port)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "R1HF_CHAT_PORT": str(chat_port)}
+    began = time.monotonic()
+    process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    server = Server(command, port, "/v1/models", process=process)
+    try:
+        page = Server(command, chat_port, "/config", process=process)
+        page.wait()
+        chat = ChatPage(browser.new_context(locale="en-US"), page)
+        chat.page.wait_for_selector("#r1-status .r1-good")
+        connected = time.monotonic() - began
+        if "finish:" not in chat.ask(QUESTION):
+            raise SystemExit(f"no answer: {chat.last()}")
+        answered = time.monotonic() - began
+        row("`make chat` to a page that is connected", f"{connected:.1f} s", "45 s")
+        row("`make chat` to the end of the first answer", f"{answered:.1f} s", "45 s")
+        chat.page.context.close()
+        wanted = "vllm" if importlib.util.find_spec("vllm") else "transformers"
+        while engine(server, model) != (wanted, "ready"):
+            time.sleep(0.2)
+        row(f"`make chat` to {model} on {wanted}", f"{time.monotonic() - began:.1f} s", "")
+        yield f"{server.url}/v1"
+    finally:
+        server.stop(signal.SIGINT)
+
+
+def engine(server: Server, model: str) -> tuple[str, str]:
+    with urllib.request.urlopen(server.url + "/v1/models") as answer:
+        return next(
+            (row["r1hf"]["engine"], row["r1hf"]["state"]) for row in json.load(answer)["data"] if row["id"] == model
+        )
+
+
+def start_app(backend: str) -> tuple[Server, float]:
     port = free_port()
-    own = {
+    env = {
         "PYTHONPATH": str(ROOT),
         "R1HF_BACKEND": backend,
-        "R1HF_BACKEND_KEY": os.environ.get("R1HF_BACKEND_KEY", ""),
         "R1HF_CHAT_PORT": str(port),
         "R1HF_RATE": "0",
         "R1HF_HEALTH_INTERVAL": "1",
     }
     began = time.monotonic()
-    server = Server([sys.executable, str(ROOT / "app/app.py")], port, "/config", {**own, **env}).start()
+    server = Server([sys.executable, str(ROOT / "app/app.py")], port, "/config", env).start()
     return server, time.monotonic() - began
 
 
@@ -78,7 +120,7 @@ def start_app(backend: str, **env: str) -> tuple[Server, float]:
 
 async def bare(url: str, body: dict[str, Any]) -> tuple[float, float, int]:
     """(seconds to the first token, seconds from it to the last, characters)."""
-    backend, began = Backend(url, os.environ.get("R1HF_BACKEND_KEY", "")), time.monotonic()
+    backend = Backend(url)
     first, last, text = 0.0, 0.0, ""
     try:
         await backend.models()  # the app keeps its connection open; so does this
@@ -110,16 +152,15 @@ def in_browser(chat: ChatPage, question: str) -> tuple[float, float]:
     return first / 1000, max(0.0, (times[-1] - first) / 1000)  # the last change adds the measures
 
 
-def one_person(browser: Any, app: Server, options: argparse.Namespace) -> None:
+def one_person(browser: Any, backend: str, app: Server, options: argparse.Namespace) -> None:
     context = browser.new_context(locale="en-US")
     chat = ChatPage(context, app)
     chat.page.evaluate(WATCH)
     chat.sidebar()
     chat.page.fill("#r1-seed input, #r1-seed textarea", "1")
-    question = "What is 2 + 3 * 4?"
     firsts: list[tuple[float, float]] = []
     rates: list[float] = []
-    body: dict[str, Any] = {"model": options.model, "messages": [{"role": "user", "content": question}], "seed": 1}
+    body: dict[str, Any] = {"model": options.model, "messages": [{"role": "user", "content": QUESTION}], "seed": 1}
     for hot in (False, True):
         # At temperature 2 the tiny model never ends its sentence: a stream long enough to measure a rate.
         warmth, nucleus = ("2", "1") if hot else ("0.6", "0.95")
@@ -131,11 +172,11 @@ def one_person(browser: Any, app: Server, options: argparse.Namespace) -> None:
         chat.page.click("#r1-sidebar .toggle-button")
         ask = {**body, "temperature": float(warmth), "top_p": float(nucleus)}
         for _ in range(options.repeats):
-            first, span, _ = run(bare(options.backend, ask))
+            first, span, _ = run(bare(backend, ask))
             if chat.page.locator("[data-testid=user]").count():
                 chat.button("Clear").click()
             chat.page.wait_for_timeout(500)
-            seen_first, seen_span = in_browser(chat, question)
+            seen_first, seen_span = in_browser(chat, QUESTION)
             if hot and seen_span > 0:
                 rates.append(span / seen_span)
             elif not hot:
@@ -198,7 +239,8 @@ async def crowd(app: Server, options: argparse.Namespace) -> None:
     async with httpx.AsyncClient(timeout=120, limits=limits) as client:
         config = (await client.get(f"{app.url}/config")).json()
         people = [Person(client, app.url, config, options.model) for _ in range(options.people)]
-        right = {text: (await people[0].ask(text))[1] for text in questions}
+        replies = {text: (await people[0].ask(text))[1] or {} for text in questions}
+        right = {text: (reply.get("thought"), reply.get("answer")) for text, reply in replies.items()}
         warm = process.memory_info().rss
         counts = {"answers": 0, "lost": 0, "mixed": 0, "failed": 0}
         memory = [warm]
@@ -212,15 +254,9 @@ async def crowd(app: Server, options: argparse.Namespace) -> None:
                 if reply is None:
                     continue
                 counts["failed"] += reply["verdict"] == "failed"
-                others = {other["answer"] for text, other in right.items() if text != own and other}
-                mine = (right[own] or {}).get("answer")
-                mixed = (
-                    reply["answer"] != mine
-                    and reply["answer"] in others
-                    and reply["thought"]
-                    in {other["thought"] for text, other in right.items() if text != own and other}
-                )
-                counts["mixed"] += asked != own or mixed
+                text = (reply["thought"], reply["answer"])
+                others = {said for other, said in right.items() if other != own and said != right[own]}
+                counts["mixed"] += asked != own or text in others
                 memory.append(process.memory_info().rss)
 
         results = await asyncio.gather(
@@ -282,7 +318,7 @@ def restarts(browser: Any, times: int, pages: int = 4) -> None:
                     chat.settled()
                 backend.start()
                 for chat in chats:
-                    recovered += "finish: stop" in chat.ask("What is 2 + 3 * 4?", "R1")
+                    recovered += "finish: stop" in chat.ask(QUESTION, "R1")
         finally:
             app.stop(signal.SIGTERM)
     row(f"server killed {times} times under {pages} chats", f"{recovered} of {times * pages} recovered", "all")
@@ -290,7 +326,7 @@ def restarts(browser: Any, times: int, pages: int = 4) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backend", required=True, help="an OpenAI-compatible server, ending in /v1")
+    parser.add_argument("run", type=Path, help="a run directory")
     parser.add_argument("--model", default="r1")
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--people", type=int, default=32)
@@ -305,18 +341,21 @@ def main() -> None:
 
     if CHROMIUM is None:
         raise SystemExit(NO_CHROMIUM)
+    print(f"{psutil.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start\n")
     print("| what | measured | wanted |\n|---|---|---|", flush=True)
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        app, seconds = start_app(options.backend)
-        try:
-            row("start of the app", f"{seconds:.1f} s", "3 s")
-            if "one" in parts:
-                one_person(browser, app, options)
-            if "crowd" in parts:
-                run(crowd(app, options))
-        finally:
-            app.stop(signal.SIGTERM)
+        if {"one", "crowd"} & set(parts):
+            with served(browser, options.run, options.model) as backend:
+                app, seconds = start_app(backend)
+                try:
+                    row("start of the app alone", f"{seconds:.1f} s", "3 s")
+                    if "one" in parts:
+                        one_person(browser, backend, app, options)
+                    if "crowd" in parts:
+                        run(crowd(app, options))
+                finally:
+                    app.stop(signal.SIGTERM)
         if "stops" in parts:
             stops(browser, options.stops)
         if "restarts" in parts:

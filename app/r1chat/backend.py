@@ -5,6 +5,7 @@ Every failure is a BackendError with one of KINDS, from which the interface make
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -109,7 +110,8 @@ class Backend:
         # Made on first use, inside the event loop that will use it.
         if self._client is None:
             headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
-            limits = httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=30)
+            # Shorter than the 5 s after which uvicorn closes an idle connection.
+            limits = httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=4)
             timeout = httpx.Timeout(self.timeout, connect=CONNECT_TIMEOUT)
             # No proxy from the environment: a server on this machine must not be asked through one.
             local = httpx.URL(self.url).host in ("127.0.0.1", "localhost", "::1")
@@ -142,10 +144,8 @@ class Backend:
         body = {**body, "stream": True, "stream_options": {"include_usage": True, "continuous_usage_stats": True}}
         started = finished = False
         try:
-            async with self._http().stream("POST", f"{self.url}/{path}", json=body) as response:
-                if response.status_code != 200:
-                    await response.aread()
-                    raise _refusal(response)
+            async with contextlib.AsyncExitStack() as stack:
+                response = await self._open(stack, f"{self.url}/{path}", body)
                 started = True
                 async for line in response.aiter_lines():
                     data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
@@ -165,6 +165,17 @@ class Backend:
             raise BackendError("cut" if started else "down") from error
         if not finished:
             raise BackendError("cut")
+
+    async def _open(self, stack: contextlib.AsyncExitStack, url: str, body: dict[str, Any]) -> httpx.Response:
+        """The response to a POST, its body unread; asked twice if the server just closed a connection kept open."""
+        try:
+            response = await stack.enter_async_context(self._http().stream("POST", url, json=body))
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            response = await stack.enter_async_context(self._http().stream("POST", url, json=body))
+        if response.status_code != 200:
+            await response.aread()
+            raise _refusal(response)
+        return response
 
     async def _json(self, method: str, url: str, **options: Any) -> dict[str, Any]:
         try:

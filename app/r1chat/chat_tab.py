@@ -187,9 +187,9 @@ class ChatTab:
                 messages = before + chat_messages([turn], t)[0]
                 pictures += 1
                 if pictures == 1:
-                    yield ["", gr.skip(), messages, *skip[3:]]
+                    yield ["", gr.skip(), messages, gr.skip(), *buttons(True), gr.skip()]
                 elif pictures == 2:
-                    yield [gr.skip(), alert(""), messages, gr.skip(), *buttons(True), gr.skip()]
+                    yield [gr.skip(), alert(""), messages, *skip[3:]]
                 else:
                     yield [*skip[:2], messages, *skip[3:]]
                 if not stored and time.monotonic() - begun > STORE_AFTER:

@@ -53,7 +53,8 @@ async def stream(
             text = draw(index, running.replies[index])
             if shown.get(index) != text:
                 shown[index] = text
-                cards[index] = gr.update(value=text, visible=True)
+                # Nothing beside the value: of two properties in one update the page now and then loses the text.
+                cards[index] = gr.update(value=text)
         return cards
 
     try:

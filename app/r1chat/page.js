@@ -46,10 +46,10 @@
   const mendSoon = () => {
     if (planned) return;
     planned = true;
-    setTimeout(() => {
+    requestAnimationFrame(() => {
       planned = false;
       mend();
-    }, 120);
+    });
   };
   new MutationObserver(mendSoon).observe(document.documentElement, {
     subtree: true,

@@ -89,7 +89,8 @@ class Page:
                     self.vote = VoteTab(desk)
                 with words(gr.Tab(t("tab_prompt"), elem_id="r1-tab-prompt"), label="tab_prompt"):
                     self.prompt = PromptTab(desk)
-            self.timer = gr.Timer(desk.settings.health_interval)
+            # Not before `open` has filled the lists: a second first look would undo what was chosen meanwhile.
+            self.timer = gr.Timer(desk.settings.health_interval, active=False)
             self._wire()
 
     def _sidebar(self, t: Any) -> None:
@@ -143,12 +144,12 @@ class Page:
 
         health = [self.status, self.known, self.model, self.temperature, self.top_p, self.stages.models]
         view = [chat.box, chat.alert, chat.bot, chat.store, chat.send, chat.halt, self.chats]
-        now = [self.known, self.model, self.language]
+        now = [self.known, self.model, self.stages.models, self.language]
         self.timer.tick(self.poll, now, health, queue=False, **_QUIET)
         self.blocks.load(
             self.open,
             [chat.store, self.prefs],
-            [self.language, *health, *view, *desk.words.components],
+            [self.timer, self.language, *health, *view, *desk.words.components],
             queue=False,
             **_QUIET,
         )
@@ -169,7 +170,7 @@ class Page:
         )
         self.blocks.unload(desk.leave)
 
-    async def poll(self, known: Any, model: str | None, language: str) -> list[Any]:
+    async def poll(self, known: Any, model: str | None, stages: list[str] | None, language: str) -> list[Any]:
         """Status, and what follows from a list of models that this page has not seen yet."""
         desk, t = self.desk, translate(language)
         await desk.look()
@@ -182,22 +183,23 @@ class Page:
         if not names:
             return [status, None, *[gr.skip()] * 4]
         temperature, top_p = (gr.skip(), gr.skip()) if chosen == model else desk.sampling(chosen)
+        kept = [name for name in stages or [] if name in names]
         return [
             status,
             names,
             gr.update(choices=desk.choices(), value=chosen),
             temperature,
             top_p,
-            gr.update(choices=desk.choices(), value=names[:MAX_MODELS]),
+            gr.update(choices=desk.choices(), value=kept or names[:MAX_MODELS]),
         ]
 
     async def open(self, value: Any, prefs: Any, request: gr.Request) -> list[Any]:
         """A page is opened: its language, its last chat, the models."""
         stored = prefs.get("language") if isinstance(prefs, dict) else None
         language = stored if stored in LANGUAGES else from_browser(request.headers.get("accept-language"))
-        health = await self.poll(None, None, language)
+        health = await self.poll(None, None, None, language)
         view = self.chat.picture(history.restore(value), language)
-        return [language, *health, *view, *self.desk.words.updates(translate(language))]
+        return [gr.update(active=True), language, *health, *view, *self.desk.words.updates(translate(language))]
 
     def speak(self, language: str, value: Any, model: str | None) -> list[Any]:
         """The interface in another language, the open chat included."""

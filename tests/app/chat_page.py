@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import urllib.request
+from collections.abc import Iterator
 from typing import Any
 
 from chat_servers import Server
@@ -50,7 +52,19 @@ class ChatPage:
     def settled(self) -> None:
         """Nothing is being written."""
         self.page.wait_for_selector("#r1-send", state="visible")
-        self.page.wait_for_timeout(150)
+        self.drawn()
+
+    def drawn(self) -> None:
+        """All that the page was told until now is on the screen."""
+        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """What is done inside changes the chats that the browser keeps: waits for that."""
+        stored = "localStorage.getItem('r1hf-chats')"
+        before = self.page.evaluate(stored)
+        yield
+        self.page.wait_for_function(f"before => {stored} !== before", arg=before)
 
     def last(self) -> str:
         return str(self.page.locator(".bot-row").last.inner_text())
@@ -71,7 +85,16 @@ class ChatPage:
     def sidebar(self) -> None:
         self.page.click("#r1-sidebar .toggle-button")
         self.page.wait_for_selector("#r1-sidebar.open")
-        self.page.wait_for_timeout(400)
+        self.page.wait_for_function("!document.querySelector('#r1-sidebar .sidebar-content').inert")
+
+    def choose_stages(self, *names: str) -> None:
+        """Opens the Stages tab and has these models asked, by the names shown."""
+        self.tab("stages")
+        self.page.locator("#r1-stages-models .remove-all").click()
+        for name in names:
+            self.page.fill("#r1-stages-models input", name)
+            self.page.get_by_role("option", name=name, exact=True).click()
+        self.page.keyboard.press("Tab")
 
     def set_language(self, name: str) -> None:
         self.page.click("#r1-lang input")

@@ -49,6 +49,10 @@ class Server:
         self.process = subprocess.Popen(
             self.command, env={**own, **self.env}, cwd=self.cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
+        return self.wait(seconds)
+
+    def wait(self, seconds: float = 120) -> Server:
+        """Waits until the process answers. Raises RuntimeError if it ends, or not within `seconds`."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self.process.poll() is not None:

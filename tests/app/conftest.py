@@ -32,7 +32,8 @@ def app(faulty: Server) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="session")
+# Not of the session: while Playwright runs, no test in this thread may run an event loop of its own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason=NO_PLAYWRIGHT)
     if CHROMIUM is None:

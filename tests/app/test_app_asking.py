@@ -150,3 +150,30 @@ def test_models_of_this_and_of_a_plain_server(faulty: Server) -> None:
 def test_a_server_that_is_no_model_server(faulty: Server) -> None:
     with pytest.raises(BackendError, match="unknown_model"):
         run(Backend(f"{faulty.url}/nothing/v1").models())
+
+
+def test_a_connection_that_the_server_closed_meanwhile_is_opened_anew() -> None:
+    opened = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
+        for turn in range(2):
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]))
+            if opened == 1 and turn == 1:
+                break  # closes without an answer, as a server does whose idle time is over
+            event = b'data: {"choices": [{"delta": {"content": "14"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(event), event))
+        writer.close()
+
+    async def ask_twice() -> list[str]:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        backend = Backend(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        try:
+            return ["".join([piece.text async for piece in backend.stream("chat/completions", {})]) for _ in range(2)]
+        finally:
+            await backend.close()
+            server.close()
+
+    assert run(ask_twice()) == ["14", "14"] and opened == 2

@@ -67,15 +67,16 @@ def test_nothing_of_a_model_runs_or_leaves(page: ChatPage) -> None:
     page.page.wait_for_timeout(500)
     assert "the end 2∗3∗4 done" in shown.replace("\u2060", "")
     assert "<script>window.pwned=1</script>" in page.text().replace("\u2060", "")
-    page.tab("stages")
+    page.choose_stages("html")
     page.page.click("#r1-stages-run")
-    page.page.wait_for_timeout(2500)
-    page.tab("chat")
-    for link in page.page.locator("#r1-chat .bot-row a").all():
+    page.see("the end", "#r1-stages")
+    page.page.wait_for_selector("#r1-stages-run", state="visible")
+    for link in page.page.locator("#r1-chat .bot-row a, #r1-stages a").all():
         target = link.get_attribute("href") or ""
         assert "script" not in target.replace("\u2060", "").lower() or "\u2060" in target or "%E2%81%A0" in target
     assert page.page.evaluate("window.pwned") is None
-    assert page.page.locator("#r1-chat .bot-row").locator("img, iframe, form, style, svg[onload], script").count() == 0
+    answers = page.page.locator("#r1-chat .bot-row, #r1-stages")
+    assert answers.locator("img, iframe, form, style, svg[onload], script").count() == 0
     assert page.foreign() == []
 
 
@@ -104,6 +105,26 @@ def test_limits_are_sentences_and_the_text_stays(browser: Any, faulty: Server) -
         page.page.press("#r1-box textarea", "Enter")
         page.see("Write a question first.")
         context.close()
+
+
+def test_a_crowd_is_turned_away_with_a_sentence(browser: Any, faulty: Server) -> None:
+    pytest.importorskip("gradio", reason=NO_GRADIO)
+    with chat(faulty.url, R1HF_MAX_STREAMS="1", R1HF_MAX_WAITING="1") as small:
+        contexts = [browser.new_context(locale="en-US") for _ in range(3)]
+        first, second, third = (ChatPage(context, small) for context in contexts)
+        first.choose("slow")
+        first.send(QUESTION)
+        first.see("tick", ".thought-group")
+        second.choose("R1")
+        second.send(QUESTION)
+        second.see("Waiting for the first token")
+        assert "Too many people are asking at once" in third.ask(QUESTION, "R1")
+        first.page.click("#r1-stop")
+        second.see("finish: stop", ".bot-row")
+        third.button("Retry").click()
+        third.see("finish: stop", ".bot-row")
+        for context in contexts:
+            context.close()
 
 
 def test_a_second_question_waits_for_the_first(page: ChatPage) -> None:
@@ -202,7 +223,8 @@ def test_the_app_goes_and_comes_back_with_the_chats(browser: Any, faulty: Server
         page = ChatPage(context, app)
         page.ask("remember me", "echo")
         page.choose("slow")
-        page.send("half")
+        with page.kept():
+            page.send("half")
         page.see("tick", ".thought-group")
         app.stop(signal.SIGKILL)
         app.start()
