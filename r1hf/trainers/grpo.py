@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from trl import GRPOConfig, GRPOTrainer
 
 from r1hf.data.rows import Row
+from r1hf.trainers.economy import Economy, EconomyConfig
 
 
 @dataclass
-class R1GRPOConfig(GRPOConfig):
+class R1GRPOConfig(EconomyConfig):
     """`GRPOConfig` with the published settings where TRL's defaults are others. Each is set, none is inherited.
 
     The reference follows the policy every 400 steps (`sync_ref_model`, mixup 1.0), the KL term is the plain k3
@@ -40,7 +40,7 @@ class R1GRPOConfig(GRPOConfig):
     logging_steps: float = field(default=1, metadata={"help": "steps between rows of log.jsonl"})
 
 
-class R1GRPOTrainer(GRPOTrainer):
+class R1GRPOTrainer(Economy):
     """TRL's `GRPOTrainer`, logging in addition the share of completions that each reward could not judge."""
 
     _tag_names = ["trl", "grpo", "r1hf"]

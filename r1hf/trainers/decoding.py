@@ -1,0 +1,82 @@
+"""Sampling without waste: each prompt is read once, and a finished completion leaves the batch.
+
+`generate` reads a prompt once for every completion and carries finished rows along until the last one ends. With
+short prompts, groups of one prompt and completions of uneven length, that is most of the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from transformers import DynamicCache, PreTrainedModel
+
+SHRINK = 0.85  # the cache is copied when this share of the rows or fewer is still running
+
+
+@torch.no_grad()
+def sample(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    ends: Sequence[int],
+    temperature: float = 1.0,
+) -> list[list[int]]:
+    """One completion for each prompt (repeat a prompt for more), from the model's own distribution.
+
+    A completion includes its end token. Random numbers come from torch's global generator of the model's device.
+    """
+    unique: dict[tuple[int, ...], int] = {}
+    which = torch.tensor([unique.setdefault(tuple(prompt), len(unique)) for prompt in prompts])
+    device = model.device
+    ids, real = _left_padded(list(unique), device)
+    positions = (real.cumsum(1) - 1).clamp(min=0)
+    cache = DynamicCache(config=model.config)
+    causal = real[:, None, None, :] & torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=device).tril()
+    causal |= torch.eye(ids.shape[1], dtype=torch.bool, device=device)  # padding sees itself: no empty softmax
+    logits = model(
+        input_ids=ids, attention_mask=causal, position_ids=positions, past_key_values=cache, logits_to_keep=1
+    ).logits[:, -1]
+
+    rows = which.to(device)
+    cache.batch_select_indices(rows)
+    logits, seen, position = logits[rows], real[rows], positions[rows, -1:]
+    running = torch.arange(len(prompts), device=device)  # rows of the batch -> prompts
+    made = torch.full((len(prompts), max_new_tokens), -1, dtype=torch.long, device=device)
+    end_ids = torch.tensor(list(ends), device=device)
+    alive = torch.ones(len(prompts), dtype=torch.bool, device=device)
+    for step in range(max_new_tokens):
+        probabilities = torch.softmax(logits.float() / temperature, dim=-1)
+        # The argmax of p / Exp(1) is a draw from p, and faster than `multinomial`.
+        token = (probabilities / torch.empty_like(probabilities).exponential_()).argmax(dim=-1)
+        made[running[alive], step] = token[alive]
+        alive &= ~torch.isin(token, end_ids)
+        left = int(alive.sum())
+        if left == 0 or step == max_new_tokens - 1:
+            break
+        if left <= SHRINK * len(alive):
+            keep = alive.nonzero().squeeze(1)
+            cache.batch_select_indices(keep)
+            token, seen, position, running, alive = token[keep], seen[keep], position[keep], running[keep], alive[keep]
+        seen = torch.cat([seen, seen.new_ones(len(seen), 1)], dim=1)
+        position = position + 1
+        logits = model(
+            input_ids=token[:, None],
+            attention_mask=seen[:, None, None, :],
+            position_ids=position,
+            past_key_values=cache,
+        ).logits[:, -1]
+    lengths = (made >= 0).sum(dim=1).tolist()
+    return [row[:length] for row, length in zip(made.tolist(), lengths, strict=True)]
+
+
+def _left_padded(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids (n, longest) and which of them are real."""
+    width = max(len(prompt) for prompt in prompts)
+    ids = torch.zeros(len(prompts), width, dtype=torch.long)
+    real = torch.zeros(len(prompts), width, dtype=torch.bool)
+    for row, prompt in enumerate(prompts):
+        ids[row, width - len(prompt) :] = torch.tensor(prompt)
+        real[row, width - len(prompt) :] = True
+    return ids.to(device), real.to(device)
