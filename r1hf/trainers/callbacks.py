@@ -11,7 +11,10 @@ from r1hf.errors import StageError
 from r1hf.progress import Progress
 from r1hf.stage import Stage
 
-_TIMES = ("train_runtime", "train_samples_per_second", "train_steps_per_second", "total_flos", "step_time")
+_TIMES = (
+    *("train_runtime", "train_samples_per_second", "train_steps_per_second", "total_flos", "step_time"),
+    *("tokens_per_second/generation", "tokens_per_second/overall"),
+)
 
 
 class StageCallback(TrainerCallback):

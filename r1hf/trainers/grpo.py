@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from r1hf.data.rows import Row
 from r1hf.trainers.economy import Economy, EconomyConfig
+from r1hf.trainers.step_metrics import Measured, MeasuredConfig
 
 
 @dataclass
-class R1GRPOConfig(EconomyConfig):
+class R1GRPOConfig(EconomyConfig, MeasuredConfig):
     """`GRPOConfig` with the published settings where TRL's defaults are others. Each is set, none is inherited.
 
     The reference follows the policy every 400 steps (`sync_ref_model`, mixup 1.0), the KL term is the plain k3
@@ -40,19 +39,15 @@ class R1GRPOConfig(EconomyConfig):
     logging_steps: float = field(default=1, metadata={"help": "steps between rows of log.jsonl"})
 
 
-class R1GRPOTrainer(Economy):
-    """TRL's `GRPOTrainer`, logging in addition the share of completions that each reward could not judge."""
+class R1GRPOTrainer(Economy, Measured):
+    """TRL's `GRPOTrainer`, with what `EconomyConfig` spares and what `MeasuredConfig` logs."""
 
     _tag_names = ["trl", "grpo", "r1hf"]
 
-    def _calculate_rewards(
-        self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]
-    ) -> torch.Tensor:
-        rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
-        mode = "train" if self.model.training else "eval"
-        for name, share in zip(self.reward_func_names, torch.isnan(rewards).float().mean(dim=0), strict=True):
-            self._metrics[mode][f"rewards/{name}/unjudged"].append(share.item())
-        return rewards
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        output = super()._generate_and_score_completions(inputs)
+        self.measure(inputs, output)
+        return output
 
 
 def check_prompt_count(problems: list[str], key: str, rows: Sequence[Row], args: R1GRPOConfig | None) -> None:

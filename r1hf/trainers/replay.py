@@ -156,7 +156,7 @@ def replay(
             gradient_checkpointing=False,
             per_device_train_batch_size=len(rows),
             disable_tqdm=True,
-            **settings,
+            **{"step_metrics": False, "log_rollouts": False, **settings},
         )
         return ReplayTrainer(rows, completions, logps, rewards, args)
 

@@ -105,6 +105,8 @@ def train_policy(
         train_dataset=Dataset.from_list(prompt_rows(rows, config.prompt_template)),
         processing_class=tokenizer,
     )
+    if trainer.rollouts is not None:
+        trainer.rollouts.directory = stage.work / "rollouts"
     metrics = train(trainer, stage)
     if trainer.accelerator.is_main_process:
         save_model(trainer.accelerator.unwrap_model(trainer.model), tokenizer, stage.work)

@@ -1,0 +1,140 @@
+"""Rollouts on disk: complete files only, the rows of every step once, whatever stops the run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+from small_run import ROOT
+from transformers import TrainerControl, TrainerState, TrainingArguments
+
+from r1hf.trainers import rollouts
+from r1hf.trainers.rollouts import RolloutLog
+
+
+def batch(step: int, count: int = 4) -> rollouts.Columns:
+    return rollouts.columns(
+        [[{"role": "user", "content": f"question {step} \ud800"}]] * count,
+        [f"id {step}"] * count,
+        [[{"role": "assistant", "content": f"answer {place}"}] for place in range(count)],
+        {"accuracy_reward": [1.0, 0.0, float("nan"), 1.0][:count]},
+        reward=[1.0, 0.0, None, 1.0][:count],
+        advantage=[0.5, -0.5, 0.0, 0.0][:count],
+        tokens=[3] * count,
+        truncated=[False] * count,
+    )
+
+
+def at(log: RolloutLog, event: str, step: int, tmp_path: Path) -> None:
+    state = TrainerState(global_step=step)
+    getattr(log, event)(TrainingArguments(str(tmp_path), use_cpu=True), state, TrainerControl())
+
+
+def run(directory: Path, tmp_path: Path, start: int, stop: int, saved: int = 0, end: bool = True, **more: Any) -> None:
+    """Steps `start` + 1 to `stop`; a checkpoint after step `saved`."""
+    log = RolloutLog(directory, **{"steps": 3, "keep": 0, **more})
+    at(log, "on_train_begin", start, tmp_path)
+    for step in range(start + 1, stop + 1):
+        log.add(step, batch(step))
+        at(log, "on_step_end", step, tmp_path)
+        if step == saved:
+            at(log, "on_save", step, tmp_path)
+    if end:
+        at(log, "on_train_end", stop, tmp_path)
+    log.wait()
+
+
+def test_pandas_reads_the_directory(tmp_path: Path) -> None:
+    run(tmp_path / "rollouts", tmp_path, 0, 7)
+    found = pandas.read_parquet(tmp_path / "rollouts")
+    assert list(found["step"]) == [step for step in range(1, 8) for _ in range(4)]
+    assert [path.name for path in rollouts.files(tmp_path / "rollouts")] == [
+        f"step-{first:06d}.parquet" for first in (1, 4, 7)
+    ]
+    first = found.iloc[:4]
+    assert list(first["rewards/accuracy_reward"].isna()) == [False, False, True, False]
+    assert list(first["completion"]) == [f"answer {place}" for place in range(4)]
+    assert set(first["prompt"]) == {'[{"role": "user", "content": "question 1 ?"}]'}
+    assert set(found.dtypes.astype(str)[["advantage", "reward"]]) == {"float32"}
+
+
+@pytest.mark.parametrize("saved", [2, 3, 4, 6])
+def test_a_stopped_run_leaves_the_rows_of_an_undisturbed_one(tmp_path: Path, saved: int) -> None:
+    run(tmp_path / "whole", tmp_path, 0, 8)
+    run(tmp_path / "stopped", tmp_path, 0, 7, saved=saved, end=False)
+    run(tmp_path / "stopped", tmp_path, saved, 8)
+    names = [[path.name for path in rollouts.files(tmp_path / name)] for name in ("whole", "stopped")]
+    assert names[0] == names[1]
+    for name in names[0]:
+        assert rollouts.read(tmp_path / "whole" / name) == rollouts.read(tmp_path / "stopped" / name)
+
+
+def test_a_run_from_the_start_leaves_nothing_of_an_earlier_one(tmp_path: Path) -> None:
+    run(tmp_path / "rollouts", tmp_path, 0, 9)
+    run(tmp_path / "rollouts", tmp_path, 0, 2)
+    assert set(pandas.read_parquet(tmp_path / "rollouts")["step"]) == {1, 2}
+
+
+def test_old_files_are_removed(tmp_path: Path) -> None:
+    run(tmp_path / "rollouts", tmp_path, 0, 12, keep=2)
+    assert set(pandas.read_parquet(tmp_path / "rollouts")["step"]) == {7, 8, 9, 10, 11, 12}
+
+
+def test_a_disk_that_refuses_is_a_warning_and_training_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "rollouts").write_text("a file where the directory should be")
+    with caplog.at_level(logging.WARNING):
+        run(tmp_path / "rollouts", tmp_path, 0, 9)
+    assert len(caplog.records) == 1 and "training goes on without them" in caplog.text
+
+
+def test_the_id_is_the_rows_own_or_the_same_for_the_same_prompt() -> None:
+    conversation = [{"role": "user", "content": "Why?"}]
+    assert rollouts.prompt_id({"id": 7, "prompt": "Why?"}) == "7"
+    assert rollouts.prompt_id({"prompt": "Why?"}) == rollouts.prompt_id({"prompt": "Why?", "id": None})
+    assert len({rollouts.prompt_id({"prompt": prompt}) for prompt in ("Why?", "How?", conversation)}) == 3
+
+
+WRITER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, "tests")
+from test_rollouts import batch
+from r1hf.trainers.rollouts import RolloutLog
+log = RolloutLog(Path(sys.argv[1]), 1, 5)
+step = 0
+while True:
+    step += 1
+    log.add(step, batch(step, 4))
+    log.flush(wait=True)
+    print(step, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_writer_leaves_whole_files_only(tmp_path: Path) -> None:
+    for moment in range(4):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path)],
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert writer.stdout is not None
+        for _ in range(20):
+            writer.stdout.readline()
+        time.sleep(0.003 * moment)
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        writer.stdout.close()
+        found = pandas.read_parquet(tmp_path)
+        assert set(found.groupby("step").size()) == {4} and found["step"].nunique() >= 5
