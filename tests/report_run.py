@@ -155,6 +155,12 @@ def _log(stage: str, steps: int, draw: random.Random) -> list[dict[str, Any]]:
             "rewards/format_reward/mean": form,
             "completions/mean_length": tokens,
             "completions/clipped_ratio": max(0.0, 0.02 * (1 - rise) + draw.gauss(0, 0.002)),
+            "completions/mean_length_right": tokens - 2.0 * (1 - right),
+            "completions/mean_length_wrong": tokens + 4.0 * right,
+            "groups/no_signal": _near(0.1 + 0.35 * rise, draw),
+            "reflection/per_100_words": 2.5 * rise + draw.uniform(0, 0.3),
+            "entropy": 0.9 - 0.5 * rise + draw.uniform(0, 0.05),
+            "kl": 0.08 * rise + draw.uniform(0, 0.01),
         }
         if stage in ("reasoning_rl", "r1"):
             row["rewards/language_consistency_reward/mean"] = language

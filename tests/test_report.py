@@ -19,7 +19,9 @@ from report_run import GRAPH, HOSTILE, QUESTIONS, SCORES, manifest, write_json, 
 from r1hf.errors import DataError
 from r1hf.report import build_summary, write_report
 from r1hf.report.charts import MAX_POINTS, smooth, thin, ticks
+from r1hf.report.curves import rl_curves
 from r1hf.report.graph import lay_out, layer_of
+from r1hf.report.load import RunData
 from r1hf.report.text import cut, duration, number, percent, visible
 
 MODELS = [
@@ -159,11 +161,24 @@ def test_every_stage_question_and_curve_is_there(finished: Path) -> None:
     for stage in ("r1_zero", "reasoning_rl", "r1", "student_qwen_direct_rl", "student_llama_direct_rl"):
         for panel in ("total reward", "reward by component", "completion length", "language consistency", "truncated"):
             assert any(label.startswith(f"{stage} {panel}") for label in labels), (stage, panel)
+        for panel in ("groups without signal", "reflection words per 100 words", "entropy", "KL to the reference"):
+            assert any(label.startswith(f"{stage} {panel}") for label in labels), (stage, panel)
+        (length,) = (label for label in labels if label.startswith(f"{stage} completion length"))
+        assert "all from" in length and "right from" in length and "wrong from" in length
     assert any("harmless from" in label and "at step 76" in label for label in labels)
     assert any(label.startswith("sft2 loss") for label in labels)
     assert "wrong answer" in page.text and "1,290" in page.text and "95.7%" in page.text
     assert "recipes/pipeline.py --config recipes/configs/tiny/pipeline.yaml --seed 42" in page.text
     assert "a1b2c3d4e5f6" in page.text and str(finished.parent.parent) not in html
+
+
+def test_a_log_of_trl_alone_has_no_empty_panels() -> None:
+    row = {"reward": 1.0, "completions/mean_length": 20.0, "frac_reward_zero_std": 0.25}
+    run = RunData(Path("runs"), {"r1_zero": []}, logs={"r1_zero": [{"step": step, **row} for step in (1, 2)]})
+    (stage,) = rl_curves(run)
+    titles = [panel.title for panel in stage.panels]
+    assert titles[5:] == ["groups without signal"] and "25.0% at step 2" in str(stage.panels[5].chart)
+    assert "all from" not in str(stage.panels[2].chart) and stage.panels[2].legend == []
 
 
 def test_the_restart_from_the_base_stands_out(finished: Path) -> None:

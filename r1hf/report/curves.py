@@ -72,7 +72,8 @@ def components(rows: list[dict[str, Any]]) -> list[Series]:
 def rl_curves(run: RunData) -> list[StageCurves]:
     """The panels of each RL stage; length and truncation share their scale, so stages can be compared."""
     logs = {stage: rows for stage, rows in run.logs.items() if is_rl(rows)}
-    longest = _maximum(logs, "completions/mean_length")
+    lengths = ("completions/mean_length", "completions/mean_length_right", "completions/mean_length_wrong")
+    longest = max(_maximum(logs, key) for key in lengths)
     truncated = _maximum(logs, "completions/clipped_ratio")
     return [
         StageCurves(stage, info(stage).about, _last_step(rows), _panels(rows, stage, longest, truncated))
@@ -92,30 +93,52 @@ def loss_curves(run: RunData) -> list[StageCurves]:
 
 
 def _panels(rows: list[dict[str, Any]], stage: str, longest: float, truncated: float) -> list[Panel]:
-    total = points(rows, "reward")
-    last = total[-1][0]
+    last = points(rows, "reward")[-1][0]
     parts = components(rows)
     language = next((line.points for line in parts if line.css == "c3"), [])
-    language = points(rows, "language_share", "language_consistency") or language
-    length = points(rows, "completions/mean_length")
-    clipped = points(rows, "completions/clipped_ratio")
+    language = points(rows, "language_share", "language_consistency", "language/consistency") or language
 
     def one(title: str, found: list[Point], css: str, **limits: Any) -> Panel:
-        if not found:
-            return Panel(title)
-        return Panel(title, line_chart([Series(title, css, found)], f"{stage} {title}", x_high=last, **limits))
+        return several(title, [Series(title, css, found)] if found else [], **limits)
 
-    reward = Panel("reward by component")
-    if parts:
-        reward.chart = line_chart(parts, f"{stage} reward by component", low=0.0, x_high=last)
-        reward.legend = [(line.css, line.label) for line in parts]
-    return [
-        one("total reward", total, "ink", low=0.0),
-        reward,
-        one("completion length, tokens", length, "ink", low=0.0, high=longest),
+    def several(title: str, lines: list[Series], **limits: Any) -> Panel:
+        if not lines:
+            return Panel(title)
+        chart = line_chart(lines, f"{stage} {title}", x_high=last, **limits)
+        alone = len(lines) == 1 and lines[0].label == title
+        return Panel(title, chart, [] if alone else [(line.css, line.label) for line in lines])
+
+    panels = [
+        one("total reward", points(rows, "reward"), "ink", low=0.0),
+        several("reward by component", parts, low=0.0),
+        several("completion length, tokens", _lengths(rows), low=0.0, high=longest),
         one("language consistency", language, "c3", low=0.0, high=1.0, percent=True),
-        one("truncated completions", clipped, "ink", low=0.0, high=max(truncated, 0.05), percent=True),
+        one(
+            "truncated completions",
+            points(rows, "completions/clipped_ratio"),
+            "ink",
+            **{"low": 0.0, "high": max(truncated, 0.05), "percent": True},
+        ),
     ]
+    # A log of stock TRL, or of an earlier version, lacks some of these: then there is no panel.
+    silent = points(rows, "groups/no_signal", "frac_reward_zero_std")
+    more = [
+        one("groups without signal", silent, "ink", low=0.0, high=1.0, percent=True),
+        one("reflection words per 100 words", points(rows, "reflection/per_100_words"), "ink", low=0.0, high=1.0),
+        one("entropy, nats a token", points(rows, "entropy"), "ink", low=0.0),
+        one("KL to the reference", points(rows, "kl"), "ink", low=0.0),
+    ]
+    return panels + [panel for panel in more if panel.chart is not None]
+
+
+def _lengths(rows: list[dict[str, Any]]) -> list[Series]:
+    """Mean length of all completions, or, where the log tells them apart, of right and of wrong ones."""
+    sides = (("right", "c1"), ("wrong", "c6"))
+    apart = [Series(name, css, points(rows, f"completions/mean_length_{name}")) for name, css in sides]
+    apart = [line for line in apart if line.points]
+    whole = points(rows, "completions/mean_length")
+    title = "all" if apart else "completion length, tokens"
+    return ([Series(title, "ink", whole)] if whole else []) + apart
 
 
 def _drawable(value: Any) -> float | None:
