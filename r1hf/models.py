@@ -14,6 +14,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from r1hf.checks import template
 from r1hf.errors import ConfigError
 
 
@@ -59,16 +60,32 @@ def chat_template(name: str = "chat") -> str:
     return shipped.read_text(encoding="utf-8")
 
 
-def check_chat_template(problems: list[str], key: str, source: str | None) -> None:
-    """Adds a problem where the tokenizer in the directory `source` has no chat template."""
+def check_tokenizer(problems: list[str], key: str, source: str | None) -> PreTrainedTokenizerBase | None:
+    """Adds what the tokenizer in the directory `source` would break in training, and returns it if it can be read."""
     if source is None or not Path(source).is_dir():
-        return
+        return None
     try:
         tokenizer = load_tokenizer(source)
     except (OSError, ValueError) as error:
         problems.append(f"{key}: no tokenizer can be loaded from {source}: {' '.join(str(error).split())[:200]}")
-        return
-    if not tokenizer.chat_template:
+        return None
+    ends = template.end_ids(tokenizer, load_generation_config(source))
+    problems += [f"{key}: {source}: {found}" for found in template.findings(tokenizer, ends) if found.fatal]
+    return tokenizer
+
+
+def load_generation_config(source: str) -> GenerationConfig | None:
+    """The `generation_config.json` of a directory, or None."""
+    try:
+        return GenerationConfig.from_pretrained(source)
+    except (OSError, ValueError):
+        return None
+
+
+def check_chat_template(problems: list[str], key: str, source: str | None) -> None:
+    """Adds a problem where the tokenizer in the directory `source` has no chat template, or would not train well."""
+    tokenizer = check_tokenizer(problems, key, source)
+    if tokenizer is not None and not tokenizer.chat_template:
         problems.append(
             f"{key}: the tokenizer in {source} has no chat template; put a chat_template.jinja beside it "
             "(r1hf/templates/chat.jinja is one for base models)"

@@ -13,7 +13,7 @@ from r1hf import templates
 from r1hf.config import Parsed, StageConfig
 from r1hf.data.rows import Row, check_rows
 from r1hf.errors import ConfigError
-from r1hf.models import check_chat_template, load_tokenizer, save_model
+from r1hf.models import check_chat_template, check_tokenizer, load_tokenizer, save_model
 from r1hf.rewards.guard import guarded
 from r1hf.stage import Stage, preflight_inputs
 from r1hf.trainers.callbacks import train
@@ -53,7 +53,9 @@ def preflight_rl(parsed: Parsed, rewards: Iterable[str]) -> list[Row]:
     check_prompt_count(parsed.problems, "prompts", rows, args)
     if config.prompt_template is None:
         check_chat_template(parsed.problems, "model", config.model)
-    elif isinstance(config.prompt_template, str):
+        return rows
+    check_tokenizer(parsed.problems, "model", config.model)
+    if isinstance(config.prompt_template, str):
         check_templates(parsed.problems, "prompt_template", config.prompt_template)
     else:
         check_templates(parsed.problems, "prompt_template", *config.prompt_template.values())
