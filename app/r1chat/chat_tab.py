@@ -6,11 +6,10 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
-import gradio as gr
-
 from r1chat import defang, history
 from r1chat.asking import Question
 from r1chat.desk import Desk, alert, buttons, number, translate, whole
+from r1chat.quick import gradio as gr
 from r1chat.render import LATEX, chat_messages
 
 TAB = "chat"
@@ -100,7 +99,7 @@ class ChatTab:
         self.chats = chats
         given = [self.store, *controls]
         view = [self.box, self.alert, self.bot, self.store, self.send, self.halt, chats]
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        quiet = self.desk.quiet
         # "multiple": a question during an answer is answered by a sentence, not ignored.
         stream: dict[str, Any] = {
             **quiet,
@@ -184,6 +183,8 @@ class ChatTab:
             begun, pictures, stored = time.monotonic(), 0, False
             async for _changed in running.watch(first=FIRST_PICTURE):
                 turn["reply"] = reply.snapshot()
+                if reply.ended is not None:
+                    continue  # that picture comes below
                 messages = before + chat_messages([turn], t)[0]
                 pictures += 1
                 if pictures == 1:
@@ -198,7 +199,10 @@ class ChatTab:
         finally:
             self.desk.finish(TAB, request, running)
         store = history.with_turns(store, [*turns, turn])
-        yield [gr.skip(), alert(""), before + chat_messages([turn], t)[0], store, *buttons(False), self._list(store)]
+        box = gr.skip() if pictures else ""  # it may hold the next question already
+        # The text first: the browser encrypts the store before it draws.
+        yield [box, alert(""), before + chat_messages([turn], t)[0], *skip[3:]]
+        yield [*skip[:3], store, *buttons(False), self._list(store)]
 
     def _turn(self, turns: list[history.Turn], index: Any, language: str) -> int | None:
         """The turn that the message `index` of the chat belongs to."""

@@ -7,13 +7,12 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-import gradio as gr
-
 from r1chat import defang
 from r1chat.asking import Asker, Question, Round
 from r1chat.backend import Backend, BackendError, Model
 from r1chat.judge import Judge
 from r1chat.limits import Places, RateLimiter
+from r1chat.quick import gradio as gr
 from r1chat.render import model_label, stage_order
 from r1chat.settings import Settings
 from r1chat.texts import Translator, translator
@@ -51,6 +50,9 @@ class Desk:
     models: list[Model] = field(default_factory=list)
     error: str | None = "unknown"
     rounds: dict[tuple[str, str], Round] = field(default_factory=dict)
+    # Of every event. Page adds `show_progress_on`: without it, each picture of a stream has Gradio's page update every
+    # component that an event ever had as an output.
+    quiet: dict[str, Any] = field(default_factory=lambda: {"show_progress": "hidden", "api_visibility": "private"})
     _looked: float = field(default=float("-inf"), init=False)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 

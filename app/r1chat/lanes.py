@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import gradio as gr
-
 from r1chat.asking import Round
+from r1chat.quick import gradio as gr
 from r1chat.render import LATEX
 from r1chat.reply import Reply
 

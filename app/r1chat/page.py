@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import hmac
-import os
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+from starlette.middleware import Middleware
 
-import gradio as gr  # noqa: E402
-from starlette.middleware import Middleware  # noqa: E402
-
-from r1chat import defang, history  # noqa: E402
-from r1chat.chat_tab import ChatTab  # noqa: E402
-from r1chat.desk import Desk, free_dropdown, translate  # noqa: E402
-from r1chat.prompt_tab import PromptTab  # noqa: E402
-from r1chat.settings import Settings  # noqa: E402
-from r1chat.stages_tab import MAX_MODELS, StagesTab  # noqa: E402
-from r1chat.texts import LANGUAGES, from_browser  # noqa: E402
-from r1chat.vote_tab import VoteTab  # noqa: E402
+from r1chat import defang, history
+from r1chat.chat_tab import ChatTab
+from r1chat.desk import Desk, free_dropdown, translate
+from r1chat.prompt_tab import PromptTab
+from r1chat.quick import Blocks
+from r1chat.quick import gradio as gr
+from r1chat.settings import Settings
+from r1chat.stages_tab import MAX_MODELS, StagesTab
+from r1chat.texts import LANGUAGES, from_browser
+from r1chat.vote_tab import VoteTab
 
 _HERE = Path(__file__).parent
-_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Noto Sans CJK SC", "sans-serif"]
 
 # A model's text must not make the browser ask anybody for anything, nor be framed into something else.
@@ -70,8 +67,9 @@ class Page:
     def __init__(self, desk: Desk):
         self.desk = desk
         words, t = desk.words, translate("en")
-        with gr.Blocks(title=t("title"), fill_height=True, fill_width=True) as self.blocks:
+        with Blocks(title=t("title"), fill_height=True, fill_width=True) as self.blocks:
             self.known = gr.State(None)
+            desk.quiet["show_progress_on"] = self.known
             self._sidebar(t)
             with gr.Row(elem_classes="r1-header", equal_height=True):
                 gr.HTML('<h1 class="r1-title">r1hf <span>chat</span></h1>', padding=False, elem_classes="r1-name")
@@ -145,16 +143,18 @@ class Page:
         health = [self.status, self.known, self.model, self.temperature, self.top_p, self.stages.models]
         view = [chat.box, chat.alert, chat.bot, chat.store, chat.send, chat.halt, self.chats]
         now = [self.known, self.model, self.stages.models, self.language]
-        self.timer.tick(self.poll, now, health, queue=False, **_QUIET)
+        self.timer.tick(self.poll, now, health, queue=False, **desk.quiet)
         self.blocks.load(
             self.open,
             [chat.store, self.prefs],
             [self.timer, self.language, *health, *view, *desk.words.components],
             queue=False,
-            **_QUIET,
+            **desk.quiet,
         )
-        self.model.input(desk.sampling, self.model, [self.temperature, self.top_p], queue=False, **_QUIET)
-        self.use_system.change(lambda on: gr.update(visible=on), self.use_system, self.system, queue=False, **_QUIET)
+        self.model.input(desk.sampling, self.model, [self.temperature, self.top_p], queue=False, **desk.quiet)
+        self.use_system.change(
+            lambda on: gr.update(visible=on), self.use_system, self.system, queue=False, **desk.quiet
+        )
         set_lang = "(language, ...rest) => { document.documentElement.lang = language; return [language, ...rest]; }"
         self.language.input(
             self.speak,
@@ -162,11 +162,11 @@ class Page:
             [self.prefs, self.status, chat.bot, *desk.words.components],
             queue=False,
             js=set_lang,
-            **_QUIET,
+            **desk.quiet,
         )
         text = gr.Textbox(visible=False)
-        self.export.click(self.document, chat.store, text, queue=False, **_QUIET).then(
-            None, text, None, js="(text) => window.r1Download('r1hf-chat.json', text)", **_QUIET
+        self.export.click(self.document, chat.store, text, queue=False, **desk.quiet).then(
+            None, text, None, js="(text) => window.r1Download('r1hf-chat.json', text)", **desk.quiet
         )
         self.blocks.unload(desk.leave)
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import gradio as gr
-
 from r1chat import defang, history
 from r1chat.backend import BackendError
 from r1chat.desk import Desk, translate
 from r1chat.prompt import view
+from r1chat.quick import gradio as gr
 from r1chat.render import problem_sentence
 
 
@@ -36,8 +35,7 @@ class PromptTab:
             [self.box, self.with_chat, store, language, model, use_system, system],
             self.out,
             queue=False,
-            show_progress="hidden",
-            api_visibility="private",
+            **self.desk.quiet,
         )
 
     async def show(

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-import gradio as gr
-
 from r1chat.asking import Question
 from r1chat.desk import Desk, alert, buttons, free_dropdown, translate, whole
 from r1chat.judge import Rewards
 from r1chat.lanes import Lanes, stream
+from r1chat.quick import gradio as gr
 from r1chat.render import card, model_label, reward_marks
 from r1chat.reply import Reply
 
@@ -48,7 +47,7 @@ class StagesTab:
 
     def wire(self, language: Any, seed: Any) -> None:
         view = [self.alert, self.run, self.halt, *self.lanes.cards]
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        quiet = self.desk.quiet
         asked = gr.on(
             [self.run.click, self.box.submit, self.gold.submit],
             self.ask,

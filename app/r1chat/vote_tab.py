@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-import gradio as gr
-
 from r1chat.asking import Question, Round
 from r1chat.desk import Desk, alert, buttons, number, translate, whole
 from r1chat.judge import answer_of, count_votes
 from r1chat.lanes import Lanes, stream
+from r1chat.quick import gradio as gr
 from r1chat.render import card, vote_chart
 from r1chat.reply import Reply
 from r1chat.texts import Translator
@@ -51,7 +50,7 @@ class VoteTab:
 
     def wire(self, language: Any, model: Any, temperature: Any, top_p: Any, seed: Any) -> None:
         view = [self.alert, self.run, self.halt, self.chart, *self.lanes.cards]
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        quiet = self.desk.quiet
         asked = gr.on(
             [self.run.click, self.box.submit, self.gold.submit],
             self.ask,

@@ -106,7 +106,7 @@ def open_page(browser: Any, app: Server) -> Iterator[Callable[..., ChatPage]]:
 
 def test_r1_thinks_and_answers(open_page: Callable[..., ChatPage]) -> None:
     chat = open_page()
-    answer = chat.ask(QUESTION, "R1")
+    answer = chat.ask(QUESTION)
     assert "Thought for" in answer and "14" in answer and "finish: stop" in answer
     chat.page.locator(".thought-group .title").last.click()
     chat.see("3 * 4 = 12", ".thought-group")
@@ -117,7 +117,7 @@ def test_a_budget_is_kept(open_page: Callable[..., ChatPage]) -> None:
     chat = open_page()
     chat.page.fill("#r1-budget input", "3")
     chat.page.press("#r1-budget input", "Tab")
-    assert "thinking budget was used up" in chat.ask(QUESTION, "R1")
+    assert "thinking budget was used up" in chat.ask(QUESTION)
 
 
 @pytest.mark.parametrize("screen", SCREENS)
@@ -133,9 +133,10 @@ def test_pictures_of_every_tab(open_page: Callable[..., ChatPage], tmp_path: Pat
         assert width <= SCREENS[screen]["viewport"]["width"]
         assert len(chat.page.screenshot(path=folder / f"chat-{screen}-{tab}.png", animations="disabled")) > 10_000
 
-    assert "Thought for" in chat.ask(QUESTION, "R1")
+    assert "Thought for" in chat.ask(QUESTION)
     chat.page.locator(".thought-group .title").last.click()
     chat.see("3 * 4 = 12", ".thought-group")
+    assert "Thought for" in chat.ask(CHINESE)
     picture("chat")
     chat.tab("stages")
     chat.page.click("#r1-stages-run")

@@ -1,0 +1,53 @@
+"""Gradio, quicker: `from r1chat.quick import gradio as gr`, and Blocks from here."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import os
+import sys
+from typing import Any
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+
+_getfile = inspect.getfile
+
+
+def _no_source_of_gradio(thing: Any) -> str:
+    # What `inspect` raises for a class without a file, which Gradio then leaves alone.
+    if isinstance(thing, type) and thing.__module__.startswith("gradio."):
+        raise OSError(f"the source of {thing} is not looked at")
+    return _getfile(thing)
+
+
+# At each import Gradio parses the source of all its components, to write .pyi files for editors, and loads the MCP
+# library where one is installed (vLLM brings it): half of its time, and the page needs neither.
+_mcp = sys.modules.get("mcp")
+sys.modules["mcp"] = None  # type: ignore[assignment]
+inspect.getfile = _no_source_of_gradio
+try:
+    import gradio as gradio
+finally:
+    inspect.getfile = _getfile
+    del sys.modules["mcp"]
+    if _mcp is not None:
+        sys.modules["mcp"] = _mcp
+
+
+class Blocks(gradio.Blocks):
+    """Passes `gr.skip()` on as it is. Gradio builds the component of each skipped output anew, a millisecond each."""
+
+    async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
+        count = len(block_fn.outputs)
+        if count < 2 or not isinstance(predictions, list | tuple) or len(predictions) != count:
+            return await super().postprocess_data(block_fn, predictions, state)
+        output = [gradio.skip() for _ in predictions]
+        given = [index for index, value in enumerate(predictions) if value != gradio.skip()]
+        if given:
+            fewer = copy.copy(block_fn)
+            fewer.outputs = [block_fn.outputs[index] for index in given]
+            values = [predictions[index] for index in given]
+            made = await super().postprocess_data(fewer, values[0] if len(values) == 1 else values, state)
+            for index, value in zip(given, made, strict=True):
+                output[index] = value
+        return output
