@@ -16,6 +16,7 @@ import pytest
 from small_run import ROOT
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
+from r1hf.commands.main import main
 from r1hf.trainers import rollouts
 from r1hf.trainers.rollouts import RolloutLog
 
@@ -102,6 +103,44 @@ def test_the_id_is_the_rows_own_or_the_same_for_the_same_prompt() -> None:
     assert rollouts.prompt_id({"id": 7, "prompt": "Why?"}) == "7"
     assert rollouts.prompt_id({"prompt": "Why?"}) == rollouts.prompt_id({"prompt": "Why?", "id": None})
     assert len({rollouts.prompt_id({"prompt": prompt}) for prompt in ("Why?", "How?", conversation)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "shown", "last"),
+    [
+        ([], [0, 1, 2, 3], "4 of 4 rollouts that fit, of 4 in step last"),
+        (["--wrong"], [1], "1 of 1 rollouts that fit, of 4 in step last"),
+        (["--right", "--limit", "1"], [0], "1 of 2 rollouts that fit, of 4 in step last"),
+        (["--reward", "accuracy<1", "--step", "5"], [1], "1 of 1 rollouts that fit, of 4 in step 5"),
+        (["--step", "all", "--reward", "accuracy>=1", "--limit", "2"], [0, 3], "2 of 14 rollouts that fit, of 28"),
+    ],
+)
+def test_the_command_shows_what_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], shown: list[int], last: str
+) -> None:
+    run(tmp_path / "stage.partial" / "rollouts", tmp_path, 0, 7)
+    assert main(["rollouts", str(tmp_path / "stage"), *words]) == 0
+    said = capsys.readouterr().out
+    assert [place for place in range(4) if f"answered: answer {place}" in said] == shown
+    assert last in said and ("question 5" in said) is ("5" in words)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--reward", "format<1"], "--reward 'format<1': is not NAME<X (or <=, >, >=, =) with one of rewards/acc"),
+        (["--step", "x"], "--step: 'x' is no step"),
+        (["--step", "40"], "has no rollouts of step 40"),
+    ],
+)
+def test_the_command_says_what_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    run(tmp_path / "rollouts", tmp_path, 0, 2)
+    assert main(["rollouts", str(tmp_path), *words]) == 1
+    assert message in capsys.readouterr().err
+    assert main(["rollouts", str(tmp_path / "nothing")]) == 1
+    assert "has no rollouts: give the directory of an RL stage" in capsys.readouterr().err
 
 
 WRITER = """

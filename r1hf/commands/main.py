@@ -14,6 +14,7 @@ COMMANDS = {
     "explain": ("r1hf.commands.explain", "rewards, advantages and the GRPO objective of one question, step by step"),
     "doctor": ("r1hf.commands.doctor", "find what would fail in a configuration before it is launched"),
     "push": ("r1hf.commands.push", "push a run or a stage to the Hub, with its card"),
+    "rollouts": ("r1hf.commands.rollouts", "show what a policy wrote in training, with its rewards"),
     "serve": ("r1hf.commands.serve", "serve models over an OpenAI-compatible interface, with the chat if asked"),
 }
 

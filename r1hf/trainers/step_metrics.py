@@ -21,11 +21,9 @@ from r1hf.errors import ConfigError, DataError
 from r1hf.rewards._common import completion_texts
 from r1hf.rewards.language import LanguageConsistencyReward
 from r1hf.trainers import reflection, rollouts
+from r1hf.trainers.outcome import OUTCOMES, RIGHT
 
-# Rewards that say whether the final answer is right; a router may have added its tasks to the name.
-OUTCOMES = ("accuracy", "code", "choice", "text", "countdown", "gym")
 MIXED = 0.9  # a thought with less of its words in the target language is mixed, as in r1hf.language.is_mixed
-_RIGHT = 1.0 - 1e-6
 # TRL divides a group's rounding error, about 1e-7 of a reward, by its standard deviation + 1e-4.
 _NO_ADVANTAGE = {"none": 1e-6}
 _NO_ADVANTAGE_SCALED = 1e-2
@@ -192,7 +190,7 @@ class Measured(GRPOTrainer):
         known = ~np.isnan(outcomes)
         judged = known.any(axis=1)
         value = outcomes[np.arange(len(outcomes)), known.argmax(axis=1)]
-        right, wrong = judged & (value >= _RIGHT), judged & (value < _RIGHT)
+        right, wrong = judged & (value >= RIGHT), judged & (value < RIGHT)
         tally.add("completions/mean_length_right", tokens[right].sum(), right.sum())
         tally.add("completions/mean_length_wrong", tokens[wrong].sum(), wrong.sum())
         groups = judged.reshape(-1, group).any(axis=1)

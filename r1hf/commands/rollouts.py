@@ -1,0 +1,131 @@
+"""Shows rollouts of a run, also while it trains: prompt, completion, rewards, advantage.
+
+r1hf rollouts runs/tiny/r1_zero                       the last step
+r1hf rollouts runs/tiny/r1_zero --step 40 --wrong     what was answered wrongly in step 40
+r1hf rollouts runs/tiny/r1_zero --step all --reward 'format<1' --limit 20
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import operator
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from r1hf.commands.table import figure, table
+from r1hf.errors import ConfigError, DataError
+from r1hf.report.text import cut, visible
+from r1hf.rewards._common import question_text
+from r1hf.trainers.outcome import OUTCOMES, RIGHT
+from r1hf.trainers.rollouts import files, read
+
+_TESTS: dict[str, Callable[[float, float], bool]] = {
+    **{"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt, "=": operator.eq},
+}
+_CONDITION = re.compile(r"\s*([\w/]+)\s*(<=|>=|<|>|=)\s*(-?[\d.]+)\s*")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", help="a stage's directory, finished or not, or a directory of rollouts")
+    parser.add_argument("--step", default="last", help="a step, 'last' (the default) or 'all'")
+    parser.add_argument("--wrong", action="store_true", help="only what the outcome reward calls wrong")
+    parser.add_argument("--right", action="store_true", help="only what it calls right")
+    parser.add_argument("--reward", action="append", default=[], metavar="NAME<X", help="a condition; repeat it")
+    parser.add_argument("--limit", type=int, default=8, help="rollouts shown (8)")
+
+
+def run(options: argparse.Namespace) -> int:
+    rows = _rows(_directory(Path(options.run)), options.step)
+    kept = [row for row in rows if all(keeps(row) for keeps in _conditions(options, list(rows[0])))]
+    for row in kept[: options.limit]:
+        print(render(row) + "\n")
+    print(f"{min(len(kept), options.limit)} of {len(kept)} rollouts that fit, of {len(rows)} in step {options.step}")
+    return 0
+
+
+def _directory(run: Path) -> Path:
+    """Where the rollouts lie: `run` itself, below it, or below the unfinished output of a stage."""
+    places = [run, run / "rollouts", run.with_name(run.name + ".partial") / "rollouts", run / "trainer" / "rollouts"]
+    found = next((place for place in places if files(place)), None)
+    if found is None:
+        raise DataError(
+            f"{run} has no rollouts: give the directory of an RL stage that ran with log_rollouts; looked for "
+            f"step-*.parquet in {', '.join(map(str, places))}"
+        )
+    return found
+
+
+def _rows(directory: Path, step: str) -> list[dict[str, Any]]:
+    paths = files(directory)
+    if step == "last":
+        paths = paths[-1:]
+    elif step != "all":
+        if not step.isdigit():
+            raise ConfigError(f"--step: {step!r} is no step; give a number, last or all")
+        before = [path for path in paths if int(path.stem.removeprefix("step-")) <= int(step)]
+        paths = before[-1:]
+    rows = []
+    for path in paths:
+        columns = read(path)
+        rows += [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    if step != "all":
+        wanted = rows[-1]["step"] if step == "last" and rows else int(step) if step.isdigit() else None
+        rows = [row for row in rows if row["step"] == wanted]
+    if not rows:
+        raise DataError(f"{directory} has no rollouts of step {step}: older files may be gone (rollout_keep)")
+    return rows
+
+
+def _conditions(options: argparse.Namespace, names: list[str]) -> list[Callable[[dict[str, Any]], bool]]:
+    found: list[Callable[[dict[str, Any]], bool]] = []
+    if options.wrong or options.right:
+        outcomes = [name for name in names if name.removeprefix("rewards/").startswith(OUTCOMES) and "/" in name]
+        if not outcomes:
+            raise ConfigError("--wrong, --right: no outcome reward among " + ", ".join(_rewards(names)))
+        found.append(lambda row: _is_right(row, outcomes) is options.right)
+    for text in options.reward:
+        match = _CONDITION.fullmatch(text)
+        near = [name for name in _rewards(names) if match and match[1] in name]
+        if match is None or len(near) != 1:
+            raise ConfigError(
+                f"--reward {text!r}: is not NAME<X (or <=, >, >=, =) with one of {', '.join(_rewards(names))}"
+            )
+        found.append(_compares(near[0], _TESTS[match[2]], float(match[3])))
+    return found
+
+
+def _compares(name: str, test: Callable[[float, float], bool], bound: float) -> Callable[[dict[str, Any]], bool]:
+    return lambda row: row[name] is not None and test(row[name], bound)
+
+
+def _rewards(names: list[str]) -> list[str]:
+    return [name for name in names if name.startswith("rewards/")]
+
+
+def _is_right(row: dict[str, Any], outcomes: list[str]) -> bool | None:
+    value = next((row[name] for name in outcomes if row[name] is not None), None)
+    return None if value is None else value >= RIGHT
+
+
+def render(row: dict[str, Any]) -> str:
+    """One rollout: a table of figures, then the question and the completion."""
+    rewards = _rewards(list(row))
+    head = ["step", "prompt", *(name.removeprefix("rewards/") for name in rewards), "reward", "advantage", "tokens"]
+    figures = [figure(row[name]) for name in (*rewards, "reward", "advantage")]
+    tokens = f"{row['tokens']}{' (cut off)' if row['truncated'] else ''}"
+    question = question_text(_prompt(row["prompt"]))
+    texts = [cut(visible(text), 2000) for text in (question, row["completion"])]
+    shown = [text + (f" … {left} characters more" if left else "") for text, left in texts]
+    lines = table(head, [[str(row["step"]), row["prompt_id"], *figures, tokens]], left=2, indent=0)
+    return f"{lines}\n  asked:    {shown[0]}\n  answered: {shown[1]}"
+
+
+def _prompt(text: str) -> Any:
+    try:
+        messages = json.loads(text)
+    except ValueError:
+        return text
+    return messages if isinstance(messages, list) else text
