@@ -33,6 +33,8 @@ from r1hf.rewards.guard import guarded
 from r1hf.stage import quiet_libraries
 from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
 from r1hf.trainers.rl import prompt_rows
+from r1hf.trainers.rollouts import RolloutLog
+from r1hf.trainers.step_metrics import Measured
 
 WARM = 4
 TEMPLATES = {"en": "r1_zero_short_en", "zh": "r1_zero_short_zh"}
@@ -75,6 +77,26 @@ class Turn(TrainerCallback):
             self.processor.append(time.process_time() - self._began[1])
             self._began = None
         self.done.release()
+
+
+def time_own_methods() -> dict[str, list[float]]:
+    """Collects the processor seconds of what r1hf adds, call by call; `_write` runs in a thread of its own."""
+    spent: dict[str, list[float]] = {}
+    own = [(Measured, "measure"), (Measured, "_count_ratio"), (Measured, "_row_metrics"), (RolloutLog, "_write")]
+    for owner, name in own:
+        setattr(owner, name, _timed(getattr(owner, name), spent.setdefault(name, [])))
+    return spent
+
+
+def _timed(method: Callable[..., Any], seconds: list[float]) -> Callable[..., Any]:
+    def timed(*arguments: Any, **named: Any) -> Any:
+        began = time.thread_time()
+        try:
+            return method(*arguments, **named)
+        finally:
+            seconds.append(time.thread_time() - began)
+
+    return timed
 
 
 class Arm:
@@ -158,6 +180,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     quiet_libraries()
+    spent = time_own_methods()
     with tempfile.TemporaryDirectory() as directory:
         arms = measure(options.model, options.steps, Path(directory))
     check_equal_work(arms)
@@ -176,6 +199,11 @@ def main() -> None:
             quarter = statistics.quantiles(ratios, n=4)
             shown = f"{middle:.3f} | {low:.3f}–{high:.3f} | {quarter[0]:.3f}–{quarter[2]:.3f}"
             print(f"| {name} | {1000 * statistics.median(seconds):.0f} ms | {shown} |")
+    steps = 2 * options.steps  # of the two trainers that log; one of them writes rollouts
+    print("\nprocessor time inside what r1hf adds, ms a step:")
+    for name, calls in spent.items():
+        wanted = steps // 2 if name == "_write" else steps
+        print(f"  {name}: {1000 * sum(calls) / wanted:.2f}")
 
 
 if __name__ == "__main__":
