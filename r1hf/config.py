@@ -23,6 +23,7 @@ from typing import Any
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
+from r1hf.data.spec import paths_of, selection
 from r1hf.errors import ConfigError, R1Error
 from r1hf.yamlfile import nearest, parse_scalar, read_yaml
 
@@ -50,8 +51,8 @@ class Parsed:
     """A configuration as far as it could be read. `check()` raises what is wrong with it.
 
     configs: one object for each schema, in order; None where it could not be built.
-    request: what was asked for, without output_dir and inputs; equal requests need not run again.
-    inputs: field -> directory, file or Hub id (or a list of them) that the stage reads.
+    request: what was asked for, without output_dir and the paths of inputs; equal requests need not run again.
+    inputs: field -> directory, file or Hub id, a mapping with one as `path`, or a list of these, that the stage reads.
     planned: the input fields whose directories an earlier stage of a pipeline is still to make.
     """
 
@@ -79,11 +80,7 @@ class Parsed:
     @property
     def input_paths(self) -> list[tuple[str, str]]:
         """(field, path) for each single path; a field that holds a list gives several."""
-        return [
-            (name, path)
-            for name, value in self.inputs.items()
-            for path in (value if isinstance(value, list | tuple) else [value])
-        ]
+        return [(name, path) for name, value in self.inputs.items() for path in paths_of(value)]
 
 
 @dataclass(frozen=True)
@@ -152,6 +149,7 @@ def parse(schemas: Sequence[type], argv: list[str] | None = None, planned: Itera
     hidden = {"output_dir", *(name for (_, name), entry in fields.items() if entry.is_input)}
     merged = {key: value for schema in reversed(schemas) for key, value in values[schema].items()}
     request = {key: merged[key] for key in sorted(merged) if key not in hidden}
+    request |= {key: chosen for key, value in inputs.items() if (chosen := selection(value))}
     return Parsed(configs, problems, redact(jsonable(request)), inputs, argv, frozenset(planned))
 
 
@@ -288,7 +286,7 @@ def _inputs(fields: dict[tuple[type, str], _Field], values: dict[type, dict[str,
     for (schema, name), entry in fields.items():
         if entry.is_input:
             value = values[schema].get(name, None if entry.required else entry.default)
-            if value:
+            if value and paths_of(value):  # a mapping without a path is the preflight's to name
                 inputs[name] = value
     return inputs
 

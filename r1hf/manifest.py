@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from r1hf.data.spec import paths_of
 from r1hf.errors import IntegrityError, StageError
 
 MANIFEST = "manifest.json"
@@ -228,11 +229,11 @@ def input_record(path: str, check: bool = True) -> dict[str, str]:
 
 
 def input_records(inputs: Mapping[str, Any], check: bool = True) -> dict[str, Any]:
-    """`input_record` of each field; a field that holds a list gives a list."""
+    """`input_record` of each field's path; a field that holds a list gives a list."""
     return {
-        name: [input_record(item, check) for item in value]
+        name: [input_record(path, check) for path in paths_of(value)]
         if isinstance(value, list | tuple)
-        else input_record(value, check)
+        else input_record(paths_of(value)[0], check)
         for name, value in inputs.items()
     }
 

@@ -87,6 +87,7 @@ class Stage:
         self.resumed = False
         self._lock = stage_lock(self.output_dir)
         self._metrics: dict[str, Any] | None = None
+        self._notes: dict[str, dict[str, Any]] = {}
         self._inputs: dict[str, Any] = {}
         self._pins: dict[str, Any] = {}
         self._git: dict[str, Any] = {}
@@ -133,11 +134,21 @@ class Stage:
             self.work.mkdir(parents=True)
             note.write_text(asked, encoding="utf-8")
 
+    def note(self, group: str, name: str, value: Any) -> None:
+        """Keeps a result that is known before the end, such as counts of rows, for the metrics."""
+        self._notes.setdefault(group, {})[name] = value
+
+    def say(self, text: str) -> None:
+        """One line on the terminal, from the main process alone."""
+        if self.main_process:
+            print(f"  {text}", flush=True)
+
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Declares the work done. `metrics` hold results only: no times, so that equal runs give equal manifests.
 
         Raises StageError for a metric that is NaN or infinite.
         """
+        metrics = {**metrics, **self._notes}
         for name, value in _numbers(metrics):
             if not math.isfinite(value):
                 raise StageError(f"stage {self.name}: the metric '{name}' is {value}: the work went wrong")

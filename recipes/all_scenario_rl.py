@@ -15,14 +15,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from r1hf.config import Parsed, parse
-from r1hf.data.rows import check_rows, check_tasks, load_rows
+from r1hf.data.rows import check_rows, check_tasks
 from r1hf.data.schedule import prompts_per_step, schedule
+from r1hf.data.spec import Source
 from r1hf.models import check_chat_template
 from r1hf.rewards import accuracy_reward, format_reward, language_consistency_reward, only_for
 from r1hf.rewards.preference import PreferenceReward
 from r1hf.stage import Stage, run
 from r1hf.trainers.grpo import R1GRPOConfig
-from r1hf.trainers.rl import COLUMNS, RLConfig, preflight_rl, train_policy
+from r1hf.trainers.rl import COLUMNS, RLConfig, preflight_rl, rl_rows, train_policy
 
 TASKS = ("reasoning", "helpful", "harmless")
 REWARDS = ("accuracy", "format", "language", "helpful", "harmless")
@@ -30,7 +31,7 @@ REWARDS = ("accuracy", "format", "language", "helpful", "harmless")
 
 @dataclass(kw_only=True)
 class AllScenarioConfig(RLConfig):
-    general_prompts: str = field(metadata={"input": True, "help": "prompts whose task is helpful or harmless"})
+    general_prompts: Source = field(metadata={"input": True, "help": "prompts whose task is helpful or harmless"})
     helpful_model: str = field(metadata={"input": True, "help": "pairwise preference model, sees the answer"})
     harmless_model: str = field(metadata={"input": True, "help": "pointwise preference model, sees everything"})
     preference_steps: int = field(default=400, metadata={"help": "last steps, with general prompts (paper: 400)"})
@@ -75,8 +76,8 @@ def main(argv: list[str] | None = None) -> None:
     config, args = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
         rows = schedule(
-            load_rows(config.prompts, COLUMNS),
-            load_rows(config.general_prompts, COLUMNS),
+            rl_rows(stage, "prompts"),
+            rl_rows(stage, "general_prompts"),
             steps=args.max_steps,
             last=config.preference_steps,
             per_step=prompts_per_step(args),

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from r1hf.config import Parsed, StageConfig, parse
 from r1hf.data.cold_start import prompted, rewritten, take
 from r1hf.data.filters import SampleFilter
-from r1hf.data.rows import Row, check_rows, load_rows, write_rows
+from r1hf.data.rows import Row, check_rows, stage_rows, write_rows
+from r1hf.data.spec import Source
 from r1hf.errors import StageError
 from r1hf.models import check_chat_template
 from r1hf.sampling import Sampler
@@ -31,7 +32,7 @@ METHODS = ("few_shot", "direct", "rewrite")
 class ColdStartConfig(StageConfig):
     model: str = field(metadata={"input": True, "help": "the base that is prompted"})
     zero: str = field(metadata={"input": True, "help": "R1-Zero, whose outputs are rewritten"})
-    prompts: str = field(metadata={"input": True, "help": f"prompts with the columns {', '.join(COLUMNS)}"})
+    prompts: Source = field(metadata={"input": True, "help": f"prompts with the columns {', '.join(COLUMNS)}"})
     few_shot_template: str = field(default="few_shot", metadata={"help": "prompt with solved examples"})
     direct_template: str = field(default="direct", metadata={"help": "prompt that asks for steps and verification"})
     problems: int = field(default=1000, metadata={"help": "problems that each method is given"})
@@ -77,7 +78,7 @@ def main(argv: list[str] | None = None) -> None:
     preflight(parsed)
     (config,) = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
-        rows = shuffled(load_rows(config.prompts, COLUMNS), config.seed)[: config.problems]
+        rows = shuffled(stage_rows(stage, "prompts", COLUMNS), config.seed)[: config.problems]
         queue: list[Row] = []
         kept, filters = collect(config, rows, queue)
         if not kept:

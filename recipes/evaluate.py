@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from r1hf.config import Parsed, StageConfig, parse
-from r1hf.data.rows import Row, check_rows, check_tasks, load_rows, write_rows
+from r1hf.data.rows import Row, check_rows, check_tasks, stage_rows, write_rows
+from r1hf.data.spec import Source
 from r1hf.evaluation import Judged, general_metrics, judge_samples, reasoning_metrics
 from r1hf.models import check_chat_template
 from r1hf.sampling import Sampler
@@ -27,8 +28,8 @@ from r1hf.trainers.rl import COLUMNS
 @dataclass(kw_only=True)
 class EvaluateConfig(StageConfig):
     models: list[str] = field(metadata={"input": True, "help": "stage directories or Hub ids"})
-    prompts: str = field(metadata={"input": True, "help": f"held-out problems: {', '.join(COLUMNS)}"})
-    general_prompts: str | None = field(
+    prompts: Source = field(metadata={"input": True, "help": f"held-out problems: {', '.join(COLUMNS)}"})
+    general_prompts: Source | None = field(
         default=None, metadata={"input": True, "help": "held-out general prompts, with reference, required, forbidden"}
     )
     k: int = field(default=4, metadata={"help": "samples a problem"})
@@ -89,8 +90,8 @@ def main(argv: list[str] | None = None) -> None:
     preflight(parsed)
     (config,) = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
-        rows = load_rows(config.prompts, COLUMNS)
-        general = load_rows(config.general_prompts, COLUMNS) if config.general_prompts else []
+        rows = stage_rows(stage, "prompts", COLUMNS)
+        general = stage_rows(stage, "general_prompts", COLUMNS) if config.general_prompts else []
         sampling = {"temperature": config.temperature, "top_p": config.top_p, "max_new_tokens": config.max_new_tokens}
         results: dict[str, Any] = {}
         samples: list[dict[str, Any]] = []

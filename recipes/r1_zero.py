@@ -17,11 +17,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from r1hf.config import Parsed, parse
-from r1hf.data.rows import load_rows
 from r1hf.rewards import accuracy_reward, get_format_reward, language_consistency_reward
 from r1hf.stage import Stage, run
 from r1hf.trainers.grpo import R1GRPOConfig
-from r1hf.trainers.rl import COLUMNS, RLConfig, preflight_rl, shuffled, train_policy
+from r1hf.trainers.rl import RLConfig, preflight_rl, rl_rows, shuffled, train_policy
 
 
 @dataclass(kw_only=True)
@@ -52,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     preflight(parsed)
     config, args = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
-        rows = shuffled(load_rows(config.prompts, COLUMNS), config.seed)
+        rows = shuffled(rl_rows(stage, "prompts"), config.seed)
         stage.finish(train_policy(stage, rows, rewards(config), args))
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from r1hf.config import Parsed, StageConfig, parse
 from r1hf.data.filters import SampleFilter
-from r1hf.data.rows import Row, check_rows, load_rows, write_rows
+from r1hf.data.rows import Row, check_rows, stage_rows, write_rows
+from r1hf.data.spec import Source
 from r1hf.errors import StageError
 from r1hf.models import check_chat_template
 from r1hf.sampling import Sampler
@@ -27,8 +28,8 @@ GENERAL_COLUMNS = ("question", "completion")
 @dataclass(kw_only=True)
 class RejectionSamplingConfig(StageConfig):
     model: str = field(metadata={"input": True, "help": "the model that is sampled, Dev2"})
-    prompts: str = field(metadata={"input": True, "help": f"prompts with the columns {', '.join(COLUMNS)}"})
-    general: str = field(metadata={"input": True, "help": "non-reasoning rows: question and completion"})
+    prompts: Source = field(metadata={"input": True, "help": f"prompts with the columns {', '.join(COLUMNS)}"})
+    general: Source = field(metadata={"input": True, "help": "non-reasoning rows: question and completion"})
     samples: int = field(default=4, metadata={"help": "samples a prompt"})
     temperature: float = field(default=1.0, metadata={"help": "sampling temperature"})
     max_new_tokens: int = field(default=4096, metadata={"help": "tokens of a sample; longer ones are rejected"})
@@ -75,14 +76,14 @@ def main(argv: list[str] | None = None) -> None:
     preflight(parsed)
     (config,) = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
-        rows = load_rows(config.prompts, COLUMNS)
+        rows = stage_rows(stage, "prompts", COLUMNS)
         judge = SampleFilter(max_tokens=config.max_tokens, min_language_share=config.min_language_share)
         reasoning = select(config, rows, judge)
         if not reasoning:
             raise StageError(
                 f"no sample of {len(rows)} prompts was kept: {judge.counts()}; is {config.model} trained?"
             )
-        general = shuffled(load_rows(config.general, GENERAL_COLUMNS), config.seed)
+        general = shuffled(stage_rows(stage, "general", GENERAL_COLUMNS), config.seed)
         general = general[: round(len(reasoning) * config.general_ratio)]
         write_rows(stage.work / "data.jsonl", shuffled(reasoning + general, config.seed))
         stage.finish(

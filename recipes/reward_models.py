@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from r1hf.config import Parsed, StageConfig, parse
-from r1hf.data.rows import Row, check_rows, load_rows
+from r1hf.data.rows import Row, check_rows, stage_rows
+from r1hf.data.spec import Source
 from r1hf.models import check_chat_template, load_tokenizer
 from r1hf.rewards.preference import PreferenceReward
 from r1hf.stage import Stage, preflight_inputs, run, set_seed
@@ -30,10 +31,10 @@ PAIRS, POINTS = ("question", "chosen", "rejected"), ("question", "response", "sa
 @dataclass(kw_only=True)
 class RewardModelsConfig(StageConfig):
     model: str = field(metadata={"input": True, "help": "the language model whose body both start from"})
-    helpful: str = field(metadata={"input": True, "help": f"pairs: {', '.join(PAIRS)}"})
-    helpful_test: str = field(metadata={"input": True, "help": "held-out pairs"})
-    harmless: str = field(metadata={"input": True, "help": f"rows: {', '.join(POINTS)}"})
-    harmless_test: str = field(metadata={"input": True, "help": "held-out rows"})
+    helpful: Source = field(metadata={"input": True, "help": f"pairs: {', '.join(PAIRS)}"})
+    helpful_test: Source = field(metadata={"input": True, "help": "held-out pairs"})
+    harmless: Source = field(metadata={"input": True, "help": f"rows: {', '.join(POINTS)}"})
+    harmless_test: Source = field(metadata={"input": True, "help": "held-out rows"})
 
 
 CONFIGS = (RewardModelsConfig, R1RewardConfig)
@@ -84,15 +85,15 @@ def main(argv: list[str] | None = None) -> None:
     config, args = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
         trained = {
-            "helpful": fit(stage, "helpful", args, load_rows(config.helpful, PAIRS)),
-            "harmless": fit(stage, "harmless", args, load_rows(config.harmless, POINTS)),
+            "helpful": fit(stage, "helpful", args, stage_rows(stage, "helpful", PAIRS)),
+            "harmless": fit(stage, "harmless", args, stage_rows(stage, "harmless", POINTS)),
         }
         helpful = PreferenceReward(str(stage.work / "helpful"), "answer", "helpful")
         harmless = PreferenceReward(str(stage.work / "harmless"), "full", "harmless")
         stage.finish(
             {
-                "helpful_accuracy": helpful_accuracy(helpful, load_rows(config.helpful_test, PAIRS)),
-                "harmless_accuracy": harmless_accuracy(harmless, load_rows(config.harmless_test, POINTS)),
+                "helpful_accuracy": helpful_accuracy(helpful, stage_rows(stage, "helpful_test", PAIRS)),
+                "harmless_accuracy": harmless_accuracy(harmless, stage_rows(stage, "harmless_test", POINTS)),
                 "training": trained,
             }
         )

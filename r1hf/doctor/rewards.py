@@ -15,6 +15,7 @@ from statistics import fmean
 
 from r1hf.config import Parsed
 from r1hf.data.rows import Row, load_rows
+from r1hf.data.spec import Source, paths_of
 from r1hf.doctor.cheats import WRONG
 from r1hf.doctor.judge import Asked, Judge, Judged
 from r1hf.doctor.recipe import find_recipe, read_config
@@ -101,7 +102,7 @@ def _split_problems(parsed: Parsed) -> list[str]:
     return [f"left to the training: {text}" for text in notes]
 
 
-def _ask(judge: Judge, key: str, source: str, count: int, seed: int) -> list[Asked]:
+def _ask(judge: Judge, key: str, source: Source, count: int, seed: int) -> list[Asked]:
     """A sample of a prompt file, ready to be judged; every row of the file that is at fault is named."""
     numbered = _numbered(source)
     faults = {where: found for where, row in numbered if (found := _row_fault(judge, row))}
@@ -134,9 +135,12 @@ def _row_fault(judge: Judge, row: Row) -> str | None:
     return None
 
 
-def _numbered(source: str) -> list[tuple[str, Row]]:
+def _numbered(source: Source) -> list[tuple[str, Row]]:
     """(file:line, row) of every row; `file, row N` where the file has no lines."""
     rows = load_rows(source)
+    if not isinstance(source, str):
+        label = " + ".join(paths_of(source))
+        return [(f"{label}, row {number} of those taken", row) for number, row in enumerate(rows, 1)]
     path = Path(source)
     if path.suffix != ".jsonl":
         return [(f"{source}, row {number}", row) for number, row in enumerate(rows, 1)]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from r1hf.config import Parsed
+from r1hf.data.spec import with_paths
 from r1hf.hub.refs import Pin, checkout, pin, repo_type_of
 from r1hf.manifest import is_hub_id
 
@@ -25,23 +27,19 @@ def pin_inputs(parsed: Parsed) -> dict[str, Pin]:
     for field in dict.fromkeys(field for field, _ in wanted):
         for config in parsed.configs:
             value = getattr(config, field, None)
-            if isinstance(value, list | tuple):
-                setattr(config, field, [places.get(f"{field} {item}", item) for item in value])
-            elif value is not None:
-                setattr(config, field, places.get(f"{field} {value}", value))
+            if value is not None:
+                setattr(config, field, with_paths(value, partial(_find, places, field)))
     return pins
 
 
 def with_commits(parsed: Parsed, pins: Mapping[str, Pin]) -> dict[str, Any]:
     """The input fields as `org/name@commit`, where the configuration has a directory of this machine."""
 
-    def name(field: str, text: Any) -> Any:
-        return str(pins.get(f"{field} {text}", text))
+    return {field: with_paths(value, partial(_find, pins, field)) for field, value in parsed.inputs.items()}
 
-    return {
-        field: [name(field, item) for item in value] if isinstance(value, list | tuple) else name(field, value)
-        for field, value in parsed.inputs.items()
-    }
+
+def _find(places: Mapping[str, Any], field: str, text: str) -> str:
+    return str(places.get(f"{field} {text}", text))
 
 
 def with_pins(inputs: Mapping[str, Any], pins: Mapping[str, Pin]) -> dict[str, Any]:

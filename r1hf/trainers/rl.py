@@ -11,7 +11,9 @@ from datasets import Dataset
 
 from r1hf import templates
 from r1hf.config import Parsed, StageConfig
-from r1hf.data.rows import Row, check_rows
+from r1hf.data.lengths import drop_long, token_counts
+from r1hf.data.rows import Row, check_rows, stage_rows
+from r1hf.data.spec import Source
 from r1hf.errors import ConfigError
 from r1hf.models import check_chat_template, check_tokenizer, load_tokenizer, save_model
 from r1hf.rewards.guard import guarded
@@ -27,12 +29,16 @@ class RLConfig(StageConfig):
     """A policy, its prompts, and the weight of each reward."""
 
     model: str = field(metadata={"input": True, "help": "the policy to start from: a stage's directory or a Hub id"})
-    prompts: str = field(metadata={"input": True, "help": f"prompts with the columns {', '.join(COLUMNS)}"})
+    prompts: Source = field(metadata={"input": True, "help": f"prompts with the columns {', '.join(COLUMNS)}"})
     prompt_template: dict[str, str] | str | None = field(
         default=None,
         metadata={
             "help": "text template by name or file, for all or by language; none: the tokenizer's chat template"
         },
+    )
+    max_prompt_length: int | None = field(
+        default=None,
+        metadata={"help": "most tokens of a prompt under its template; longer ones are dropped and counted"},
     )
     weights: dict[str, float] = field(
         default_factory=dict, metadata={"help": "reward name -> weight; 0 logs a reward without paying it"}
@@ -49,6 +55,8 @@ def preflight_rl(parsed: Parsed, rewards: Iterable[str]) -> list[Row]:
     for name in config.weights:
         if name not in known:
             parsed.problems.append(f"weights: unknown reward '{name}'; this stage has {', '.join(known)}")
+    if config.max_prompt_length is not None and config.max_prompt_length < 1:
+        parsed.problems.append(f"max_prompt_length: {config.max_prompt_length} is below 1")
     rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
     check_prompt_count(parsed.problems, "prompts", rows, args)
     if config.prompt_template is None:
@@ -85,6 +93,17 @@ def prompt_rows(rows: Iterable[Row], template: Mapping[str, str] | str | None) -
             prompt = templates.render(name, row["question"])
         made.append({**row, "prompt": prompt})
     return made
+
+
+def rl_rows(stage: Stage, key: str) -> list[Row]:
+    """The rows of a prompt field, without those whose prompt is longer than `max_prompt_length`."""
+    config: RLConfig = stage.config  # type: ignore[assignment]
+    rows = stage_rows(stage, key, COLUMNS)
+    if config.max_prompt_length is None:
+        return rows
+    prompts = [row["prompt"] for row in prompt_rows(rows, config.prompt_template)]
+    counts = token_counts(prompts, load_tokenizer(config.model), add_generation_prompt=True)
+    return drop_long(stage, key, rows, counts, config.max_prompt_length, "max_prompt_length")
 
 
 def shuffled(rows: Sequence[Row], seed: int) -> list[Row]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
 from r1hf.config import Parsed, StageConfig
+from r1hf.data.lengths import drop_long, token_counts
 from r1hf.data.rows import Row, check_rows
+from r1hf.data.spec import Source
 from r1hf.errors import DataError
 from r1hf.models import check_chat_template, load_tokenizer, save_model
 from r1hf.stage import Stage, preflight_inputs
@@ -24,7 +26,10 @@ class SFTStageConfig(StageConfig):
     """A model to start from and rows to learn."""
 
     model: str = field(metadata={"input": True, "help": "the base to start from: a stage's directory or a Hub id"})
-    data: str = field(metadata={"input": True, "help": f"rows with the columns {', '.join(COLUMNS)}"})
+    data: Source = field(metadata={"input": True, "help": f"rows with the columns {', '.join(COLUMNS)}"})
+    too_long: Literal["drop", "truncate"] = field(
+        default="drop", metadata={"help": "rows longer than max_length: dropped and counted, or cut at its end"}
+    )
 
 
 @dataclass
@@ -66,17 +71,16 @@ class R1SFTTrainer(SFTTrainer):
             )
 
 
+def _turns(row: Row) -> list[dict[str, str]]:
+    return [
+        {"role": "user", "content": row["question"]},
+        {"role": "assistant", "content": row["completion"]},
+    ]
+
+
 def sft_dataset(rows: Iterable[Row]) -> Dataset:
     """Rows with `question` and `completion` as TRL's conversational prompt and completion."""
-    return Dataset.from_list(
-        [
-            {
-                "prompt": [{"role": "user", "content": row["question"]}],
-                "completion": [{"role": "assistant", "content": row["completion"]}],
-            }
-            for row in rows
-        ]
-    )
+    return Dataset.from_list([{"prompt": turns[:1], "completion": turns[1:]} for turns in map(_turns, rows)])
 
 
 def preflight_sft(parsed: Parsed) -> None:
@@ -92,6 +96,9 @@ def finetune(stage: Stage, rows: list[Row], args: R1SFTConfig) -> dict[str, Any]
     """Trains the stage's model on `rows` and saves it at the root of the stage."""
     source = stage.config.model  # type: ignore[attr-defined]
     tokenizer = load_tokenizer(source)
+    if args.max_length is not None and stage.config.too_long == "drop":  # type: ignore[attr-defined]
+        counts = token_counts([_turns(row) for row in rows], tokenizer)
+        rows = drop_long(stage, "data", rows, counts, args.max_length, "max_length")
     args.output_dir = str(stage.work / "trainer")
     args.model_init_kwargs = {"dtype": "float32", "use_safetensors": True, **(args.model_init_kwargs or {})}
     trainer = R1SFTTrainer(model=source, args=args, train_dataset=sft_dataset(rows), processing_class=tokenizer)

@@ -1,0 +1,51 @@
+"""Rows that are too long for training: dropped and counted, not cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from r1hf.data.rows import Row
+from r1hf.errors import DataError
+
+if TYPE_CHECKING:
+    from r1hf.stage import Stage
+
+_BATCH = 1024
+
+
+def token_counts(texts: Sequence[Any], tokenizer: Any, **template: Any) -> list[int]:
+    """Tokens of each text, or of each conversation under the chat template (with its keyword arguments)."""
+    counts: list[int] = []
+    for start in range(0, len(texts), _BATCH):
+        batch = [
+            text if isinstance(text, str) else tokenizer.apply_chat_template(text, tokenize=False, **template)
+            for text in texts[start : start + _BATCH]
+        ]
+        # A chat template writes its own special tokens, and TRL tokenizes a plain prompt as it stands.
+        counts += [len(ids) for ids in tokenizer(batch, add_special_tokens=False)["input_ids"]]
+    return counts
+
+
+def drop_long(stage: Stage, key: str, rows: Sequence[Row], counts: Sequence[int], most: int, option: str) -> list[Row]:
+    """The rows of at most `most` tokens; how many were dropped is shown and goes to the manifest.
+
+    Raises DataError with the distribution of lengths where none is left.
+    """
+    kept = [row for row, count in zip(rows, counts, strict=True) if count <= most]
+    dropped = len(rows) - len(kept)
+    if rows and not kept:
+        raise DataError(
+            f"{key}: all {len(rows)} rows are longer than {option} {most}: {_distribution(counts)} tokens; "
+            f"raise {option}, or give shorter rows"
+        )
+    stage.note("too_long", key, dropped)
+    if dropped:
+        stage.say(f"{key}: {dropped} of {len(rows)} rows dropped, longer than {option} {most} (longest {max(counts)})")
+    return kept
+
+
+def _distribution(counts: Iterable[int]) -> str:
+    ordered = sorted(counts)
+    points = {"shortest": 0.0, "median": 0.5, "90%": 0.9, "longest": 1.0}
+    return ", ".join(f"{name} {ordered[round(share * (len(ordered) - 1))]}" for name, share in points.items())
