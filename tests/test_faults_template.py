@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 from small_run import answered, arguments, recipe, write
+from test_trainers import policy_trainer, sft_trainer
 from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerBase
 
 from r1hf.checks import template
-from r1hf.errors import ConfigError
+from r1hf.errors import ConfigError, DataError
 from r1hf.models import load_tokenizer
+from r1hf.rewards import accuracy_reward
+from r1hf.rewards.guard import guarded
 
 
 def copied(base: Path, directory: Path) -> Path:
@@ -107,3 +110,26 @@ def test_preflight_shows_both_faults_of_a_model(tiny_base: Path, tmp_path: Path)
     assert "<think> as special" in text and "special=False" in text
     assert "no end token" in text and "eos_token" in text
     assert not (tmp_path / "out").exists()
+
+
+def test_fine_tuning_refuses_rows_that_train_no_end(tiny_base: Path, tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(str(tiny_base))
+    tokenizer.chat_template = tokenizer.chat_template.replace("content + eos_token", "content")
+    with pytest.raises(DataError, match="no end token"):
+        sft_trainer(tiny_base, tmp_path, answered(4), tokenizer)
+
+
+def test_a_reward_without_its_column_ends_the_run(tiny_base: Path, tmp_path: Path) -> None:
+    rows = [{name: value for name, value in row.items() if name != "answer"} for row in answered(16)]
+    trainer = policy_trainer(tiny_base, tmp_path, [guarded(accuracy_reward)], rows=rows)
+    with pytest.raises(DataError, match="accuracy.*needs the column 'answer'.*language"):
+        trainer.train()
+
+
+def test_a_row_without_the_column_is_named(tiny_base: Path, tmp_path: Path) -> None:
+    rows = answered(64)
+    del rows[40]["answer"]
+    prompts = write(tmp_path / "prompts.jsonl", rows)
+    given = arguments("reasoning_rl.yaml", model=tiny_base, prompts=prompts, output_dir=tmp_path / "out")
+    with pytest.raises(ConfigError, match="row 41: no column answer"):
+        recipe("reasoning_rl").main(given)

@@ -9,7 +9,9 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from r1hf.errors import StageError
 from r1hf.progress import Progress
-from r1hf.stage import Stage
+from r1hf.stage import Stage, sibling
+from r1hf.trainers.finite import FiniteSteps
+from r1hf.trainers.memory import run_probe
 
 _TIMES = (
     *("train_runtime", "train_samples_per_second", "train_steps_per_second", "total_flos", "step_time"),
@@ -73,6 +75,9 @@ def train(trainer: Trainer, stage: Stage, label: str | None = None) -> dict[str,
         trainer.remove_callback(unwanted)
     callback = StageCallback(stage, label or stage.name)
     trainer.add_callback(callback)
+    if isinstance(trainer, FiniteSteps):
+        trainer.failures = sibling(stage.output_dir, "failed")
+    run_probe(trainer)
     trainer.train()
     steps, wanted = trainer.state.global_step, trainer.args.max_steps
     if steps == 0 or steps < wanted:

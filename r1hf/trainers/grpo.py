@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from r1hf.data.rows import Row
+from r1hf.trainers.adapters import AdapterReference
 from r1hf.trainers.economy import Economy, EconomyConfig
+from r1hf.trainers.finite import FiniteSteps
+from r1hf.trainers.memory import MemoryConfig
+from r1hf.trainers.memory_batches import PolicyMemory
 from r1hf.trainers.step_metrics import Measured, MeasuredConfig
 
 
 @dataclass
-class R1GRPOConfig(EconomyConfig, MeasuredConfig):
+class R1GRPOConfig(EconomyConfig, MeasuredConfig, MemoryConfig):
     """`GRPOConfig` with the published settings where TRL's defaults are others. Each is set, none is inherited.
 
     The reference follows the policy every 400 steps (`sync_ref_model`, mixup 1.0), the KL term is the plain k3
@@ -39,7 +43,7 @@ class R1GRPOConfig(EconomyConfig, MeasuredConfig):
     logging_steps: float = field(default=1, metadata={"help": "steps between rows of log.jsonl"})
 
 
-class R1GRPOTrainer(Economy, Measured):
+class R1GRPOTrainer(AdapterReference, FiniteSteps, PolicyMemory, Economy, Measured):
     """TRL's `GRPOTrainer`, with what `EconomyConfig` spares and what `MeasuredConfig` logs."""
 
     _tag_names = ["trl", "grpo", "r1hf"]

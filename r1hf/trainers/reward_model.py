@@ -12,10 +12,13 @@ from trl import RewardConfig, RewardTrainer
 
 from r1hf.data.rows import Row
 from r1hf.rewards.preference import judged_text
+from r1hf.trainers.finite import FiniteSteps
+from r1hf.trainers.memory import FitsMemory, MemoryConfig
+from r1hf.trainers.memory_batches import PairMemory
 
 
 @dataclass
-class R1RewardConfig(RewardConfig):
+class R1RewardConfig(MemoryConfig, RewardConfig):
     """`RewardConfig` with the paper's values for both models: 6e-6, one epoch, 8,192 tokens."""
 
     learning_rate: float = field(default=6e-6, metadata={"help": "peak learning rate (paper: 6e-6)"})
@@ -23,6 +26,14 @@ class R1RewardConfig(RewardConfig):
     max_length: int | None = field(default=8192, metadata={"help": "longest row in tokens (paper: 8192)"})
     report_to: str | list[str] | None = field(default="none", metadata={"help": "trackers, e.g. wandb"})
     logging_steps: float = field(default=1, metadata={"help": "steps between rows of log.jsonl"})
+
+
+class PairwiseTrainer(FiniteSteps, PairMemory, RewardTrainer):
+    """TRL's `RewardTrainer`, stopped by what is no number, and in parts where memory is short."""
+
+
+class PointwiseTrainer(FiniteSteps, FitsMemory, Trainer):
+    """Transformers' `Trainer`, likewise."""
 
 
 def new_reward_model(source: str, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
@@ -42,18 +53,18 @@ def new_reward_model(source: str, tokenizer: PreTrainedTokenizerBase) -> PreTrai
 
 def pairwise_trainer(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, args: R1RewardConfig, rows: Iterable[Row]
-) -> RewardTrainer:
+) -> PairwiseTrainer:
     """Bradley-Terry on rows of `question`, `chosen`, `rejected`; sees the answer without the thinking."""
     data = [
         {side: judged_text(tokenizer, row["question"], row[side], "answer") for side in ("chosen", "rejected")}
         for row in rows
     ]
-    return RewardTrainer(model=model, args=args, train_dataset=Dataset.from_list(data), processing_class=tokenizer)
+    return PairwiseTrainer(model=model, args=args, train_dataset=Dataset.from_list(data), processing_class=tokenizer)
 
 
 def pointwise_trainer(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, args: R1RewardConfig, rows: Sequence[Row]
-) -> Trainer:
+) -> PointwiseTrainer:
     """Binary cross-entropy on rows of `question`, `response`, `safe`; sees the whole response."""
     texts = [judged_text(tokenizer, row["question"], row["response"], "full") for row in rows]
     data = Dataset.from_dict(
@@ -67,4 +78,4 @@ def pointwise_trainer(
         batch = tokenizer.pad({"input_ids": [e["input_ids"] for e in examples]}, return_tensors="pt")
         return {**batch, "labels": torch.tensor([e["label"] for e in examples])}
 
-    return Trainer(model=model, args=args, train_dataset=data, data_collator=collate)
+    return PointwiseTrainer(model=model, args=args, train_dataset=data, data_collator=collate)

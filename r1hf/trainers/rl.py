@@ -15,9 +15,10 @@ from r1hf.data.lengths import drop_long, token_counts
 from r1hf.data.rows import Row, check_rows, stage_rows
 from r1hf.data.spec import Source
 from r1hf.errors import ConfigError
-from r1hf.models import check_chat_template, check_tokenizer, load_tokenizer, save_model
+from r1hf.models import check_chat_template, check_tokenizer, load_tokenizer
 from r1hf.rewards.guard import guarded
 from r1hf.stage import Stage, preflight_inputs
+from r1hf.trainers.adapters import AdapterConfig, check_adapter, export, lora, quantization
 from r1hf.trainers.callbacks import train
 from r1hf.trainers.grpo import R1GRPOTrainer, check_prompt_count
 
@@ -25,7 +26,7 @@ COLUMNS = ("question", "answer", "language", "task")
 
 
 @dataclass(kw_only=True)
-class RLConfig(StageConfig):
+class RLConfig(AdapterConfig, StageConfig):
     """A policy, its prompts, and the weight of each reward."""
 
     model: str = field(metadata={"input": True, "help": "the policy to start from: a stage's directory or a Hub id"})
@@ -51,6 +52,7 @@ def preflight_rl(parsed: Parsed, rewards: Iterable[str]) -> list[Row]:
     config, args = parsed.configs
     if config is None:
         return []
+    check_adapter(parsed.problems, config, args)
     known = list(rewards)
     for name in config.weights:
         if name not in known:
@@ -125,10 +127,12 @@ def train_policy(
         args=args,
         train_dataset=Dataset.from_list(prompt_rows(rows, config.prompt_template)),
         processing_class=tokenizer,
+        peft_config=lora(config),
+        quantization_config=quantization(config),
     )
     if trainer.rollouts is not None:
         trainer.rollouts.directory = stage.work / "rollouts"
     metrics = train(trainer, stage)
     if trainer.accelerator.is_main_process:
-        save_model(trainer.accelerator.unwrap_model(trainer.model), tokenizer, stage.work)
+        export(trainer.accelerator.unwrap_model(trainer.model), tokenizer, stage.work, config, config.model)
     return {**metrics, "prompts": len(rows)}

@@ -9,20 +9,25 @@ from typing import Any, Literal
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
+from r1hf.checks import template
 from r1hf.config import Parsed, StageConfig
 from r1hf.data.lengths import drop_long, token_counts
 from r1hf.data.rows import Row, check_rows
 from r1hf.data.spec import Source
 from r1hf.errors import DataError
-from r1hf.models import check_chat_template, load_tokenizer, save_model
+from r1hf.models import check_chat_template, load_tokenizer
 from r1hf.stage import Stage, preflight_inputs
+from r1hf.trainers.adapters import AdapterConfig, check_adapter, export, lora, quantization
 from r1hf.trainers.callbacks import train
+from r1hf.trainers.finite import FiniteSteps
+from r1hf.trainers.memory import MemoryConfig
+from r1hf.trainers.memory_batches import TunedMemory
 
 COLUMNS = ("question", "completion")
 
 
 @dataclass(kw_only=True)
-class SFTStageConfig(StageConfig):
+class SFTStageConfig(AdapterConfig, StageConfig):
     """A model to start from and rows to learn."""
 
     model: str = field(metadata={"input": True, "help": "the base to start from: a stage's directory or a Hub id"})
@@ -33,7 +38,7 @@ class SFTStageConfig(StageConfig):
 
 
 @dataclass
-class R1SFTConfig(SFTConfig):
+class R1SFTConfig(MemoryConfig, SFTConfig):
     """`SFTConfig` with R1's settings: cosine 5e-5 -> 5e-6, 2 epochs, long contexts (arXiv 2501.12948v2, B.4)."""
 
     learning_rate: float = field(default=5e-5, metadata={"help": "peak learning rate (paper: 5e-5)"})
@@ -48,16 +53,29 @@ class R1SFTConfig(SFTConfig):
     logging_steps: float = field(default=1, metadata={"help": "steps between rows of log.jsonl"})
 
 
-class R1SFTTrainer(SFTTrainer):
+class R1SFTTrainer(FiniteSteps, TunedMemory, SFTTrainer):
     """TRL's `SFTTrainer`, refusing a chat template that would silently train away the reasoning."""
 
     _tag_names = ["trl", "sft", "r1hf"]
 
-    def _prepare_dataset(self, dataset: Dataset, processing_class: Any, *args: Any, **kwargs: Any) -> Dataset:
+    def _prepare_dataset(
+        self, dataset: Dataset, processing_class: Any, args: Any, packing: bool, *more: Any, **named: Any
+    ) -> Dataset:
         if "completion" in dataset.column_names:
             for row in dataset:
                 self._check_target(row, processing_class)
-        return super()._prepare_dataset(dataset, processing_class, *args, **kwargs)
+        prepared = super()._prepare_dataset(dataset, processing_class, args, packing, *more, **named)
+        self._check_end(prepared, processing_class, args, packing)
+        return prepared
+
+    def _check_end(self, prepared: Any, tokenizer: Any, args: Any, packing: bool) -> None:
+        if not isinstance(prepared, Dataset) or "labels" not in prepared.column_names:
+            return
+        some = prepared.select(range(min(len(prepared), 64)))
+        ends = template.end_ids(tokenizer)
+        limit = None if packing else args.max_length  # a row at the limit has lost its end to it
+        for found in template.end_untrained(some["input_ids"], some["labels"], ends, limit):
+            raise DataError(str(found))
 
     def _check_target(self, row: dict[str, Any], tokenizer: Any) -> None:
         if isinstance(row["completion"], str):
@@ -86,23 +104,32 @@ def sft_dataset(rows: Iterable[Row]) -> Dataset:
 def preflight_sft(parsed: Parsed) -> None:
     """Adds what is wrong to `parsed.problems`."""
     preflight_inputs(parsed)
-    config = parsed.configs[0]
+    config, args = parsed.configs[0], parsed.configs[-1]
     if config is not None:
+        check_adapter(parsed.problems, config, args)
         check_rows(parsed.problems, "data", config.data, COLUMNS)
         check_chat_template(parsed.problems, "model", config.model)
 
 
 def finetune(stage: Stage, rows: list[Row], args: R1SFTConfig) -> dict[str, Any]:
     """Trains the stage's model on `rows` and saves it at the root of the stage."""
-    source = stage.config.model  # type: ignore[attr-defined]
+    config: SFTStageConfig = stage.config  # type: ignore[assignment]
+    source = config.model
     tokenizer = load_tokenizer(source)
     if args.max_length is not None and stage.config.too_long == "drop":  # type: ignore[attr-defined]
         counts = token_counts([_turns(row) for row in rows], tokenizer)
         rows = drop_long(stage, "data", rows, counts, args.max_length, "max_length")
     args.output_dir = str(stage.work / "trainer")
     args.model_init_kwargs = {"dtype": "float32", "use_safetensors": True, **(args.model_init_kwargs or {})}
-    trainer = R1SFTTrainer(model=source, args=args, train_dataset=sft_dataset(rows), processing_class=tokenizer)
+    trainer = R1SFTTrainer(
+        model=source,
+        args=args,
+        train_dataset=sft_dataset(rows),
+        processing_class=tokenizer,
+        peft_config=lora(config),
+        quantization_config=quantization(config),
+    )
     metrics = train(trainer, stage)
     if trainer.accelerator.is_main_process:
-        save_model(trainer.accelerator.unwrap_model(trainer.model), tokenizer, stage.work)
+        export(trainer.accelerator.unwrap_model(trainer.model), tokenizer, stage.work, config, source)
     return {**metrics, "rows": len(rows)}
