@@ -4,26 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from r1hf.data.rows import Row
 from r1hf.trainers.adapters import AdapterReference
+from r1hf.trainers.batches import BatchConfig
 from r1hf.trainers.economy import Economy, EconomyConfig
 from r1hf.trainers.finite import FiniteSteps
+from r1hf.trainers.gate import GateConfig, Gated
 from r1hf.trainers.memory import MemoryConfig
 from r1hf.trainers.memory_batches import PolicyMemory
+from r1hf.trainers.presets import with_presets
 from r1hf.trainers.step_metrics import Measured, MeasuredConfig
 
 
+@with_presets
 @dataclass
-class R1GRPOConfig(EconomyConfig, MeasuredConfig, MemoryConfig):
+class R1GRPOConfig(EconomyConfig, MeasuredConfig, GateConfig, MemoryConfig, BatchConfig):
     """`GRPOConfig` with the published settings where TRL's defaults are others. Each is set, none is inherited.
 
     The reference follows the policy every 400 steps (`sync_ref_model`, mixup 1.0), the KL term is the plain k3
     estimator, the loss averages over each completion's own tokens and then over the group, advantages are divided by
     the group's standard deviation. Epsilon is the paper's 10 of reasoning RL; it published none for R1-Zero. Clipping
-    at 1 - 10 never binds, so only tokens with advantage > 0 and ratio > 11 are clipped.
+    at 1 - 10 never binds, so only tokens with advantage > 0 and ratio > 11 are clipped. Batch sizes and lengths are
+    left to the machine at hand; `preset: r1` sets those too (`r1hf.trainers.presets`).
     """
+
+    preset: Literal["none", "r1", "dapo", "dr_grpo", "gspo", "cispo"] = field(
+        default="none", metadata={"help": "published settings by name; keys that are given win over it"}
+    )
 
     learning_rate: float = field(default=3e-6, metadata={"help": "peak learning rate (paper: 3e-6)"})
     lr_scheduler_type: str = field(default="constant", metadata={"help": "schedule (unpublished; constant)"})
@@ -43,14 +52,15 @@ class R1GRPOConfig(EconomyConfig, MeasuredConfig, MemoryConfig):
     logging_steps: float = field(default=1, metadata={"help": "steps between rows of log.jsonl"})
 
 
-class R1GRPOTrainer(AdapterReference, FiniteSteps, PolicyMemory, Economy, Measured):
-    """TRL's `GRPOTrainer`, with what `EconomyConfig` spares and what `MeasuredConfig` logs."""
+class R1GRPOTrainer(AdapterReference, FiniteSteps, PolicyMemory, Economy, Measured, Gated):
+    """TRL's `GRPOTrainer`, with what `EconomyConfig` spares, `MeasuredConfig` logs and `GateConfig` gates."""
 
     _tag_names = ["trl", "grpo", "r1hf"]
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
-        self.measure(inputs, output)
+        self.gate(output)
+        self.measure(inputs, output)  # last: it logs the advantages that the loss will see
         return output
 
 
