@@ -64,6 +64,9 @@ def check_tokenizer(problems: list[str], key: str, source: str | None) -> PreTra
     """Adds what the tokenizer in the directory `source` would break in training, and returns it if it can be read."""
     if source is None or not Path(source).is_dir():
         return None
+    if (Path(source) / "adapter_config.json").exists() and not (Path(source) / "config.json").exists():
+        problems.append(f"{key}: {source} is an adapter alone; make it with --export both, or give a merged model")
+        return None
     try:
         tokenizer = load_tokenizer(source)
     except (OSError, ValueError) as error:

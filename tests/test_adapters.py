@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
-from small_run import CPU, GRPO, SFT, answered, arguments, manifest, recipe, run_recipe, write
+from small_run import CPU, GRPO, ROOT, SFT, answered, arguments, launched, manifest, recipe, run_recipe, write
 from test_trainers import by_vowels
 
 from r1hf.errors import ConfigError
@@ -45,6 +46,12 @@ def test_a_stage_writes_a_merged_model_and_its_adapter(tiny_base: Path, tmp_path
     weights = {name: value for name, value in merged.state_dict().items() if "layers" in name}
     assert weights and not any("lora" in name for name in merged.state_dict())
     assert load_tokenizer(str(made)).chat_template
+
+
+def test_a_stage_refuses_an_adapter_as_its_model(tiny_base: Path, tmp_path: Path) -> None:
+    made = tuned(tiny_base, tmp_path, export="adapter")
+    with pytest.raises(ConfigError, match="is an adapter alone.*--export both"):
+        tuned(made, tmp_path / "next")
 
 
 @pytest.mark.parametrize("export", ["merged", "adapter"])
@@ -160,3 +167,30 @@ def test_following_copies_every_weight(tiny_base: Path, tmp_path: Path) -> None:
 
 def test_without_keys_nothing_changes() -> None:
     assert not AdapterConfig().use_peft
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, "tests")
+from pathlib import Path
+import torch
+from test_adapters import adapter_trainer, logits, reference
+trainer = adapter_trainer(Path(sys.argv[1]), Path(sys.argv[2]), per_device_train_batch_size=8)
+start = reference(trainer)
+trainer.train()
+followed = torch.equal(reference(trainer), logits(trainer.model)) and not torch.equal(reference(trainer), start)
+print("DONE", trainer.args.process_index, trainer.state.global_step, followed, float(logits(trainer.model).sum()))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_hold_the_same_adapter_and_reference(tiny_base: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT, encoding="utf-8")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29575"]
+    result = launched(*command, str(script), str(tiny_base), str(tmp_path / "out"), PYTHONPATH=f"{ROOT}:{ROOT}/tests")
+    lines = sorted(line.split() for line in result.stdout.splitlines() if line.startswith("DONE"))
+    assert [line[1:4] for line in lines] == [["0", "4", "True"], ["1", "4", "True"]], (
+        result.stdout + result.stderr[-3000:]
+    )
+    assert lines[0][4] == lines[1][4]

@@ -179,23 +179,32 @@ SCRIPT = """
 import sys
 sys.path.insert(0, "tests")
 from pathlib import Path
-from test_faults_memory import Small
-from test_trainers import policy_trainer, by_vowels
+import torch
+from test_faults_memory import SGD, Small, near
+from test_trainers import policy_trainer, by_vowels, same, weights
 from r1hf.trainers.memory import run_probe
-trainer = policy_trainer(Path(sys.argv[1]), Path(sys.argv[2]), [by_vowels], per_device_train_batch_size=8,
-                         probe_longest=True)
-if trainer.args.process_index == 1:
-    Small(trainer, 3)
-run_probe(trainer)
-trainer.train()
-print("DONE", trainer.args.process_index, trainer.rows_at_once, trainer.state.global_step, flush=True)
+made = []
+for small in (False, True):
+    torch.manual_seed(7)
+    trainer = policy_trainer(Path(sys.argv[1]), Path(sys.argv[2]), [by_vowels], per_device_train_batch_size=8,
+                             gradient_accumulation_steps=2, probe_longest=True, **SGD)
+    start = weights(trainer)
+    if small and trainer.args.process_index == 1:
+        Small(trainer, 3)
+    run_probe(trainer)
+    trainer.train()
+    made.append(weights(trainer))
+right = near(*made) and not same(start, made[0])
+print("DONE", trainer.args.process_index, trainer.rows_at_once, trainer.state.global_step, right, flush=True)
 """
 
 
 @pytest.mark.slow
-def test_processes_agree_on_the_rows(tiny_base: Path, tmp_path: Path) -> None:
+def test_processes_agree_on_the_rows_and_parts_add_up_over_them(tiny_base: Path, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT, encoding="utf-8")
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29573"]
     result = launched(*command, str(script), str(tiny_base), str(tmp_path / "out"), PYTHONPATH=f"{ROOT}:{ROOT}/tests")
-    assert "DONE 0 2 2" in result.stdout and "DONE 1 2 2" in result.stdout, result.stdout + result.stderr[-3000:]
+    assert "DONE 0 2 2 True" in result.stdout and "DONE 1 2 2 True" in result.stdout, (
+        result.stdout + result.stderr[-3000:]
+    )
