@@ -44,6 +44,9 @@ class StageConfig:
     num_threads: int | None = field(
         default=None, metadata={"help": "torch's intra-op threads; sums, and so results, depend on it"}
     )
+    restart: bool = field(
+        default=False, metadata={"help": "start anew where an interrupted run left checkpoints", "request": False}
+    )
 
 
 @dataclass
@@ -96,6 +99,11 @@ class _Field:
         return bool(self.item.metadata.get("input"))
 
     @property
+    def in_request(self) -> bool:
+        """Whether its value says what is made, and not only how."""
+        return bool(self.item.metadata.get("request", True))
+
+    @property
     def required(self) -> bool:
         return self.item.default is dataclasses.MISSING and self.item.default_factory is dataclasses.MISSING
 
@@ -146,7 +154,7 @@ def parse(schemas: Sequence[type], argv: list[str] | None = None, planned: Itera
 
     configs = tuple(_build(schema, values[schema], fields, unread, problems) for schema in schemas)
     inputs = _inputs(fields, values)
-    hidden = {"output_dir", *(name for (_, name), entry in fields.items() if entry.is_input)}
+    hidden = {"output_dir", *(name for (_, name), entry in fields.items() if entry.is_input or not entry.in_request)}
     merged = {key: value for schema in reversed(schemas) for key, value in values[schema].items()}
     request = {key: merged[key] for key in sorted(merged) if key not in hidden}
     request |= {key: chosen for key, value in inputs.items() if (chosen := selection(value))}

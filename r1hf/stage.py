@@ -45,11 +45,13 @@ from r1hf.manifest import (
 )
 from r1hf.process import FileLock, watch_parent
 
+CHECKPOINTS = "trainer"
+REQUEST = ".request.json"
 LOCK_WAIT = 5.0  # seconds: longer than a stage takes to notice that its pipeline is gone
 
 
 class StageLog:
-    """Appends rows to `log.jsonl`; each is on disk when `write` returns."""
+    """Appends rows to `log.jsonl`; each is in the file when `write` returns."""
 
     def __init__(self, path: Path, enabled: bool = True):
         self.path = path
@@ -61,6 +63,20 @@ class StageLog:
             with self.path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(jsonable(dict(row)), ensure_ascii=False) + "\n")
 
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows so far; a last line that a kill cut short is no row."""
+        if not self.path.is_file():
+            return []
+        lines = self.path.read_text(encoding="utf-8").split("\n")[:-1]
+        return [json.loads(line) for line in lines]
+
+    def rewrite(self, rows: list[dict[str, Any]]) -> None:
+        """Replaces the log, at once."""
+        if self.enabled:
+            partial = self.path.with_name(f"{LOG}.partial")
+            partial.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+            partial.replace(self.path)
+
 
 class Stage:
     """One run of one stage, as a context manager.
@@ -68,12 +84,14 @@ class Stage:
     work: the directory to write to; it becomes `output_dir` when the block ends without an exception.
     name: the stage's name, the last part of `output_dir`.
     log: the training log.
-    resumed: True if `work` holds what an interrupted run of the same request left (`resume=True` only).
+    checkpoints: where its trainers save; not part of the output.
+    resume: whether the configuration saves checkpoints (`save_strategy`), so that `work` outlives an interruption.
+    resumed: True if `work` holds what an interrupted run of the same request left.
 
     In a distributed run every rank enters; rank 0 alone locks, verifies and publishes.
     """
 
-    def __init__(self, parsed: Parsed, recipe: str | Path, resume: bool = False):
+    def __init__(self, parsed: Parsed, recipe: str | Path):
         parsed.check()
         self.parsed = parsed
         self.config: StageConfig = next(item for item in parsed.configs if isinstance(item, StageConfig))
@@ -82,8 +100,9 @@ class Stage:
         self.name = Path(os.path.abspath(self.output_dir)).name
         self.work = sibling(self.output_dir, "partial")
         self.main_process = int(os.environ.get("RANK", "0")) == 0
+        self.checkpoints = self.work / CHECKPOINTS
         self.log = StageLog(self.work / LOG, enabled=self.main_process)
-        self.resume = resume
+        self.resume = any(_saves(config) for config in parsed.configs)
         self.resumed = False
         self._lock = stage_lock(self.output_dir)
         self._metrics: dict[str, Any] | None = None
@@ -110,6 +129,7 @@ class Stage:
         _barrier()
         if not self.main_process:
             self._pins = pin_inputs(self.parsed)
+            self.resumed = self.resume and any(self.checkpoints.rglob("checkpoint-*"))  # rank 0 has cleared the rest
         set_seed(self.config.seed)
         set_threads(self.config.num_threads)
         quiet_libraries()
@@ -126,13 +146,34 @@ class Stage:
         self._inputs = input_records(self.parsed.inputs)
         self._pins = pin_inputs(self.parsed)
         self._git = git_state(self.recipe.parent)
-        asked = json.dumps({"request": self.parsed.request, "inputs": self._inputs}, sort_keys=True)
-        note = self.work / ".request.json"
-        self.resumed = self.resume and note.is_file() and note.read_text(encoding="utf-8") == asked
+        asked = {"request": self.parsed.request, "inputs": self._inputs, "made_by": self._made_by()}
+        note = self.work / REQUEST
+        self.resumed = self.resume and not self.config.restart and self._goes_on(note, asked)
         if not self.resumed:
             shutil.rmtree(self.work, ignore_errors=True)
             self.work.mkdir(parents=True)
-            note.write_text(asked, encoding="utf-8")
+            note.write_text(json.dumps(asked, sort_keys=True), encoding="utf-8")
+
+    def _made_by(self) -> dict[str, str]:
+        code = f"{self._git.get('revision')}{' with changes' if self._git.get('dirty') else ''}"
+        return {**versions(), "code": code}
+
+    def _goes_on(self, note: Path, asked: dict[str, Any]) -> bool:
+        """Whether `work` is this request's. Raises StageError where it holds checkpoints of another."""
+        try:
+            before = json.loads(note.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        asked = json.loads(json.dumps(asked))
+        if all(before.get(key) == asked[key] for key in ("request", "inputs")):
+            _note_other_code(before.get("made_by", {}), asked["made_by"])
+            return True
+        if not any(self.checkpoints.rglob("checkpoint-*")):
+            return False
+        raise StageError(
+            f"{self.work} holds checkpoints of a run that was asked for something else: {_changes(before, asked)}; "
+            "put that back to go on from them, or give them up with --restart true"
+        )
 
     def note(self, group: str, name: str, value: Any) -> None:
         """Keeps a result that is known before the end, such as counts of rows, for the metrics."""
@@ -174,7 +215,8 @@ class Stage:
     def _publish(self) -> None:
         if self._metrics is None:
             raise StageError(f"stage {self.name} ended without finish(metrics): its work is not done")
-        (self.work / ".request.json").unlink(missing_ok=True)
+        (self.work / REQUEST).unlink(missing_ok=True)
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
         outputs = hash_outputs(self.work)
         if not set(outputs) - {LOG}:
             raise StageError(f"stage {self.name} wrote no output")
@@ -211,6 +253,33 @@ class Stage:
         if self._old_handler is not None:
             signal.signal(signal.SIGTERM, self._old_handler)
             self._old_handler = None
+
+
+def _saves(config: Any) -> bool:
+    """Whether these are a trainer's arguments that save checkpoints."""
+    strategy = getattr(config, "save_strategy", "no")
+    return str(getattr(strategy, "value", strategy)) != "no"
+
+
+def _note_other_code(before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    changed = [f"{name} {before.get(name)} -> {now.get(name)}" for name in now if before.get(name) != now.get(name)]
+    if changed:
+        print(
+            f"note: other code than before the interruption ({', '.join(changed)}); "
+            "from here on the run may differ from an undisturbed one",
+            file=sys.stderr,
+        )
+
+
+def _changes(before: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """What differs between two requests, key by key: `max_steps 6 -> 8`, `the data in prompts`."""
+    old, new = before.get("request", {}), asked["request"]
+    changed = [
+        f"{key} {old.get(key)!r} -> {new.get(key)!r}" for key in sorted({*old, *new}) if old.get(key) != new.get(key)
+    ]
+    read, reads = before.get("inputs", {}), asked["inputs"]
+    changed += [f"the data in {key}" for key in sorted({*read, *reads}) if read.get(key) != reads.get(key)]
+    return ", ".join(changed)
 
 
 def sibling(output_dir: Path, ending: str) -> Path:

@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Any
 
 from datasets import Dataset
-from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments, default_data_collator
+from transformers import PreTrainedTokenizerBase, TrainingArguments, default_data_collator
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from r1hf.config import Parsed, StageConfig, parse
@@ -25,6 +25,7 @@ from r1hf.data.packing import pack
 from r1hf.models import chat_template, save_model
 from r1hf.stage import Stage, run, set_seed
 from r1hf.trainers.callbacks import train
+from r1hf.trainers.resume import ExactResume
 from r1hf.world.corpus import documents, vocabulary_texts
 from r1hf.world.files import write_datasets
 from r1hf.world.models import build_model, train_tokenizer
@@ -73,8 +74,8 @@ def pretrain(
     model = build_model(architecture, tokenizer, shape)
     args = copy.deepcopy(args)
     args.max_steps = max(1, round(args.max_steps * share))
-    args.output_dir = str(stage.work / "trainer")
-    trainer = Trainer(model=model, args=args, train_dataset=blocks, data_collator=default_data_collator)
+    args.output_dir = str(stage.checkpoints / name)
+    trainer = ExactResume(model=model, args=args, train_dataset=blocks, data_collator=default_data_collator)
     metrics = train(trainer, stage, stage.name if root else name)
     save_model(model, tokenizer, stage.work if root else stage.work / name)
     return {**metrics, "parameters": model.num_parameters()}

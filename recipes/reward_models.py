@@ -54,7 +54,7 @@ def fit(stage: Stage, name: str, args: R1RewardConfig, rows: Sequence[Row]) -> d
     """Trains and saves one of the two."""
     config: RewardModelsConfig = stage.config
     args = copy.deepcopy(args)
-    args.output_dir = str(stage.work / "trainer")
+    args.output_dir = str(stage.checkpoints / name)
     set_seed(config.seed)
     tokenizer = load_tokenizer(config.model)
     model = new_reward_model(config.model, tokenizer)

@@ -309,18 +309,6 @@ def test_ranks_of_a_distributed_run_publish_once(tmp_path: Path) -> None:
     assert len((tmp_path / "out" / "log.jsonl").read_text().splitlines()) == 1
 
 
-def test_resume_keeps_the_work_of_the_same_request_only(tmp_path: Path) -> None:
-    def interrupted(seed: str) -> bool:
-        with pytest.raises(RuntimeError):
-            with Stage(parsed_for(tmp_path / "a", "--seed", seed), recipe=__file__, resume=True) as stage:
-                assert (stage.work / "checkpoint").exists() is stage.resumed
-                (stage.work / "checkpoint").write_text("1")
-                raise RuntimeError
-        return stage.resumed
-
-    assert [interrupted(seed) for seed in "1122"] == [False, True, False, True]
-
-
 def test_the_log_is_plain_json_on_disk_at_once(tmp_path: Path) -> None:
     log = StageLog(tmp_path / "log.jsonl")
     log.write({"step": 1, "loss": float("nan"), "中": [1, (2,)]})

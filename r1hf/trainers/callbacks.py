@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer_utils import SaveStrategy
 
 from r1hf.errors import StageError
 from r1hf.progress import Progress
 from r1hf.stage import Stage, sibling
+from r1hf.trainers.checkpoints import Checkpoint, last_whole
 from r1hf.trainers.finite import FiniteSteps
 from r1hf.trainers.memory import run_probe
+from r1hf.trainers.resume import StopOnSignal
 
 _TIMES = (
     *("train_runtime", "train_samples_per_second", "train_steps_per_second", "total_flos", "step_time"),
@@ -28,11 +33,18 @@ class StageCallback(TrainerCallback):
         self._progress: Progress | None = None
         self._note = ""
 
+    def go_on(self, step: int) -> None:
+        """Takes up the log of an interrupted run; what it logged after `step` is logged again."""
+        run = None if self.label == self.stage.name else self.label
+        rows = [row for row in self.stage.log.rows() if row.get("run") != run or row["step"] <= step]
+        self.stage.log.rewrite(rows)
+        self.rows = [{k: v for k, v in row.items() if k != "run"} for row in rows if row.get("run") == run]
+
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         if state.is_world_process_zero:
-            self._progress = Progress(self.label, state.max_steps, "step")
+            self._progress = Progress(self.label, state.max_steps, "step", state.global_step)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -68,6 +80,9 @@ class StageCallback(TrainerCallback):
 def train(trainer: Trainer, stage: Stage, label: str | None = None) -> dict[str, Any]:
     """Trains and returns metrics for the manifest: no times, so that equal runs give equal manifests.
 
+    In a stage that was interrupted it goes on from the last whole checkpoint. SIGTERM and Ctrl-C save one and end the
+    process with status 143 or 130, if the trainer saves checkpoints at all.
+
     Raises StageError where no optimizer step was made, or fewer than `max_steps` asked for: TRL's GRPO trains on
     nothing, and says nothing, where the prompts do not fill one generation batch.
     """
@@ -77,16 +92,45 @@ def train(trainer: Trainer, stage: Stage, label: str | None = None) -> dict[str,
     trainer.add_callback(callback)
     if isinstance(trainer, FiniteSteps):
         trainer.failures = sibling(stage.output_dir, "failed")
-    run_probe(trainer)
-    trainer.train()
+    start = last_whole(Path(trainer.args.output_dir)) if stage.resumed else None
+    if stage.resumed:
+        callback.go_on(start.step if start else 0)
+    if start is not None and start.step >= start.last_step:
+        _load_finished(trainer, start)
+    else:
+        run_probe(trainer)
+        _run(trainer, start)
     steps, wanted = trainer.state.global_step, trainer.args.max_steps
-    if steps == 0 or steps < wanted:
+    if steps == 0 or steps < wanted or (start and steps == start.step < start.last_step):
         raise StageError(
             f"stage {stage.name} made {steps} optimizer steps"
             + (f" of the {wanted} asked for" if wanted > 0 else "")
+            + (f", {start.step} of them before it was interrupted" if start else "")
             + "; the data do not fill the batches: give more rows, or a smaller batch"
         )
     return {"optimizer_steps": steps, **_last_values(callback.rows)}
+
+
+def _run(trainer: Trainer, start: Checkpoint | None) -> None:
+    """Trains to the end, or to a signal that asks for it."""
+    if trainer.args.save_strategy == SaveStrategy.NO:
+        trainer.train()
+        return
+    stop = StopOnSignal()
+    trainer.add_callback(stop)
+    with stop.listening():
+        trainer.train(resume_from_checkpoint=str(start.path) if start else None)
+    if stop.number is not None and trainer.state.global_step < trainer.state.max_steps:
+        if trainer.state.is_world_process_zero:
+            step, last = trainer.state.global_step, trainer.state.max_steps
+            print(f"stopped at step {step} of {last}, saved; repeat the same command to go on", file=sys.stderr)
+        raise SystemExit(128 + stop.number)
+
+
+def _load_finished(trainer: Trainer, end: Checkpoint) -> None:
+    """The run was killed between its last checkpoint and its output: nothing is left to train."""
+    trainer._load_from_checkpoint(str(end.path))
+    trainer.state = TrainerState.load_from_json(str(end.path / "trainer_state.json"))
 
 
 def _last_values(rows: list[dict[str, Any]]) -> dict[str, float]:

@@ -15,7 +15,8 @@ from r1hf.trainers.gate import GateConfig, Gated
 from r1hf.trainers.memory import MemoryConfig
 from r1hf.trainers.memory_batches import PolicyMemory
 from r1hf.trainers.presets import with_presets
-from r1hf.trainers.step_metrics import Measured, MeasuredConfig
+from r1hf.trainers.resume import ExactResume
+from r1hf.trainers.step_metrics import Measured, MeasuredConfig, MeasuredState
 
 
 @with_presets
@@ -52,10 +53,17 @@ class R1GRPOConfig(EconomyConfig, MeasuredConfig, GateConfig, MemoryConfig, Batc
     logging_steps: float = field(default=1, metadata={"help": "steps between rows of log.jsonl"})
 
 
-class R1GRPOTrainer(AdapterReference, FiniteSteps, PolicyMemory, Economy, Measured, Gated):
-    """TRL's `GRPOTrainer`, with what `EconomyConfig` spares, `MeasuredConfig` logs and `GateConfig` gates."""
+class R1GRPOTrainer(ExactResume, AdapterReference, FiniteSteps, PolicyMemory, Economy, Measured, Gated):
+    """TRL's `GRPOTrainer`, resumed exactly.
+
+    With what `EconomyConfig` spares, `MeasuredConfig` logs and `GateConfig` gates.
+    """
 
     _tag_names = ["trl", "grpo", "r1hf"]
+
+    def __init__(self, *arguments: Any, **named: Any):
+        super().__init__(*arguments, **named)
+        self.stateful["measured"] = MeasuredState(self)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)

@@ -15,6 +15,7 @@ from r1hf.rewards.preference import judged_text
 from r1hf.trainers.finite import FiniteSteps
 from r1hf.trainers.memory import FitsMemory, MemoryConfig
 from r1hf.trainers.memory_batches import PairMemory
+from r1hf.trainers.resume import ExactResume
 
 
 @dataclass
@@ -28,11 +29,11 @@ class R1RewardConfig(MemoryConfig, RewardConfig):
     logging_steps: float = field(default=1, metadata={"help": "steps between rows of log.jsonl"})
 
 
-class PairwiseTrainer(FiniteSteps, PairMemory, RewardTrainer):
-    """TRL's `RewardTrainer`, stopped by what is no number, and in parts where memory is short."""
+class PairwiseTrainer(ExactResume, FiniteSteps, PairMemory, RewardTrainer):
+    """TRL's `RewardTrainer`, resumed exactly, stopped by what is no number, and in parts where memory is short."""
 
 
-class PointwiseTrainer(FiniteSteps, FitsMemory, Trainer):
+class PointwiseTrainer(ExactResume, FiniteSteps, FitsMemory, Trainer):
     """Transformers' `Trainer`, likewise."""
 
 

@@ -118,7 +118,7 @@ def train_policy(
     """Runs GRPO and saves the policy at the root of the stage. Rewards count 1 unless `weights` says otherwise."""
     config: RLConfig = stage.config  # type: ignore[assignment]
     tokenizer = load_tokenizer(config.model)
-    args.output_dir = str(stage.work / "trainer")
+    args.output_dir = str(stage.checkpoints)
     args.reward_weights = [float(config.weights.get(name, 1.0)) for name in rewards]
     args.model_init_kwargs = {"dtype": "float32", "use_safetensors": True, **(args.model_init_kwargs or {})}
     trainer = R1GRPOTrainer(

@@ -22,6 +22,7 @@ from r1hf.trainers.callbacks import train
 from r1hf.trainers.finite import FiniteSteps
 from r1hf.trainers.memory import MemoryConfig
 from r1hf.trainers.memory_batches import TunedMemory
+from r1hf.trainers.resume import ExactResume
 
 COLUMNS = ("question", "completion")
 
@@ -53,7 +54,7 @@ class R1SFTConfig(MemoryConfig, SFTConfig):
     logging_steps: float = field(default=1, metadata={"help": "steps between rows of log.jsonl"})
 
 
-class R1SFTTrainer(FiniteSteps, TunedMemory, SFTTrainer):
+class R1SFTTrainer(ExactResume, FiniteSteps, TunedMemory, SFTTrainer):
     """TRL's `SFTTrainer`, refusing a chat template that would silently train away the reasoning."""
 
     _tag_names = ["trl", "sft", "r1hf"]
@@ -119,7 +120,7 @@ def finetune(stage: Stage, rows: list[Row], args: R1SFTConfig) -> dict[str, Any]
     if args.max_length is not None and stage.config.too_long == "drop":  # type: ignore[attr-defined]
         counts = token_counts([_turns(row) for row in rows], tokenizer)
         rows = drop_long(stage, "data", rows, counts, args.max_length, "max_length")
-    args.output_dir = str(stage.work / "trainer")
+    args.output_dir = str(stage.checkpoints)
     args.model_init_kwargs = {"dtype": "float32", "use_safetensors": True, **(args.model_init_kwargs or {})}
     trainer = R1SFTTrainer(
         model=source,

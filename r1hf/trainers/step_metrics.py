@@ -290,6 +290,20 @@ class Measured(GRPOTrainer):
         }
 
 
+class MeasuredState:
+    """What `Measured` has counted for the next row of the log, for a checkpoint."""
+
+    def __init__(self, trainer: Measured):
+        self.trainer = trainer
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sums": dict(self.trainer._tallies["train"].sums), "ratio": self.trainer._ratio}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.trainer._tallies["train"].sums = state["sums"]
+        self.trainer._ratio = state["ratio"]
+
+
 _COLUMNS = ("tokens", "truncated", "advantage", "seconds", "reflections", "words", "language")
 _LANGUAGE = LanguageConsistencyReward()
 

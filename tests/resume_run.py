@@ -1,0 +1,41 @@
+"""One stage of test_resume.py in a process of its own, to be stopped from outside; also under torchrun.
+
+python tests/resume_run.py KIND BASE OUTPUT PAUSE '{"save_steps": 2, ...}'
+
+PAUSE: seconds between steps, so that a signal finds the training under way.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import test_resume  # noqa: E402
+import torch  # noqa: E402
+from transformers import TrainerCallback  # noqa: E402
+
+from r1hf.stage import run  # noqa: E402
+
+
+class Pause(TrainerCallback):
+    def __init__(self, seconds: float):
+        self.seconds = seconds
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        time.sleep(self.seconds)
+
+
+def main(kind: str, base: str, output: str, pause: str, settings: str) -> None:
+    test_resume.run(kind, Path(base), Path(output), Pause(float(pause)), **json.loads(settings))
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    run(partial(main, *sys.argv[1:]))

@@ -1,0 +1,147 @@
+"""Real signals to real processes, one and two: what was stopped goes on and ends as if it had not been."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from small_run import ROOT, log, manifest
+
+from r1hf.pipeline import launch
+from r1hf.trainers import checkpoints
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = ROOT / "tests" / "resume_run.py"
+TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(SCRIPT)]
+
+
+def result(output: Path) -> tuple[Any, Any, dict[str, torch.Tensor]]:
+    """Metrics, rows of the log without times, and weights."""
+    rows = [{k: v for k, v in row.items() if "time" not in k and "per_second" not in k} for row in log(output)]
+    return manifest(output)["metrics"], rows, load_file(output / "model.safetensors")
+
+
+def check_equal(one: Path, two: Path) -> None:
+    (metrics, rows, weights), (metrics2, rows2, weights2) = result(one), result(two)
+    assert rows == rows2 and metrics == metrics2
+    assert weights.keys() == weights2.keys()
+    assert all(torch.equal(weights[name], weights2[name]) for name in weights)
+    assert not list(one.rglob("checkpoint-*"))
+
+
+# One process, forked from one that has the libraries
+
+
+@pytest.fixture(scope="module")
+def forked(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Starts a stage; `straight(kind)` is the directory of one that nobody disturbed."""
+    made: dict[str, Path] = {}
+
+    def start(kind: str, output: Path, pause: float, **settings: Any) -> launch.Running:
+        given = json.dumps({"save_steps": 2, **settings})
+        return launch.fork(SCRIPT, [kind, str(tiny_base), str(output), str(pause), given])
+
+    def straight(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = tmp_path_factory.mktemp("straight") / "made"
+            assert start(kind, made[kind], 0.0).wait() == 0
+        return made[kind]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        launch.warm_up(["test_resume"])
+        start.straight = straight  # type: ignore[attr-defined]
+        yield start
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("kind", ["sft", "grpo"])
+def test_stopped_at_random_moments_it_ends_as_if_undisturbed(
+    kind: str, number: signal.Signals, forked: Any, tmp_path: Path
+) -> None:
+    draw, output = random.Random(f"{kind} {number}"), tmp_path / "made"
+    found = []
+    for _ in range(4):
+        stage = forked(kind, output, 0.15)
+        wait_for(lambda pid=stage.pid: text(output.with_name("made.lock")).strip() == str(pid))
+        time.sleep(draw.uniform(0.0, 1.6))
+        os.kill(stage.pid, number)
+        found.append(stage.wait())
+    assert set(found) <= {0, -number, 143 if number == signal.SIGTERM else -number}
+    assert found[0] != 0
+    if not output.exists():
+        assert forked(kind, output, 0.0).wait() == 0
+    check_equal(output, forked.straight(kind))
+
+
+# Two processes
+
+
+def two(kind: str, base: Path, output: Path, pause: float = 0.0) -> subprocess.Popen[str]:
+    """The same effective batch as one process has; a session of its own, as a pipeline starts it."""
+    settings = {"save_steps": 2, "per_device_train_batch_size": 2 if kind == "sft" else 4}
+    words = [*TWO, kind, str(base), str(output), str(pause), json.dumps(settings)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        words, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    printed, _ = process.communicate(timeout=200)
+    return process.returncode, printed
+
+
+@pytest.mark.parametrize("kind", ["sft", "grpo"])
+def test_two_processes_stopped_twice(kind: str, tiny_base: Path, tmp_path: Path) -> None:
+    """First with SIGTERM, to the launcher and to all processes as a scheduler sends it, then with SIGKILL."""
+    status, printed = ended(two(kind, tiny_base, tmp_path / "straight"))
+    assert status == 0, printed
+
+    output, saved = tmp_path / "made", tmp_path / "made.partial" / "trainer"
+    process = two(kind, tiny_base, output, 0.5)
+    wait_for(lambda: (saved / "checkpoint-2").exists(), process)
+    os.killpg(process.pid, signal.SIGTERM)
+    status, printed = ended(process)
+    assert status != 0 and "saved; repeat the same command to go on" in printed, printed
+    first = checkpoints.last_whole(saved)
+    assert first is not None and 2 < first.step < 6 and not output.exists()
+    assert {"rng_state_0.pth", "rng_state_1.pth", "r1hf_0.pt", "r1hf_1.pt"} <= {p.name for p in first.path.iterdir()}
+
+    process = two(kind, tiny_base, output, 0.5)
+    wait_for(lambda: len(text(saved.parent / "log.jsonl").splitlines()) > first.step // 2, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    status, printed = ended(process)
+    assert status == -signal.SIGKILL and not output.exists(), printed
+
+    status, printed = ended(two(kind, tiny_base, output))
+    assert status == 0, printed
+    check_equal(output, tmp_path / "straight")
+
+
+def text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+    deadline = time.monotonic() + 200
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        assert process is None or process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
