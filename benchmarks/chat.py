@@ -69,7 +69,6 @@ def served(browser: Any, run: Path, model: str) -> Iterator[str]:
     """The address of `r1hf serve RUN --chat`, once a page has answered and the model's best engine is ready."""
     port, chat_port = free_port(), free_port()
     command = [str(Path(sys.executable).with_name("r1hf")), "serve", str(run), "--chat", "--port", str(port)]
-    command += ["--engine-args", LONGER]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "R1HF_CHAT_PORT": str(chat_port)}
     began = time.monotonic()
     process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -119,8 +118,6 @@ def start_app(backend: str) -> tuple[Server, float]:
 # --- one person: the browser beside the bare server ---------------------------------------------------------------
 
 
-# The tiny run's answers end after 128 tokens, which is too short for a rate.
-LONGER = """--override-generation-config '{"max_new_tokens": 500}'"""
 HOT, SEEDS = {"temperature": 2.0, "top_p": 1.0}, range(1, 65)
 ADVISED = {"temperature": 0.6, "top_p": 0.95}
 
@@ -268,7 +265,7 @@ async def crowd(app: Server, options: argparse.Namespace) -> None:
         right = {text: (reply.get("thought"), reply.get("answer")) for text, reply in replies.items()}
         warm = process.memory_info().rss
         counts = {"answers": 0, "lost": 0, "mixed": 0, "failed": 0}
-        memory = [warm]
+        memory, problems = [warm], set[str]()
         end = time.monotonic() + 60 * options.minutes
 
         async def live(person: Person, own: str) -> None:
@@ -278,7 +275,9 @@ async def crowd(app: Server, options: argparse.Namespace) -> None:
                 counts["lost"] += reply is None
                 if reply is None:
                     continue
-                counts["failed"] += reply["verdict"] == "failed"
+                if reply["problem"]:
+                    counts["failed"] += 1
+                    problems.add(f"{reply['problem']['kind']}: {reply['problem']['detail']}")
                 text = (reply["thought"], reply["answer"])
                 others = {said for other, said in right.items() if other != own and said != right[own]}
                 counts["mixed"] += asked != own or text in others
@@ -290,7 +289,8 @@ async def crowd(app: Server, options: argparse.Namespace) -> None:
         )
     stuck = sum(isinstance(result, BaseException) for result in results)
     what = f"{options.people} people, {options.minutes:g} min: {counts['answers']} answers"
-    row(what, f"{counts['lost']} lost, {counts['mixed']} mixed, {counts['failed']} failed, {stuck} stuck", "none")
+    shown = ", ".join(f"{counts[name]} {name}" for name in ("lost", "mixed", "failed"))
+    row(what, f"{shown}, {stuck} stuck {' '.join(sorted(problems))}".rstrip(), "none")
     half = statistics.median(memory[len(memory) // 4 : len(memory) // 2 + 1])
     late = statistics.median(memory[-max(1, len(memory) // 4) :])
     sizes = (

@@ -174,6 +174,7 @@ class ChatTab:
             yield [gr.skip() if kept is None else kept, alert(refusal), self._messages(store, t), *skip[3:]]
             return
         before, _ = chat_messages(turns, t)
+        await self.desk.acquainted()
         running = self.desk.begin(TAB, [asked.question(self.desk, turns, text)], request)
         reply = running.replies[0]
         turn: history.Turn = {"question": text, "reply": None}

@@ -74,6 +74,11 @@ class Desk:
                 self.error = error.kind
             self._looked = time.monotonic()
 
+    async def acquainted(self) -> None:
+        """The models are known, if the server tells: a page may ask before it looks, as after a restart of the app."""
+        if not self.models:
+            await self.look()
+
     def model(self, name: str | None) -> Model:
         """The server's row for `name`; a bare one where it has none, so that the server itself refuses it."""
         return next((model for model in self.models if model.id == name), Model(str(name or "")))

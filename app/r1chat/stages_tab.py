@@ -71,6 +71,7 @@ class StagesTab:
         if refusal := self.desk.refusal(text, names[0] if names else None, request, t, units):
             yield [alert(refusal), gr.skip(), gr.skip(), *self.lanes.skip()]
             return
+        await self.desk.acquainted()
         questions = [self._question(name, text, seed) for name in names]
         rewards: dict[int, Rewards] = {}
 

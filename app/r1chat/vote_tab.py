@@ -83,6 +83,7 @@ class VoteTab:
         if refusal := self.desk.refusal(text, model, request, t, max(1, samples // 4)):
             yield [alert(refusal), *idle]
             return
+        await self.desk.acquainted()
         warm, nucleus = self.desk.sampling(model)
         first = whole(seed)
         questions = [

@@ -46,8 +46,10 @@ def _imported(path: Path) -> list[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names += [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = path.relative_to(ROOT).parts[: -node.level] if node.level else ()
+            package = ".".join([*above, *filter(None, [node.module])])
+            names += [f"{package}.{alias.name}" for alias in node.names]
     return [name for name in names if name.split(".")[0] == "r1hf"]
 
 

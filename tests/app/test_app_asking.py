@@ -177,3 +177,13 @@ def test_a_connection_that_the_server_closed_meanwhile_is_opened_anew() -> None:
             server.close()
 
     assert run(ask_twice()) == ["14", "14"] and opened == 2
+
+
+def test_the_models_are_known_before_the_first_question(faulty: Server) -> None:
+    pytest.importorskip("gradio", reason="gradio is not installed: make install EXTRAS=dev,app")
+    from r1chat.desk import Desk
+    from r1chat.settings import Settings
+
+    desk = Desk(Settings(backend=f"{faulty.url}/v1"))
+    run(desk.acquainted())
+    assert desk.model("r1").max_model_len == 1024
