@@ -22,6 +22,7 @@ from r1hf.models import check_chat_template
 from r1hf.rewards import accuracy_reward, format_reward, language_consistency_reward, only_for
 from r1hf.rewards.preference import PreferenceReward
 from r1hf.stage import Stage, run
+from r1hf.trainers.difficulty import ORDERED
 from r1hf.trainers.grpo import R1GRPOConfig
 from r1hf.trainers.rl import COLUMNS, RLConfig, preflight_rl, rl_rows, train_policy
 
@@ -58,6 +59,8 @@ def preflight(parsed: Parsed) -> None:
     config, args = parsed.configs
     if args is not None and args.max_steps < 1:
         parsed.problems.append("max_steps: must be set; the order of prompts is planned step by step")
+    if args is not None and args.difficulty_sampling:
+        parsed.problems.append(f"difficulty_sampling: {ORDERED}")
     if config is not None:
         general = check_rows(parsed.problems, "general_prompts", config.general_prompts, COLUMNS)
         check_tasks(parsed.problems, "prompts", reasoning, {"reasoning"})

@@ -9,9 +9,10 @@ from typing import Any, Literal
 from r1hf.data.rows import Row
 from r1hf.trainers.adapters import AdapterReference
 from r1hf.trainers.batches import BatchConfig
+from r1hf.trainers.difficulty import ByDifficulty, DifficultyConfig
 from r1hf.trainers.economy import Economy, EconomyConfig
 from r1hf.trainers.finite import FiniteSteps
-from r1hf.trainers.gate import GateConfig, Gated
+from r1hf.trainers.gate import GateConfig
 from r1hf.trainers.memory import MemoryConfig
 from r1hf.trainers.memory_batches import PolicyMemory
 from r1hf.trainers.presets import with_presets
@@ -21,7 +22,7 @@ from r1hf.trainers.step_metrics import Measured, MeasuredConfig, MeasuredState
 
 @with_presets
 @dataclass
-class R1GRPOConfig(EconomyConfig, MeasuredConfig, GateConfig, MemoryConfig, BatchConfig):
+class R1GRPOConfig(EconomyConfig, MeasuredConfig, GateConfig, DifficultyConfig, MemoryConfig, BatchConfig):
     """`GRPOConfig` with the published settings where TRL's defaults are others. Each is set, none is inherited.
 
     The reference follows the policy every 400 steps (`sync_ref_model`, mixup 1.0), the KL term is the plain k3
@@ -53,10 +54,10 @@ class R1GRPOConfig(EconomyConfig, MeasuredConfig, GateConfig, MemoryConfig, Batc
     logging_steps: float = field(default=1, metadata={"help": "steps between rows of log.jsonl"})
 
 
-class R1GRPOTrainer(ExactResume, AdapterReference, FiniteSteps, PolicyMemory, Economy, Measured, Gated):
+class R1GRPOTrainer(ExactResume, AdapterReference, FiniteSteps, PolicyMemory, Economy, Measured, ByDifficulty):
     """TRL's `GRPOTrainer`, resumed exactly.
 
-    With what `EconomyConfig` spares, `MeasuredConfig` logs and `GateConfig` gates.
+    With what `EconomyConfig` spares, `MeasuredConfig` logs, `GateConfig` gates and `DifficultyConfig` passes over.
     """
 
     _tag_names = ["trl", "grpo", "r1hf"]
@@ -67,6 +68,7 @@ class R1GRPOTrainer(ExactResume, AdapterReference, FiniteSteps, PolicyMemory, Ec
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
+        self.record_difficulty(inputs)
         self.gate(output)
         self.measure(inputs, output)  # last: it logs the advantages that the loss will see
         return output
