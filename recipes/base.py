@@ -42,6 +42,9 @@ class BaseConfig(StageConfig):
     vocab_size: int = field(default=512, metadata={"help": "tokens of the tokenizer, tags included"})
     tokenizer_documents: int = field(default=8_000, metadata={"help": "documents that the tokenizer is trained on"})
     block_size: int = field(default=128, metadata={"help": "tokens of a training row"})
+    expert_bias_speed: float = field(
+        default=0.0, metadata={"help": "step of the experts' balancing biases (DeepSeek-V3: 0.001); 0 leaves them"}
+    )
 
 
 CONFIGS = (BaseConfig, TrainingArguments)

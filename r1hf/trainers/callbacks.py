@@ -14,6 +14,7 @@ from r1hf.errors import StageError
 from r1hf.progress import Progress
 from r1hf.stage import Stage, sibling
 from r1hf.trainers.checkpoints import Checkpoint, last_whole
+from r1hf.trainers.experts import ExpertLoad
 from r1hf.trainers.finite import FiniteSteps
 from r1hf.trainers.memory import run_probe
 from r1hf.trainers.resume import StopOnSignal
@@ -29,6 +30,7 @@ class StageCallback(TrainerCallback):
 
     def __init__(self, stage: Stage, label: str):
         self.stage, self.label = stage, label
+        self.experts: ExpertLoad | None = None
         self.rows: list[dict[str, Any]] = []
         self._progress: Progress | None = None
         self._note = ""
@@ -63,6 +65,8 @@ class StageCallback(TrainerCallback):
         row = {"step": state.global_step, **(logs or {})}
         if not state.is_world_process_zero or "train_runtime" in row:
             return
+        if self.experts is not None:
+            row |= self.experts.values()
         self.rows.append(row)
         self.stage.log.write(row if self.label == self.stage.name else {"run": self.label, **row})
         shown = {"reward": row.get("reward"), "loss": row.get("loss"), "tokens": row.get("completions/mean_length")}
@@ -98,8 +102,14 @@ def train(trainer: Trainer, stage: Stage, label: str | None = None) -> dict[str,
     if start is not None and start.step >= start.last_step:
         _load_finished(trainer, start)
     else:
-        run_probe(trainer)
-        _run(trainer, start)
+        run_probe(trainer)  # before the experts are counted: its forwards are no training
+        callback.experts = ExpertLoad(trainer.model, getattr(stage.config, "expert_bias_speed", 0.0))
+        if callback.experts.routers:
+            trainer.add_callback(callback.experts)
+        try:
+            _run(trainer, start)
+        finally:
+            callback.experts.close()
     steps, wanted = trainer.state.global_step, trainer.args.max_steps
     if steps == 0 or steps < wanted or (start and steps == start.step < start.last_step):
         raise StageError(
@@ -139,7 +149,7 @@ def _last_values(rows: list[dict[str, Any]]) -> dict[str, float]:
     names = dict.fromkeys(name for row in tail for name in row if name not in ("step", "epoch", *_TIMES))
     means = {}
     for name in names:
-        values = [float(row[name]) for row in tail if row.get(name) is not None]
+        values = [float(row[name]) for row in tail if row.get(name) is not None and not isinstance(row[name], list)]
         if values and all(value == value for value in values):
             means[name] = sum(values) / len(values)
     return means

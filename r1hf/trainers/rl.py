@@ -41,6 +41,9 @@ class RLConfig(AdapterConfig, StageConfig):
         default=None,
         metadata={"help": "most tokens of a prompt under its template; longer ones are dropped and counted"},
     )
+    expert_bias_speed: float = field(
+        default=0.0, metadata={"help": "step of the experts' balancing biases (DeepSeek-V3: 0.001); 0 leaves them"}
+    )
     weights: dict[str, float] = field(
         default_factory=dict, metadata={"help": "reward name -> weight; 0 logs a reward without paying it"}
     )

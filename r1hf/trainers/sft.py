@@ -33,6 +33,9 @@ class SFTStageConfig(AdapterConfig, StageConfig):
 
     model: str = field(metadata={"input": True, "help": "the base to start from: a stage's directory or a Hub id"})
     data: Source = field(metadata={"input": True, "help": f"rows with the columns {', '.join(COLUMNS)}"})
+    expert_bias_speed: float = field(
+        default=0.0, metadata={"help": "step of the experts' balancing biases (DeepSeek-V3: 0.001); 0 leaves them"}
+    )
     too_long: Literal["drop", "truncate"] = field(
         default="drop", metadata={"help": "rows longer than max_length: dropped and counted, or cut at its end"}
     )
