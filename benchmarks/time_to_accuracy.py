@@ -1,0 +1,196 @@
+"""Time to accuracy of GRPO in the tiny world: stock TRL against r1hf, same base, prompts, rewards and batch.
+
+  python benchmarks/time_to_accuracy.py --base runs/tiny/base --seconds 300 --seeds 42 7 1 --threads 2
+
+Each run trains in a process of its own for so many seconds of training; the clock stands still during evaluation,
+which is pass@1 at temperature 1.0 over the held-out problems, four samples each at the end. The learning rate falls
+linearly to zero over the budget. Stock TRL gets the best of its rates, by a sixth of the time for each; r1hf takes the
+same rate, loss and clipping, does less for the same step (`r1hf.trainers.economy`), and gets half of the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+COMMON: dict[str, Any] = {
+    "per_device_train_batch_size": 128,
+    "num_generations": 8,
+    "max_completion_length": 48,
+    "use_cpu": True,
+    "bf16": False,
+    "gradient_checkpointing": False,
+    "save_strategy": "no",
+    "report_to": "none",
+    "disable_tqdm": True,
+    "logging_steps": 10,
+}
+
+
+def one(options: argparse.Namespace) -> None:
+    """Trains one variant and prints its curve as JSON."""
+    import torch
+
+    torch.set_num_threads(options.threads)
+    from datasets import Dataset
+    from transformers import TrainerCallback
+    from trl import GRPOConfig, GRPOTrainer
+
+    from r1hf.data.rows import load_rows
+    from r1hf.evaluation import judge, mean_and_error
+    from r1hf.models import load_tokenizer
+    from r1hf.rewards import accuracy_reward, format_reward
+    from r1hf.sampling import Sampler
+    from r1hf.stage import quiet_libraries, set_seed
+    from r1hf.trainers.rl import prompt_rows, shuffled
+
+    quiet_libraries()
+    base = Path(options.base)
+    template = {"en": "r1_zero_short_en", "zh": "r1_zero_short_zh"}
+    rows = prompt_rows(shuffled(load_rows(str(base / "data/train.jsonl")), options.seed), template)
+    held_out = prompt_rows(load_rows(str(base / "data/held_out.jsonl")), template)
+    tokenizer = load_tokenizer(str(base))
+    settings = {**COMMON, **json.loads(options.set)}
+    variant = settings.pop("variant", "stock")
+    if variant == "stock":
+        trainer_class, config_class = GRPOTrainer, GRPOConfig
+    else:
+        from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
+
+        trainer_class, config_class = R1GRPOTrainer, R1GRPOConfig
+    set_seed(options.seed)
+
+    class Clock(TrainerCallback):
+        def __init__(self) -> None:
+            self.curve: list[dict[str, float]] = []
+            self.paused = 0.0
+            self.next = options.every
+
+        def elapsed(self) -> float:
+            return time.perf_counter() - self.start - self.paused
+
+        def on_train_begin(self, args, state, control, **kw):
+            self.start = time.perf_counter()
+
+        def on_step_end(self, args, state, control, model=None, **kw):
+            now = self.elapsed()
+            if now >= self.next or now >= options.seconds:
+                self.evaluate(now, state.global_step, model)
+                while self.next <= now:
+                    self.next += options.every
+            if now >= options.seconds:
+                control.should_training_stop = True
+
+        def evaluate(self, now, step, model):
+            samples = 4 if now >= options.seconds else 1
+            begun = time.perf_counter()
+            cpu, old = torch.get_rng_state(), model.generation_config
+            model.eval()
+            sampler = Sampler(model, tokenizer, 544)
+            with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+                groups = sampler.sample([r["prompt"] for r in held_out], samples, max_new_tokens=48, seed=1)
+            right = [[float(bool(judge(r, c).correct)) for c in g] for r, g in zip(held_out, groups, strict=True)]
+            model.generation_config = old
+            model.train()
+            torch.set_rng_state(cpu)
+            mean, error = mean_and_error(right)
+            self.curve.append({"seconds": now, "step": step, "pass_at_1": mean, "error": error})
+            self.paused += time.perf_counter() - begun
+
+    clock = Clock()
+
+    def rate(step: int) -> float:
+        if not hasattr(clock, "start"):
+            return 1.0
+        return max(0.0, 1 - clock.elapsed() / options.seconds)
+
+    with tempfile.TemporaryDirectory() as directory:
+        args = config_class(
+            output_dir=directory, seed=options.seed, max_steps=100_000, lr_scheduler_type="constant", **settings
+        )
+        trainer = trainer_class(
+            model=str(base),
+            reward_funcs=[accuracy_reward, format_reward],
+            args=args,
+            train_dataset=Dataset.from_list(rows),
+            processing_class=tokenizer,
+            callbacks=[clock],
+        )
+        trainer.create_optimizer()
+        trainer.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(trainer.optimizer, rate)
+        trainer.train()
+        log = [r for r in trainer.state.log_history if "reward" in r]
+    keys = ("frac_reward_zero_std", "entropy", "completions/mean_length", "step_time", "grad_norm", "reward")
+    print(
+        json.dumps(
+            {
+                "set": options.set,
+                "seed": options.seed,
+                "curve": clock.curve,
+                "log": [
+                    {k: round(r[k], 4) for k in keys if r.get(k) is not None} for r in log[:: max(1, len(log) // 12)]
+                ],
+            }
+        )
+    )
+
+
+ECONOMY = ("compact_generation", "share_prompts", "skip_zero_advantage")
+R1HF = {"variant": "r1hf", "loss_type": "dapo", "beta": 0.0, "sync_ref_model": False, "epsilon": 0.2,
+        "log_rollouts": False, "step_metrics": False}  # fmt: skip
+RATES = (1e-4, 2e-4, 4e-4)
+
+
+def run(options: argparse.Namespace, name: str, seconds: float, seed: int, settings: dict[str, Any]) -> dict[str, Any]:
+    """One training in its own process; its curve, also appended to `--out`."""
+    words = ["--one", f"--base={options.base}", f"--seconds={seconds}", f"--every={options.every}", f"--seed={seed}"]
+    command = [sys.executable, __file__, *words, f"--threads={options.threads}", f"--set={json.dumps(settings)}"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    result = {"name": name, "budget": seconds, **json.loads(done.stdout.splitlines()[-1])}
+    with Path(options.out).open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(result) + "\n")
+    end = result["curve"][-1]
+    score = f"{100 * end['pass_at_1']:.1f} ± {100 * end['error']:.1f}"
+    print(f"| {name} | {seed} | {end['seconds']:.0f} s | {end['step']} | {score} |", flush=True)
+    return result
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Prints the table, row by row."""
+    print("| run | seed | training | steps | pass@1 |\n|---|--:|--:|--:|--:|")
+    sixth, first = options.seconds / 6, options.seeds[0]
+    rates = {lr: run(options, f"stock TRL, {lr:g}", sixth, first, {"learning_rate": lr}) for lr in RATES}
+    best = max(rates, key=lambda lr: rates[lr]["curve"][-1]["pass_at_1"])
+    ours = {**R1HF, "learning_rate": best}
+    for seed in options.seeds:
+        run(options, "stock TRL", options.seconds, seed, {"learning_rate": best})
+        run(options, "r1hf", options.seconds / 2, seed, {**ours, **dict.fromkeys(ECONOMY, True)})
+    for kept in ((), *((name,) for name in ECONOMY), ECONOMY):
+        run(options, "r1hf: " + (", ".join(kept) or "nothing on"), sixth, first, {**ours, **dict.fromkeys(kept, True)})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--base", default="runs/tiny/base")
+    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--every", type=float, default=30, help="seconds of training between evaluations")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[42, 7, 1])
+    parser.add_argument("--out", default="time_to_accuracy.jsonl")
+    parser.add_argument("--one", action="store_true", help="one training, described by --seed and --set")
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--set", default="{}")
+    options = parser.parse_args()
+    one(options) if options.one else compare(options)
+
+
+if __name__ == "__main__":
+    main()
