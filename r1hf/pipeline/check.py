@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from r1hf.config import input_fields, parse
+from r1hf.config import Parsed, input_fields, parse
 from r1hf.errors import ConfigError, R1Error, StageError
 from r1hf.pipeline.graph import Graph
 from r1hf.stage import preflight_inputs
@@ -36,16 +36,7 @@ def check_stages(graph: Graph, problems: list[str]) -> tuple[dict[str, Checked],
 
     Raises ConfigError with `problems` and those of all stages together.
     """
-    jobs = {
-        name: {
-            "recipe": str(spec.recipe),
-            "own": graph.own_arguments(name),
-            "inputs": graph.input_arguments(name),
-            "overrides": spec.overrides,
-            "processes": _processes(spec.launcher),
-        }
-        for name, spec in graph.stages.items()
-    }
+    jobs = {name: job_of(graph, name) for name in graph.stages}
     done = subprocess.run(
         [sys.executable, "-m", "r1hf.pipeline.check"], input=json.dumps(jobs), stdout=subprocess.PIPE, text=True
     )
@@ -58,6 +49,18 @@ def check_stages(graph: Graph, problems: list[str]) -> tuple[dict[str, Checked],
         raise ConfigError(problems)
     checked = {name: Checked(result["request"], result["inputs"]) for name, result in results.items()}
     return checked, found["modules"]
+
+
+def job_of(graph: Graph, name: str) -> dict[str, Any]:
+    """What `read_stage` needs to know of a stage."""
+    spec = graph.stages[name]
+    return {
+        "recipe": str(spec.recipe),
+        "own": graph.own_arguments(name),
+        "inputs": graph.input_arguments(name),
+        "overrides": spec.overrides,
+        "processes": _processes(spec.launcher),
+    }
 
 
 def _processes(launcher: str | Path) -> int:
@@ -85,15 +88,16 @@ def _load(path: Path) -> ModuleType:
     return sys.modules[name]
 
 
-def _check(job: dict[str, Any]) -> dict[str, Any]:
+def read_stage(job: dict[str, Any]) -> tuple[ModuleType | None, Parsed | None, list[str]]:
+    """The recipe's module, its configuration with preflight, and all problems; None where it cannot be had."""
     path = Path(job["recipe"])
     try:
         module = _load(path)
     except Exception as error:
-        return {"problems": [f"{path} cannot be imported: {type(error).__name__}: {error}"]}
+        return None, None, [f"{path} cannot be imported: {type(error).__name__}: {error}"]
     schemas = getattr(module, "CONFIGS", None)
     if not schemas:
-        return {"problems": [f"{path} has no CONFIGS, the tuple of its configuration dataclasses"]}
+        return module, None, [f"{path} has no CONFIGS, the tuple of its configuration dataclasses"]
     fields = input_fields(schemas)
     wrong = [
         f"inputs: {path.name} reads no '{name}'; {nearest(name, sorted(fields))}"
@@ -110,7 +114,13 @@ def _check(job: dict[str, Any]) -> dict[str, Any]:
                 module.preflight(parsed)
             except R1Error as error:
                 parsed.problems.append(str(error))
-    problems = list(dict.fromkeys(wrong + parsed.problems))
+    return module, parsed, list(dict.fromkeys(wrong + parsed.problems))
+
+
+def _check(job: dict[str, Any]) -> dict[str, Any]:
+    _, parsed, problems = read_stage(job)
+    if parsed is None:
+        return {"problems": problems}
     return {"problems": problems, "request": parsed.request, "inputs": parsed.inputs}
 
 

@@ -1,0 +1,88 @@
+"""A stage's YAML, or a pipeline's with all its stages, read as their launch would read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from r1hf.config import Parsed
+from r1hf.doctor.recipe import _directories, find_recipe
+from r1hf.errors import ConfigError
+from r1hf.pipeline.check import job_of, read_stage
+from r1hf.pipeline.graph import load_graph
+from r1hf.yamlfile import read_yaml
+
+
+@dataclass
+class Loaded:
+    """One stage. parsed: None where the recipe cannot be imported. launch: its accelerate file.
+
+    upstream: input field -> the stages of the pipeline that it reads. problems: what the preflight finds.
+    """
+
+    name: str
+    recipe: Path
+    config: Path
+    module: ModuleType | None
+    parsed: Parsed | None
+    launch: Path | None = None
+    upstream: dict[str, list[str]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The resolved configuration, empty if there is none."""
+        return self.parsed.resolved() if self.parsed is not None else {}
+
+    def is_planned(self, key: str) -> bool:
+        """True if an earlier stage is still to make this input."""
+        return self.parsed is not None and key in self.parsed.planned
+
+
+def is_pipeline(config: Path) -> bool:
+    return isinstance(read_yaml(config).values.get("stages"), dict)
+
+
+def load(
+    config: Path, recipe: str | None = None, sets: Sequence[str] = (), launch: Path | None = None
+) -> tuple[list[Loaded], list[str]]:
+    """The stages that `config` describes, and problems of the pipeline's own. `sets`: KEY=VALUE, or stage.KEY=VALUE.
+
+    Raises ConfigError where there is nothing to read.
+    """
+    if launch is not None and not launch.is_file():
+        raise ConfigError(f"--launch: there is no file {launch}")
+    if not is_pipeline(config):
+        path = find_recipe(config, recipe)
+        own = ["--config", str(config)]
+        job = {"recipe": str(path), "own": own, "inputs": {}, "overrides": [_word(one) for one in sets]}
+        module, parsed, problems = read_stage(job | {"processes": _count(launch)})
+        return [Loaded(config.stem, path, config, module, parsed, launch, {}, problems)], []
+    recipes = next((path for path in reversed(_directories(config)) if (path / "pipeline.py").is_file()), None)
+    graph, problems = load_graph(config, recipes or _directories(config)[0], sets=sets)
+    stages = []
+    for name, spec in graph.stages.items():
+        module, parsed, wrong = read_stage(job_of(graph, name))
+        upstream = {
+            key: [one.split("/")[0] for one in (value if isinstance(value, list) else [value])]
+            for key, value in spec.inputs.items()
+        }
+        file = spec.launcher if isinstance(spec.launcher, Path) else launch
+        stages.append(Loaded(name, spec.recipe, spec.config, module, parsed, file, upstream, wrong))
+    return stages, problems
+
+
+def _count(launch: Path | None) -> int:
+    from r1hf.plan.job import read_launch
+
+    return read_launch(launch)[0]
+
+
+def _word(override: str) -> str:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {override}: write KEY=VALUE")
+    return f"--{key}={value}"

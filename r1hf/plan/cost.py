@@ -1,0 +1,98 @@
+"""A plan of a stage or of a whole pipeline, with what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from r1hf.data.rows import load_rows
+from r1hf.data.spec import paths_of
+from r1hf.doctor.load import Loaded
+from r1hf.errors import ConfigError, R1Error
+from r1hf.plan.gpus import PRICED, Cluster
+from r1hf.plan.shapes import Shape, shape_of
+from r1hf.plan.stage import Given, StagePlan, kind_of, plan_stage, total_hours
+
+
+@dataclass(frozen=True)
+class Plan:
+    """stages: what can be said. skipped: stage -> why nothing can. price: dollars a GPU-hour."""
+
+    stages: tuple[StagePlan, ...]
+    skipped: dict[str, str]
+    price: float | None
+    priced: str
+
+    @property
+    def gpu_hours(self) -> float | None:
+        return total_hours(self.stages)
+
+    def cost(self, hours: float | None) -> float | None:
+        return None if hours is None or self.price is None else hours * self.price
+
+    @property
+    def fits(self) -> bool:
+        return all(stage.memory.fits is not False for stage in self.stages)
+
+
+def make_plan(
+    stages: Sequence[Loaded], cluster: Cluster, given: Given | None = None, price: float | None = None
+) -> Plan:
+    """Plans every stage that trains or samples a language model."""
+    given = given or Given()
+    shapes: dict[str, Shape] = {}
+    plans, skipped = [], {}
+    for stage in stages:
+        try:
+            values = _values(stage)
+            shape = _shape(stage, values, shapes, given)
+            if shape is not None:
+                shapes[stage.name] = shape
+            if kind_of(values) is None:
+                skipped[stage.name] = "trains and samples no model of a known kind"
+                continue
+            rows = count_rows(stage)
+            plans.append(plan_stage(stage.name, stage.recipe.stem, values, cluster, stage.launch, rows, given, shape))
+        except R1Error as error:
+            skipped[stage.name] = "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)
+    source = f"assumed, {PRICED}" if price is None else "given"
+    if price is None and cluster.device is not None:
+        price = cluster.device.price
+    return Plan(tuple(plans), skipped, price, source)
+
+
+def _values(stage: Loaded) -> dict[str, Any]:
+    if stage.parsed is None or any(config is None for config in stage.parsed.configs):
+        raise ConfigError(stage.problems or ["cannot be read"])
+    return stage.values
+
+
+def _shape(stage: Loaded, values: Mapping[str, Any], shapes: Mapping[str, Shape], given: Given) -> Shape | None:
+    """The shape of the stage's model: given, on disk, or that of the stage which makes it."""
+    if given.shape is not None:
+        return shape_of(given.shape)
+    for key in ("model", "models"):
+        parents = stage.upstream.get(key, [])
+        known = [shapes[parent] for parent in parents if parent in shapes]
+        if known:
+            return known[0]
+        paths = paths_of(values.get(key))
+        if paths:
+            return shape_of(paths[0])
+    return None
+
+
+def count_rows(stage: Loaded) -> int | None:
+    """Rows of the prompts or data, where they are files here; None where they are not."""
+    if stage.parsed is None:
+        return None
+    for key in ("prompts", "data", "helpful"):
+        source = stage.parsed.inputs.get(key)
+        if source and all(Path(path).is_file() for path in paths_of(source)):
+            try:
+                return len(load_rows(source))
+            except R1Error:
+                return None
+    return None

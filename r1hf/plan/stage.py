@@ -1,0 +1,256 @@
+"""From a stage's parsed configuration to its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from r1hf.errors import ConfigError
+from r1hf.plan import memory, time
+from r1hf.plan.gpus import Cluster
+from r1hf.plan.job import OPTIMIZER_BYTES, Job, read_launch, read_lora
+from r1hf.plan.shapes import Shape, shape_of
+
+PROMPT, MEAN = 512, 0.5  # assumed where nothing is known: tokens of a prompt, and of a mean completion to the longest
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a person knows better: tokens of the longest prompt, share of a mean completion, rows, model's shape."""
+
+    prompt: int | None = None
+    mean: float | None = None
+    rows: int | None = None
+    shape: str | None = None
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """A stage's prediction; times and hours are None where they cannot be said, with the reason in `notes`."""
+
+    name: str
+    recipe: str
+    job: Job
+    cluster: Cluster
+    memory: memory.Memory
+    times: time.Times | None
+    hours: float | None
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def gpu_hours(self) -> float | None:
+        return None if self.hours is None else self.hours * self.cluster.count
+
+
+def kind_of(values: Mapping[str, Any]) -> str | None:
+    """What a configuration trains, by the keys that only its trainer has; None: no model is trained or sampled."""
+    if "num_generations" in values:
+        return "grpo"
+    if "completion_only_loss" in values:
+        return "sft"
+    if "center_rewards_coefficient" in values:
+        return "reward"
+    return "sample" if "max_new_tokens" in values else None
+
+
+def make_job(
+    values: Mapping[str, Any],
+    launch: Path | None,
+    gpus: int,
+    rows: int | None,
+    given: Given,
+    shape: Shape | None = None,
+) -> Job:
+    """A job from the resolved values of a configuration. Raises ConfigError for a model whose shape is not known."""
+    kind = kind_of(values)
+    if kind is None:
+        raise ConfigError("trains and samples no language model that a plan could be made for")
+    processes, sharding = read_launch(launch)
+    if launch is None:
+        processes = gpus
+    shape = shape or _shape(values, given)
+    assumed: list[str] = []
+    if launch is None and processes > 1:
+        assumed.append(f"{processes} processes with whole copies of the model (name a launch file with --launch)")
+    common: dict[str, Any] = {"shape": shape, "processes": processes, "sharding": sharding}
+    if kind == "sample":
+        return _sampling(values, common, rows, given, assumed)
+    common |= _training(values)
+    batch, accumulation = common["micro_batch"], common["accumulation"]
+    if kind != "grpo":
+        most = int(values.get("max_length") or shape.context or 2048)
+        mean = given.mean or MEAN
+        assumed.append(f"rows of at most {most} tokens, {mean:.0%} of that in the mean")
+        steps = _steps(values, rows, batch * accumulation * processes)
+        lengths = {"completion": most, "mean_completion": most * mean}
+        return Job(kind=kind, steps=steps, assumed=tuple(assumed), **lengths, **common)  # type: ignore[arg-type]
+    return _grpo(values, common, rows, given, assumed)
+
+
+def _shape(values: Mapping[str, Any], given: Given) -> Shape:
+    source = given.shape
+    if source is None:
+        models = values.get("model") or values.get("models")
+        source = models[0] if isinstance(models, list) and models else str(models)
+    return shape_of(source)
+
+
+def _training(values: Mapping[str, Any]) -> dict[str, Any]:
+    init = values.get("model_init_kwargs")
+    init = init if isinstance(init, Mapping) else {}
+    dtype = str(init.get("dtype") or init.get("torch_dtype") or "float32")
+    attention = str(init.get("attn_implementation") or "")
+    return {
+        "micro_batch": int(values["per_device_train_batch_size"]),
+        "accumulation": int(values.get("gradient_accumulation_steps") or 1),
+        "weight_bytes": 2 if dtype.endswith(("bfloat16", "float16")) else 4,
+        "bf16": bool(values.get("bf16")) or bool(values.get("fp16")),
+        "checkpointing": bool(values.get("gradient_checkpointing")),
+        "optimizer_bytes": OPTIMIZER_BYTES.get(str(values.get("optim")), 8.0),
+        "lora": read_lora(values),
+        "flash_attention": "flash" in attention or bool(values.get("padding_free")),
+    }
+
+
+def _grpo(
+    values: Mapping[str, Any], common: dict[str, Any], rows: int | None, given: Given, assumed: list[str]
+) -> Job:
+    prompt = given.prompt or values.get("max_prompt_length")
+    if prompt is None:
+        prompt = PROMPT
+        assumed.append(f"prompts of at most {prompt} tokens (--prompt-tokens, or max_prompt_length in the file)")
+    mean = given.mean or MEAN
+    longest = int(values["max_completion_length"])
+    assumed.append(f"a mean completion of {mean:.0%} of max_completion_length {longest} (--mean)")
+    batch, accumulation = common["micro_batch"], common["accumulation"]
+    per_generation = int(values.get("steps_per_generation") or accumulation)
+    if values.get("generation_batch_size"):
+        per_generation = max(1, int(values["generation_batch_size"]) // (batch * common["processes"]))
+    iterations = int(values.get("num_iterations") or 1)
+    group = int(values["num_generations"])
+    effective = batch * accumulation * common["processes"]
+    steps = _steps(values, None if rows is None else rows * group * iterations, effective)
+    return Job(
+        kind="grpo",
+        steps=steps,
+        prompt=int(prompt),
+        completion=longest,
+        mean_completion=longest * mean,
+        generation_batch=batch * per_generation,
+        steps_per_rollout=per_generation * iterations / accumulation,
+        iterations=iterations,
+        reference=float(values.get("beta") or 0.0) != 0.0,
+        old_logps=accumulation % (per_generation * iterations) != 0 or bool(values.get("use_vllm")),
+        vllm=str(values.get("vllm_mode")) if values.get("use_vllm") else None,
+        vllm_share=float(values.get("vllm_gpu_memory_utilization") or 0.3),
+        vllm_sleep=bool(values.get("vllm_enable_sleep_mode")),
+        vllm_parallel=int(values.get("vllm_tensor_parallel_size") or 1),
+        assumed=tuple(assumed),
+        **common,
+    )
+
+
+def _sampling(
+    values: Mapping[str, Any], common: dict[str, Any], rows: int | None, given: Given, assumed: list[str]
+) -> Job:
+    count = int(values.get("samples") or values.get("k") or 1)
+    if values.get("problems"):
+        rows = min(rows or int(values["problems"]), int(values["problems"]))
+    rows = given.rows or rows
+    if rows is None:
+        assumed.append("1,000 prompts (--rows)")
+        rows = 1000
+    models = values.get("models")
+    count *= len(models) if isinstance(models, list) else 1
+    longest, mean = int(values["max_new_tokens"]), given.mean or MEAN
+    assumed.append("transformers' generate in float32, one process")
+    return Job(
+        kind="sample",
+        samples=rows * count,
+        prompt=given.prompt or PROMPT,
+        completion=longest,
+        mean_completion=longest * mean,
+        generation_batch=int(values.get("batch_size") or 1),
+        bf16=False,
+        assumed=tuple(assumed),
+        **(common | {"processes": 1, "sharding": "none"}),
+    )
+
+
+def _steps(values: Mapping[str, Any], rows: int | None, effective: int) -> int | None:
+    most = int(values.get("max_steps") or -1)
+    if most > 0:
+        return most
+    return None if rows is None else max(1, round(rows * float(values["num_train_epochs"]) / effective))
+
+
+def plan_stage(
+    name: str,
+    recipe: str,
+    values: Mapping[str, Any],
+    cluster: Cluster,
+    launch: Path | None = None,
+    rows: int | None = None,
+    given: Given | None = None,
+    shape: Shape | None = None,
+) -> StagePlan:
+    """Memory, time and hours of one stage on `cluster`. Raises ConfigError where nothing can be said."""
+    given = given or Given()
+    job = make_job(values, launch, cluster.count, given.rows or rows, given, shape)
+    notes = list(job.assumed)
+    if launch is not None and job.processes > cluster.count and cluster.device is not None:
+        notes.append(f"{launch} starts {job.processes} processes on {cluster.count} GPUs")
+    found = memory.predict(job, cluster.device)
+    if cluster.device is None:
+        return StagePlan(name, recipe, job, cluster, found, None, None, (*notes, "the CPU's time is not predicted"))
+    times = time.predict(job, cluster.device)
+    hours = None
+    if job.kind == "sample":
+        hours = times.step / 3600
+    elif job.steps is None:
+        notes.append("the number of rows is not known here, so neither is the number of steps: give --rows")
+    else:
+        hours = times.step * job.steps / 3600
+    return StagePlan(name, recipe, job, cluster, found, times, hours, tuple(notes))
+
+
+def advice(plan: StagePlan) -> list[str]:
+    """What to change where a stage does not fit, the phase that is worst first."""
+    if plan.memory.fits is not False:
+        return []
+    job, phase = plan.job, plan.memory.worst
+    gib = 2**30
+    lines = [f"{phase.name} needs {plan.memory.needed / gib:.1f} GiB of {(plan.memory.available or 0) / gib:.1f}"]
+    if phase.name == "generation" and job.vllm is None:
+        lines.append(
+            f"generate fewer at once: steps_per_generation (now {job.generation_batch} completions a process), "
+            "or use_vllm"
+        )
+    if not job.checkpointing and job.kind != "sample":
+        lines.append("gradient_checkpointing: true")
+    if job.micro_batch > 1:
+        lines.append(
+            f"per_device_train_batch_size {max(1, job.micro_batch // 2)} with gradient_accumulation_steps "
+            f"{job.accumulation * 2}: the same effective batch"
+        )
+    if job.sharding == "none" and job.processes > 1:
+        lines.append("shard over the processes: an accelerate file for ZeRO-3 or FSDP2")
+    if job.lora is None and job.kind != "sample":
+        lines.append("a LoRA adapter (use_peft), which has no gradients and Adam states of the whole model")
+    if job.vllm == "colocate" and not job.vllm_sleep:
+        lines.append("vllm_enable_sleep_mode: true, so that vLLM gives its share back while training")
+    if job.optimizer_bytes >= 8 and job.lora is None and job.kind != "sample":
+        lines.append("optim: adamw_8bit (2 bytes a parameter for the optimizer, not 8)")
+    return lines
+
+
+def plannable(values: Mapping[str, Any]) -> bool:
+    return kind_of(values) is not None
+
+
+def total_hours(plans: Sequence[StagePlan]) -> float | None:
+    """GPU-hours of all stages; None if one of them is not known."""
+    known = [plan.gpu_hours for plan in plans if plan.gpu_hours is not None]
+    return sum(known) if known and len(known) == len(plans) else None

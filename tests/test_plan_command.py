@@ -1,0 +1,120 @@
+"""`r1hf plan`: what it says of a configuration, and that it moves the right way when the configuration does."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from r1hf.commands.main import main
+
+GRPO = """# accelerate launch recipes/r1_zero.py --config x.yaml
+model: Qwen/Qwen2.5-1.5B
+output_dir: {out}
+prompts: org/data
+max_prompt_length: 256
+max_steps: 100
+per_device_train_batch_size: 4
+gradient_accumulation_steps: 8
+num_generations: 8
+max_completion_length: 1024
+bf16: true
+use_cpu: true
+"""
+
+
+@pytest.fixture
+def plan(tmp_path, capsys):
+    def ask(*words, text=GRPO):
+        config = tmp_path / "r1_zero.yaml"
+        config.write_text(text.format(out=tmp_path / "out"))
+        status = main(["plan", "--config", str(config), "--json", *words])
+        return status, json.loads(capsys.readouterr().out)
+
+    return ask
+
+
+def needed(found):
+    return found[1]["stages"][0]["needed"]
+
+
+def seconds(found, part):
+    return found[1]["stages"][0]["seconds"][part]
+
+
+def test_a_stage_has_memory_time_and_cost(plan):
+    status, found = plan("--gpus", "1xH100", "--price", "2")
+    stage = found["stages"][0]
+    assert status == 0
+    assert list(stage["memory"]) == ["generation", "reference", "forward and backward", "optimizer step"]
+    weights = 4 * 1543714304
+    assert all(parts["weights"] == weights and parts["optimizer"] == 2 * weights for parts in stage["memory"].values())
+    assert found["gpu_hours"] == pytest.approx(100 * stage["seconds"]["step"] / 3600)
+    assert found["cost"] == pytest.approx(2 * found["gpu_hours"])
+
+
+def test_what_does_not_fit_is_said_with_what_to_change(plan):
+    status, found = plan("--gpus", "RTX4090")
+    assert (status, found["fits"]) == (1, False)
+    assert any("use_peft" in line for line in found["stages"][0]["advice"])
+
+
+def test_memory_goes_the_way_of_the_settings(plan):
+    usual = needed(plan())
+    assert needed(plan("--set", "gradient_checkpointing=false")) > usual
+    assert needed(plan("--set", "per_device_train_batch_size=8")) > usual
+    assert needed(plan("--set", "beta=0", "--set", "sync_ref_model=false")) == pytest.approx(
+        usual - 1.05 * 4 * 1543714304
+    )
+    assert needed(plan("--set", "optim=adafactor")) < usual
+
+
+def test_vllm_makes_generation_faster_and_takes_its_share(plan):
+    usual, vllm = plan(), plan("--set", "use_vllm=true", "--set", "vllm_mode=colocate")
+    assert seconds(vllm, "generation") < seconds(usual, "generation") / 5
+    assert vllm[1]["stages"][0]["memory"]["optimizer step"]["vLLM"] == pytest.approx(0.3 * 79 * 2**30)
+    asleep = plan("--set", "use_vllm=true", "--set", "vllm_enable_sleep_mode=true")
+    assert "vLLM" not in asleep[1]["stages"][0]["memory"]["optimizer step"]
+
+
+@pytest.mark.parametrize("kind", ["fsdp", "zero2", "zero3"])
+def test_sharding_divides_the_states(plan, tmp_path, kind):
+    launch = tmp_path / "launch.yaml"
+    body = (
+        "distributed_type: FSDP\n"
+        if kind == "fsdp"
+        else f"distributed_type: DEEPSPEED\ndeepspeed_config: {{zero_stage: {kind[-1]}}}\n"
+    )
+    launch.write_text(body + "num_processes: 8\n")
+    parts = plan("--gpus", "8xH100", "--launch", str(launch))[1]["stages"][0]["memory"]["optimizer step"]
+    assert parts["optimizer"] == pytest.approx(8 * 1543714304 / 8)
+    width = {"fsdp": 4 / 8, "zero2": 2, "zero3": 2 / 8}[kind]
+    assert parts["weights"] == pytest.approx(width * 1543714304)
+
+
+def test_a_model_that_nobody_knows_is_not_planned(plan):
+    status, found = plan(text=GRPO.replace("Qwen/Qwen2.5-1.5B", "nobody/nothing"))
+    assert status == 1 and "--shape" in found["skipped"]["r1_zero"]
+    assert plan("--shape", "Llama-3.1-8B", text=GRPO.replace("Qwen/Qwen2.5-1.5B", "nobody/nothing"))[1]["stages"]
+
+
+def test_a_pipeline_takes_the_shape_of_the_stage_before(tmp_path, capsys):
+    (tmp_path / "r1_zero.yaml").write_text(GRPO.format(out=tmp_path / "out"))
+    second = GRPO.replace("Qwen/Qwen2.5-1.5B", "nobody/nothing")
+    (tmp_path / "second.yaml").write_text(second.format(out=tmp_path / "out"))
+    (tmp_path / "pipeline.yaml").write_text(
+        f"run_dir: {tmp_path}/run\nstages:\n"
+        "  first: {recipe: r1_zero, config: r1_zero.yaml}\n"
+        "  second: {recipe: r1_zero, config: second.yaml, inputs: {model: first}}\n"
+    )
+    assert main(["plan", "--config", str(tmp_path / "pipeline.yaml"), "--gpus", "H200", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [stage["parameters"] for stage in found["stages"]] == [1543714304, 1543714304]
+    assert found["gpu_hours"] == pytest.approx(sum(stage["gpu_hours"] for stage in found["stages"]))
+
+
+def test_the_tables_are_for_people(plan, tmp_path, capsys):
+    plan()
+    main(["plan", "--config", str(tmp_path / "r1_zero.yaml"), "--gpus", "8xA100"])
+    text = capsys.readouterr().out
+    assert "GiB per device" in text and "none was measured" in text and "assumed" in text
