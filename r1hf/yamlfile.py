@@ -1,4 +1,8 @@
-"""YAML files read with line numbers, and with the mistakes in them named."""
+"""YAML files read with line numbers, and with the mistakes in them named.
+
+`extends: FILE`, or a list of files, at the top of a file takes their top-level keys, relative to it; a later file wins
+over an earlier one, and the file itself over all. A mapping wins as a whole.
+"""
 
 from __future__ import annotations
 
@@ -29,21 +33,50 @@ _ERRORS = (yaml.YAMLError, ValueError, RecursionError)
 
 @dataclass
 class YamlFile:
-    """What one file says: its top-level values, the line of each key, and what is wrong with it."""
+    """What one file and those that it extends say: top-level values, where each stands, and what is wrong with it."""
 
     path: Path
     values: dict[str, Any] = field(default_factory=dict)
-    lines: dict[str, int] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     def where(self, key: str) -> str:
-        """`file:line` of a top-level key."""
-        return f"{self.path}:{self.lines[key]}" if key in self.lines else str(self.path)
+        """`file:line` of a top-level key, in the file in which its value stands."""
+        return self.places.get(key, str(self.path))
 
 
-def read_yaml(path: str | Path) -> YamlFile:
-    """Reads a YAML mapping. Nothing is raised: unreadable or invalid content is in `problems`."""
-    file = YamlFile(Path(path))
+EXTENDS = "extends"
+
+
+def read_yaml(path: str | Path, _within: tuple[Path, ...] = ()) -> YamlFile:
+    """Reads a YAML mapping with what it extends. Nothing is raised: what is wrong is in `problems`."""
+    file = _read_alone(Path(path))
+    bases = file.values.pop(EXTENDS, [])
+    bases = [bases] if isinstance(bases, str) else bases
+    where = file.where(EXTENDS)
+    if not isinstance(bases, list) or not all(isinstance(base, str) and base for base in bases):
+        file.problems.append(f"{where}: {EXTENDS}: {bases!r} is no file and no list of files")
+        return file
+    chain = (*_within, file.path.resolve())
+    inherited = YamlFile(file.path)
+    for base in bases:
+        place = file.path.parent / base
+        if place.resolve() in chain:
+            file.problems.append(f"{where}: {EXTENDS}: {base} extends this file in turn")
+            continue
+        if not place.is_file():
+            file.problems.append(f"{where}: {EXTENDS}: there is no file {place}")
+            continue
+        read = read_yaml(place, chain)
+        inherited.problems += read.problems
+        inherited.values |= read.values
+        inherited.places |= read.places
+    problems = list(dict.fromkeys(file.problems + inherited.problems))
+    return YamlFile(file.path, inherited.values | file.values, inherited.places | file.places, problems)
+
+
+def _read_alone(path: Path) -> YamlFile:
+    file = YamlFile(path)
     try:
         text = file.path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -60,7 +93,7 @@ def read_yaml(path: str | Path) -> YamlFile:
             file.problems.append(f"{path}: expected `key: value` lines, found a {kind}")
             return file
         file.problems += _duplicates(file.path, node)
-        file.lines = {key.value: key.start_mark.line + 1 for key, _ in node.value}
+        file.places = {str(key.value): f"{path}:{key.start_mark.line + 1}" for key, _ in node.value}
         values = loader.construct_document(node)
     except _ERRORS as error:
         file.problems.append(_syntax_problem(file.path, error))
