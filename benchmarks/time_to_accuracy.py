@@ -1,11 +1,12 @@
 """Time to accuracy of GRPO in the tiny world: stock TRL against r1hf, same base, prompts, rewards and batch.
 
-  python benchmarks/time_to_accuracy.py --base runs/tiny/base --seconds 300 --seeds 42 7 1 --threads 2
+  python benchmarks/time_to_accuracy.py --base runs/tiny/base --seconds 300 --seeds 42 7 1
 
-Each run trains in a process of its own for so many seconds of training; the clock stands still during evaluation,
-which is pass@1 at temperature 1.0 over the held-out problems, four samples each at the end. The learning rate falls
-linearly to zero over the budget. Stock TRL gets the best of its rates, by a sixth of the time for each; r1hf takes the
-same rate, loss and clipping, does less for the same step (`r1hf.trainers.economy`), and gets half of the time.
+Each run trains in a process of its own, on one thread, for so many seconds of processor time, so that other work on
+the machine does not count; the clock stands still during evaluation, which is pass@1 at temperature 1.0 over the
+held-out problems, four samples each at the end. The learning rate falls linearly to zero over the budget. Stock TRL
+gets the best of its rates, by a sixth of the time for each; r1hf takes the same rate, loss and clipping, does less for
+the same step (`r1hf.trainers.economy`), and gets half of the time.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def one(options: argparse.Namespace) -> None:
     """Trains one variant and prints its curve as JSON."""
     import torch
 
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1)
     from datasets import Dataset
     from transformers import TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
@@ -75,10 +76,10 @@ def one(options: argparse.Namespace) -> None:
             self.next = options.every
 
         def elapsed(self) -> float:
-            return time.perf_counter() - self.start - self.paused
+            return time.process_time() - self.start - self.paused
 
         def on_train_begin(self, args, state, control, **kw):
-            self.start = time.perf_counter()
+            self.start = time.process_time()
 
         def on_step_end(self, args, state, control, model=None, **kw):
             now = self.elapsed()
@@ -91,7 +92,7 @@ def one(options: argparse.Namespace) -> None:
 
         def evaluate(self, now, step, model):
             samples = 4 if now >= options.seconds else 1
-            begun = time.perf_counter()
+            begun = time.process_time()
             cpu, old = torch.get_rng_state(), model.generation_config
             model.eval()
             sampler = Sampler(model, tokenizer, 544)
@@ -103,7 +104,7 @@ def one(options: argparse.Namespace) -> None:
             torch.set_rng_state(cpu)
             mean, error = mean_and_error(right)
             self.curve.append({"seconds": now, "step": step, "pass_at_1": mean, "error": error})
-            self.paused += time.perf_counter() - begun
+            self.paused += time.process_time() - begun
 
     clock = Clock()
 
@@ -152,7 +153,7 @@ RATES = (1e-4, 2e-4, 4e-4)
 def run(options: argparse.Namespace, name: str, seconds: float, seed: int, settings: dict[str, Any]) -> dict[str, Any]:
     """One training in its own process; its curve, also appended to `--out`."""
     words = ["--one", f"--base={options.base}", f"--seconds={seconds}", f"--every={options.every}", f"--seed={seed}"]
-    command = [sys.executable, __file__, *words, f"--threads={options.threads}", f"--set={json.dumps(settings)}"]
+    command = [sys.executable, __file__, *words, f"--set={json.dumps(settings)}"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     result = {"name": name, "budget": seconds, **json.loads(done.stdout.splitlines()[-1])}
     with Path(options.out).open("a", encoding="utf-8") as stream:
@@ -170,11 +171,11 @@ def compare(options: argparse.Namespace) -> None:
     rates = {lr: run(options, f"stock TRL, {lr:g}", sixth, first, {"learning_rate": lr}) for lr in RATES}
     best = max(rates, key=lambda lr: rates[lr]["curve"][-1]["pass_at_1"])
     ours = {**R1HF, "learning_rate": best}
+    for kept in ((), *((name,) for name in ECONOMY), ECONOMY):
+        run(options, "r1hf: " + (", ".join(kept) or "nothing on"), sixth, first, {**ours, **dict.fromkeys(kept, True)})
     for seed in options.seeds:
         run(options, "stock TRL", options.seconds, seed, {"learning_rate": best})
         run(options, "r1hf", options.seconds / 2, seed, {**ours, **dict.fromkeys(ECONOMY, True)})
-    for kept in ((), *((name,) for name in ECONOMY), ECONOMY):
-        run(options, "r1hf: " + (", ".join(kept) or "nothing on"), sixth, first, {**ours, **dict.fromkeys(kept, True)})
 
 
 def main() -> None:
@@ -182,7 +183,6 @@ def main() -> None:
     parser.add_argument("--base", default="runs/tiny/base")
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--every", type=float, default=30, help="seconds of training between evaluations")
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seeds", type=int, nargs="+", default=[42, 7, 1])
     parser.add_argument("--out", default="time_to_accuracy.jsonl")
     parser.add_argument("--one", action="store_true", help="one training, described by --seed and --set")
