@@ -42,8 +42,9 @@ class ExpertLoad(TrainerCallback):
     def __init__(self, model: nn.Module, speed: float = 0.0):
         self.speed = speed
         self.routers = routers(model)
-        self._step = {name: torch.zeros(module.num_experts) for name, module in self.routers.items()}
-        self._logged = {name: torch.zeros(module.num_experts) for name, module in self.routers.items()}
+        sizes = {name: int(module.num_experts) for name, module in self.routers.items()}  # type: ignore[arg-type]
+        self._step = {name: torch.zeros(size) for name, size in sizes.items()}
+        self._logged = {name: torch.zeros(size) for name, size in sizes.items()}
         self._mask: torch.Tensor | None = None
         self._handles: list[Any] = []
         if self.routers:
