@@ -9,6 +9,10 @@ import sys
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
+# Gradio keeps a record of the last 10,000 events, and after each event has pandas make a table of them all: memory and
+# time that grow with the questions, for a dashboard that this page does not have.
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
 
 _getfile = inspect.getfile
 
