@@ -5,23 +5,61 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import grpo_signal_run
 import pytest
 from trl import GRPOConfig, GRPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
+from trl.models import unwrap_model_for_generation
+from trl.trainer.utils import RepeatSampler
 
 from r1hf.trainers.grpo import R1GRPOConfig
+from r1hf.trainers.presets import PRESETS
 from r1hf.trainers.reward_model import R1RewardConfig
 from r1hf.trainers.sft import R1SFTConfig
 
 # What r1hf overrides or leans on in TRL (its minor versions move things): a change here must be looked at by a person.
 
+_LOGPS = ["batch_size", "compute_entropy", "compute_aux_loss"]
+_IMAGES = [
+    *["pixel_values", "image_grid_thw", "num_images", "pixel_attention_mask", "spatial_shapes", "num_tiles"],
+    *["image_sizes", "token_type_ids", "mm_token_type_ids", "image_position_ids"],
+]
+_EPOCH = [
+    *["self", "model", "epoch", "train_dataloader", "steps_in_epoch", "num_update_steps_per_epoch", "trial"],
+    *["ignore_keys_for_eval", "start_time", "resume_from_checkpoint", "epochs_trained"],
+    "steps_trained_in_current_epoch",
+]
 SIGNATURES: list[tuple[Callable[..., Any], list[str]]] = [
     (GRPOTrainer._calculate_rewards, ["self", "inputs", "prompts", "completions", "completion_ids_list"]),
     (GRPOTrainer._get_train_sampler, ["self", "dataset"]),
     (GRPOTrainer._prepare_inputs, ["self", "generation_batch"]),
+    (GRPOTrainer._generate, ["self", "prompts"]),
+    (
+        GRPOTrainer._generate_single_turn,
+        ["self", "prompt_ids", "images", "multimodal_fields", "num_generations", "has_tool_images"],
+    ),
+    (GRPOTrainer.training_step, ["self", "model", "inputs", "num_items_in_batch"]),
+    (GRPOTrainer.compute_loss, ["self", "model", "inputs", "return_outputs", "num_items_in_batch"]),
+    (GRPOTrainer._load_optimizer_and_scheduler, ["self", "checkpoint"]),
+    (GRPOTrainer._load_from_checkpoint, ["self", "resume_from_checkpoint", "model"]),
+    (GRPOTrainer._clip_grad_norm, ["self", "model"]),
+    (GRPOTrainer._run_epoch, _EPOCH),
+    (
+        GRPOTrainer._get_per_token_logps_and_entropies,
+        ["self", "model", "input_ids", "attention_mask", "logits_to_keep", *_LOGPS, *_IMAGES],
+    ),
+    (
+        RepeatSampler.__init__,
+        ["self", "data_source", "mini_repeat_count", "batch_size", "repeat_count", "shuffle", "seed"],
+    ),
+    (
+        unwrap_model_for_generation,
+        ["model", "accelerator", "gather_deepspeed3_params", "generation_kwargs", "gradient_checkpointing_kwargs"],
+    ),
+    (SFTTrainer.compute_loss, ["self", "model", "inputs", "return_outputs", "num_items_in_batch"]),
+    (RewardTrainer.compute_loss, ["self", "model", "inputs", "return_outputs", "num_items_in_batch"]),
     (GRPOTrainer._compute_loss, ["self", "model", "inputs"]),
     (GRPOTrainer._generate_and_score_completions, ["self", "inputs"]),
     (GRPOTrainer.log, ["self", "logs", "start_time"]),
@@ -44,6 +82,8 @@ FIELDS: dict[type, set[str]] = {
         *{"ref_model_mixup_alpha", "temperature", "generation_batch_size", "steps_per_generation"},
         *{"max_completion_length", "reward_weights", "shuffle_dataset", "model_init_kwargs", "learning_rate"},
     },
+    # what a preset sets is TRL's, or one of ours
+    R1GRPOConfig: {key for preset in PRESETS.values() for key in preset},
     SFTConfig: {"completion_only_loss", "max_length", "packing", "model_init_kwargs", "chat_template_path"},
     RewardConfig: {"max_length", "center_rewards_coefficient", "num_train_epochs"},
 }
@@ -55,11 +95,40 @@ def test_trls_methods_are_the_ones_we_know(method: Callable[..., Any], names: li
 
 
 def test_trls_arguments_and_fields_are_the_ones_we_know() -> None:
-    assert version("trl").startswith("1.16.")
     for trainer, arguments in ARGUMENTS:
         assert arguments <= set(inspect.signature(trainer.__init__).parameters), trainer.__name__
     for config, names in FIELDS.items():
         assert names <= {item.name for item in dataclasses.fields(config)}, config.__name__
+
+
+# Attributes that are no part of TRL's interface, on a trainer that has trained
+ATTRIBUTES = {
+    *{
+        "_step",
+        "_metrics",
+        "_logs",
+        "_buffered_inputs",
+        "_tokenizer",
+        "ref_model",
+        "beta",
+        "loss_type",
+        "eos_token_ids",
+    },
+    *{"num_generations", "num_generations_eval", "num_iterations", "reward_funcs", "reward_func_names"},
+    *{"reward_weights", "scale_rewards", "importance_sampling_level", "max_completion_length", "temperature"},
+    *{"current_gradient_accumulation_steps", "model_wrapped", "_tr_loss", "_total_loss_scalar"},
+    *{"_globalstep_last_logged", "eos_token_ids"},
+}
+BATCH = {"prompt_ids", "prompt_mask", "completion_ids", "completion_mask", "advantages", "num_items_in_batch"}
+
+
+def test_a_trainer_has_the_attributes_and_batches_we_use(tmp_path: Path) -> None:
+    trainer = grpo_signal_run.trainer(tmp_path, max_steps=2, steps_per_generation=2, per_device_train_batch_size=8)
+    trainer.train()
+    assert {name for name in ATTRIBUTES if not hasattr(trainer, name)} == set()
+    assert set(trainer._buffered_inputs[0]) >= BATCH and len(trainer._buffered_inputs) == 2
+    assert trainer._step == 2 and trainer._buffered_inputs[0]["advantages"].shape == (8,)
+    assert trainer._last_rewards is not None and trainer._last_rewards.shape == (16, 2)
 
 
 # The paper's values, as arXiv 2501.12948v2 publishes them
