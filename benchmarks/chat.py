@@ -23,7 +23,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-import uuid
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -37,10 +36,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "app"), str(ROOT / "app"), str(ROOT)]
 
 from chat_page import ChatPage, seen  # noqa: E402
+from chat_person import Person  # noqa: E402
 from chat_servers import Server, faulty_server, free_port  # noqa: E402
-from gradio_client.utils import apply_diff  # noqa: E402
 from r1chat.backend import Backend  # noqa: E402
-from r1chat.history import new_store  # noqa: E402
 
 WATCH = """() => {
   window.r1Times = [];
@@ -213,45 +211,6 @@ def one_person(browser: Any, backend: str, app: Server, options: argparse.Namesp
 
 
 # --- many people: the page's own protocol, without 32 browsers ----------------------------------------------------
-
-
-class Person:
-    """Speaks the page's protocol: joins the queue, reads the events, keeps the store that a browser would keep."""
-
-    def __init__(self, client: httpx.AsyncClient, url: str, config: dict[str, Any], model: str):
-        self.client, self.url, self.model = client, url, model
-        self.session = uuid.uuid4().hex[:10]
-        names = {part["id"]: part["props"].get("elem_id") for part in config["components"]}
-        self.ask_index = next(
-            index
-            for index, event in enumerate(config["dependencies"])
-            if any(names.get(target) == "r1-box" and kind == "submit" for target, kind in event["targets"])
-        )
-
-    async def ask(self, question: str) -> tuple[str, dict[str, Any] | None]:
-        """(question, reply) of the last turn as the page would show it; None if no answer came."""
-        data = [question, new_store(), "en", self.model, 0, 1, 0, "", False, ""]
-        join = {"data": data, "fn_index": self.ask_index, "session_hash": self.session, "event_data": None}
-        answer = await self.client.post(f"{self.url}/gradio_api/queue/join", json=join)
-        answer.raise_for_status()
-        outputs: list[Any] = []
-        path = f"{self.url}/gradio_api/queue/data?session_hash={self.session}"
-        async with self.client.stream("GET", path) as events:
-            async for line in events.aiter_lines():
-                event = json.loads(line[5:]) if line.startswith("data:") else {}
-                kind = event.get("msg")
-                if kind == "process_generating":
-                    new = event["output"]["data"]
-                    outputs = (
-                        [apply_diff(old, diff) for old, diff in zip(outputs, new, strict=False)] if outputs else new
-                    )
-                elif kind == "process_completed":
-                    store = outputs[3] if outputs else None
-                    turns = store["chats"][0]["turns"] if isinstance(store, dict) and store.get("chats") else []
-                    return (turns[-1]["question"], turns[-1]["reply"]) if turns else ("", None)
-                elif kind == "close_stream":
-                    break
-        return "", None
 
 
 async def crowd(app: Server, options: argparse.Namespace) -> None:

@@ -20,6 +20,9 @@ from r1chat.texts import LANGUAGES, from_browser
 from r1chat.vote_tab import VoteTab
 
 _HERE = Path(__file__).parent
+# Gradio keeps a copy of the page's state for each page ever opened, up to so many. A page that is forgotten while it
+# is open loses nothing: its chats and settings are in the browser.
+SESSIONS = 300
 _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Noto Sans CJK SC", "sans-serif"]
 
 # A model's text must not make the browser ask anybody for anything, nor be framed into something else.
@@ -225,10 +228,9 @@ def theme() -> Any:
     )
 
 
-def launch(settings: Settings) -> None:
-    """Serves the page until it is interrupted."""
-    desk = Desk(settings)
-    page = Page(desk)
+def serve(page: Page) -> None:
+    """Serves `page` until `blocks.close()`, and returns at once."""
+    settings = page.desk.settings
     login = None
     if settings.login:
         user, password = settings.login
@@ -237,23 +239,30 @@ def launch(settings: Settings) -> None:
             right_name = hmac.compare_digest(name.encode(), user.encode())
             return hmac.compare_digest(word.encode(), password.encode()) and right_name
 
+    page.blocks.queue(max_size=settings.max_waiting, default_concurrency_limit=None).launch(
+        server_name=settings.host,
+        server_port=settings.port or None,
+        auth=login,
+        theme=theme(),
+        css=(_HERE / "style.css").read_text(encoding="utf-8"),
+        head=f"<script>{(_HERE / 'page.js').read_text(encoding='utf-8')}</script>",
+        footer_links=[],
+        ssr_mode=False,
+        quiet=True,
+        show_error=False,
+        app_kwargs={"middleware": [Middleware(Headers)]},
+        max_threads=max(40, settings.max_streams + settings.max_waiting),  # Gradio's limit on events at once
+        state_session_capacity=SESSIONS,
+        prevent_thread_lock=True,
+    )
+
+
+def launch(settings: Settings) -> None:
+    """Serves the page until it is interrupted."""
+    page = Page(Desk(settings))
     try:
-        page.blocks.queue(max_size=settings.max_waiting, default_concurrency_limit=None).launch(
-            server_name=settings.host,
-            server_port=settings.port or None,
-            auth=login,
-            theme=theme(),
-            css=(_HERE / "style.css").read_text(encoding="utf-8"),
-            head=f"<script>{(_HERE / 'page.js').read_text(encoding='utf-8')}</script>",
-            footer_links=[],
-            ssr_mode=False,
-            quiet=True,
-            show_error=False,
-            app_kwargs={"middleware": [Middleware(Headers)]},
-            max_threads=max(40, settings.max_streams + settings.max_waiting),  # Gradio's limit on events at once
-            prevent_thread_lock=True,
-        )
+        serve(page)
         print(f"The chat is at {page.blocks.local_url} (models from {settings.backend})", flush=True)
         page.blocks.block_thread()
     finally:
-        desk.judge.close()
+        page.desk.judge.close()

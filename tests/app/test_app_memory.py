@@ -1,0 +1,68 @@
+"""What the app keeps of a question that was answered: nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections import Counter
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from chat_servers import NO_GRADIO, Server
+
+pytestmark = pytest.mark.slow
+pytest.importorskip("gradio", reason=NO_GRADIO)
+
+from chat_person import Person  # noqa: E402
+from r1chat.desk import Desk  # noqa: E402
+from r1chat.page import Page, serve  # noqa: E402
+from r1chat.settings import Settings  # noqa: E402
+
+
+@pytest.fixture
+def page(faulty: Server) -> Iterator[Page]:
+    """The page, served by this process, so that its objects can be counted."""
+    page = Page(Desk(Settings(backend=f"{faulty.url}/v1", port=0, rate=0)))
+    serve(page)
+    yield page
+    page.blocks.close()
+    page.desk.judge.close()
+
+
+async def _ask(page: Page, people: int, times: int, fresh: bool = False) -> None:
+    async with httpx.AsyncClient(timeout=60) as client:
+        url = page.blocks.local_url.rstrip("/")
+        config = (await client.get(f"{url}/config")).json()
+
+        async def live(name: str) -> None:
+            for turn in range(times):
+                person = Person(client, url, config, "echo")
+                person.session = f"{name} {turn}" if fresh else name
+                question, reply = await person.ask("Say 7.")
+                assert question == "Say 7." and reply and not reply["problem"]
+
+        await asyncio.gather(*[live(f"person {index}") for index in range(people)])
+
+
+def _objects() -> Counter[str]:
+    gc.collect()
+    return Counter(type(thing).__name__ for thing in gc.get_objects())
+
+
+def test_questions_leave_no_objects_behind(page: Page) -> None:
+    asyncio.run(_ask(page, people=4, times=10))
+    before = _objects()
+    asyncio.run(_ask(page, people=4, times=25))
+    grown = _objects() - before
+    assert not {name: count for name, count in grown.items() if count >= 100}  # one for each question
+    queue = page.blocks._queue
+    assert len(queue.event_analytics) <= 1 and not queue.event_ids_to_events
+    assert not page.desk.rounds
+
+
+def test_pages_that_were_opened_and_left_are_forgotten(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    holder = page.blocks.app.state_holder
+    monkeypatch.setattr(holder, "capacity", 5)
+    asyncio.run(_ask(page, people=2, times=6, fresh=True))
+    assert len(holder.session_data) == 5
