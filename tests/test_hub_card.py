@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from hub_run import evaluate, finish, make_run, model_stage
+from small_run import write
 
 from r1hf.errors import R1Error
 from r1hf.hub.card import CardError, check, render, templates
@@ -120,6 +121,42 @@ def test_data_of_unknown_licence_must_be_stated(run: Path, tmp_path: Path) -> No
     with pytest.raises(R1Error, match="forbids commercial use"):
         plan(toy / "r1", licences={"org/data": "cc-by-nc-4.0"}, licence="mit")
     assert "| org/data | data | cc-by-4.0 |" in card(plan(toy / "r1", licences={"org/data": "cc-by-4.0"}))
+
+
+def test_prompts_that_were_mixed_are_all_named_and_published(run: Path, tmp_path: Path) -> None:
+    toy = shutil.copytree(run, tmp_path / "toy")
+    write(
+        tmp_path / "own.jsonl",
+        [{"problem": "What is 2 + 2 * 2?", "answer": "6"}, {"problem": "7 + 7", "answer": "14"}],
+    )
+    own = {"path": str(tmp_path / "own.jsonl"), "columns": {"question": "problem"}, "where": {"answer": "6"}}
+    data = str(toy / "base/data")
+    mixed = json.loads((toy / "cold_start/manifest.json").read_text())
+    inputs = {"model": str(toy / "base"), "prompts": [f"{data}/train.jsonl", own]}
+    finish(toy / "cold_start", "cold_start", inputs, mixed["metrics"])
+    counts = json.loads((toy / "rejection_sampling/manifest.json").read_text())["metrics"]
+    inputs |= {"model": str(toy / "r1_zero"), "general": f"{data}/general_sft.jsonl"}
+    finish(toy / "rejection_sampling", "rejection_sampling", inputs, counts)
+    results = json.loads((toy / "evaluate/results.json").read_text())["models"]
+    models = [
+        str(toy / name) for name in ("base", "base/student_llama_base", "r1_zero", "sft2", "r1", "student_llama")
+    ]
+    inputs = {"models": models, "prompts": [f"{data}/held_out.jsonl", own]}
+    finish(toy / "evaluate", "evaluate", inputs, {"models": results})
+    whole = make_plan(toy, Options("me/toy", licences={own["path"]: "mit"}))
+    files = {(t.place.repo, t.name): {item.path: item.source for item in t.uploads} for t in whole.targets}
+    cards = {name: content["README.md"].decode() for name, content in files.items()}  # type: ignore[union-attr]
+    for section in cards[("me/toy", "data")].split("## ")[1:]:
+        if section.startswith(("cold_start", "mix")):
+            assert "| Prompts | base/data/train.jsonl" in section and "| Prompts | own.jsonl" in section
+            assert "held-out questions" in section and "| Decontamination | 0 rows" not in section
+    held_out = files[("me/toy-held-out", "held-out")]["reasoning/test.jsonl"]
+    assert isinstance(held_out, bytes)
+    rows = [json.loads(line) for line in held_out.splitlines()]
+    assert sum(row["question"] == "What is 2 + 2 * 2?" for row in rows) == 1, "its own names, and the rows selected"
+    assert not any(row["question"] == "7 + 7" for row in rows)
+    assert len(rows) == 1 + len((toy / "base/data/held_out.jsonl").read_text().splitlines())
+    assert "own.jsonl" in cards[("me/toy-held-out", "held-out")]
 
 
 def test_an_evaluation_without_errors_is_none(run: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from r1hf.hub.data import DataConfig, locate, normal, read
+from r1hf.hub.data import DataConfig, normal, read, rows_of
 from r1hf.hub.errors import endpoint
 from r1hf.hub.graph import draw, method
 from r1hf.hub.licences import Source
@@ -143,7 +143,7 @@ def _config_context(config: DataConfig, run: Run, held_out: set[str] | None) -> 
         "rows": config.rows,
         "columns": sorted({key for path in config.splits.values() for row in read(path) for key in row}),
         "generators": [(input_name(config.made, p, run), p.fingerprint) for p in config.generators],
-        "prompts": config.prompts and (input_name(config.made, config.prompts, run), config.prompts.fingerprint),
+        "prompts": [(input_name(config.made, p, run), p.fingerprint) for p in config.prompts],
         "sampling": config.sampling,
         "rejected": config.rejected,
         "sampled": config.sampled,
@@ -159,10 +159,8 @@ def _config_context(config: DataConfig, run: Run, held_out: set[str] | None) -> 
 
 def held_out_questions(evaluation: Evaluation | None) -> set[str] | None:
     """The held-out questions, normalized, where they lie here."""
-    if evaluation is None or evaluation.prompts.repo is not None:
-        return None
-    path = locate(Made(evaluation.directory), evaluation.prompts)
-    return {normal(row["question"]) for row in read(path)}
+    rows = None if evaluation is None else rows_of(Made(evaluation.directory), "prompts")
+    return None if rows is None else {normal(row["question"]) for row in read(rows)}
 
 
 def root_of(made: Made) -> Parent | Made | None:

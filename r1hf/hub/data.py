@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from r1hf.data.rows import load_rows
+from r1hf.data.spec import with_paths
 from r1hf.errors import StageError
 from r1hf.hub.files import PROVENANCE, Upload, file
 from r1hf.hub.lineage import Made, Parent
-from r1hf.manifest import MANIFEST, sha256_file, verify
+from r1hf.manifest import MANIFEST, fingerprint_path, sha256_file, verify
 
 REASONS = ("truncated", "malformed", "wrong_answer", "unjudged", "mixed_language", "rambling", "code_block")
+HELD_OUT = {"reasoning": "prompts", "general": "general_prompts"}  # configuration -> the evaluation's field
 
 
 @dataclass
 class DataConfig:
-    """One configuration of a data set: its files by split, and what its card says.
+    """One configuration of a data set: its rows by split, and what its card says.
 
-    made: the stage whose manifest vouches for the rows. generators: the models that wrote them, by input field.
+    splits: a file of JSON lines, or its content where the rows were selected from other files or mixed. made: the
+    stage whose manifest vouches for the rows. generators: the models that wrote them, by input field.
     rejected: how many samples each filter dropped; sampled: how many there were, None where nothing was sampled.
     """
 
     name: str
     about: str
     made: Made
-    splits: dict[str, Path]
+    splits: dict[str, Path | bytes]
     generators: list[Parent] = field(default_factory=list)
-    prompts: Parent | None = None
+    prompts: list[Parent] = field(default_factory=list)
     sampling: dict[str, Any] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
     sampled: int | None = None
@@ -54,13 +60,13 @@ class DataConfig:
 
     def uploads(self) -> list[Upload]:
         """`<config>/<split>.jsonl` and the manifest."""
-        found = [Upload(f"{self.name}/{split}.jsonl", path, sha256_file(path)) for split, path in self.splits.items()]
+        found = [Upload(f"{self.name}/{split}.jsonl", rows, _sha256(rows)) for split, rows in self.splits.items()]
         return [*found, file(f"{PROVENANCE}/{self.name}.{MANIFEST}", self.made.directory / MANIFEST)]
 
 
-def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a JSON-lines file, one at a time."""
-    with path.open(encoding="utf-8") as stream:
+def read(source: Path | bytes) -> Iterator[dict[str, Any]]:
+    """The rows of a JSON-lines file, or of its content, one at a time."""
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:
         for line in stream:
             if line.strip():
                 yield json.loads(line)
@@ -85,30 +91,55 @@ def held_out(evaluation: Made) -> list[DataConfig]:
     """The held-out problems of an evaluation, where they lie here; empty where they come from the Hub."""
     found = []
     about = {
-        "prompts": ("reasoning", "Held-out problems. No model of the run was trained on them."),
-        "general_prompts": ("general", "Held-out general prompts with rules to judge the answers by."),
+        "reasoning": "Held-out problems. No model of the run was trained on them.",
+        "general": "Held-out general prompts with rules to judge the answers by.",
     }
-    for parent in evaluation.parents:
-        if parent.field in about and parent.repo is None:
-            name, text = about[parent.field]
-            place = locate(evaluation, parent)
-            found.append(DataConfig(name, text, evaluation, {"test": place}))
+    for name, text in about.items():
+        rows = rows_of(evaluation, HELD_OUT[name])
+        if rows is not None:
+            found.append(DataConfig(name, text, evaluation, {"test": rows}))
     return found
 
 
+def rows_of(made: Made, name: str) -> Path | bytes | None:
+    """The rows that a stage took of a data field: the file it names, or what it selected and mixed, as JSON lines.
+
+    None where the field is empty or a part of it comes from the Hub: that is not to be published again.
+    """
+    parents = _by_field(made).get(name, [])
+    if not parents or any(parent.repo is not None for parent in parents):
+        return None
+    places = [locate(made, parent) for parent in parents]
+    value, config = made.manifest.config.get(name), made.manifest.config
+    if len(places) == 1 and places[0].suffix == ".jsonl" and not isinstance(value, dict | list):
+        return places[0]
+    following = iter(places)
+    here = with_paths(value, lambda path: str(next(following)))
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in load_rows(here, seed=config.get("seed", 42)))
+    return "".join(lines).encode()
+
+
 def locate(made: Made, parent: Parent) -> Path:
-    """The file behind an input of a stage, which must still be the one that the stage read."""
+    """The file or directory behind an input of a stage, which must still be the one that the stage read."""
     origin = made.find(parent)
     path = origin.directory / origin.inside if origin is not None else Path(parent.path)
-    if not path.is_file():
-        raise StageError(f"{made.name} read {parent.path}, which is no file here any more; restore it, then push")
-    if origin is None and sha256_file(path) != parent.fingerprint:
+    if not path.exists():
+        raise StageError(f"{made.name} read {parent.path}, which is not here any more; restore it, then push")
+    if origin is None and fingerprint_path(path) != parent.fingerprint:
         raise StageError(f"{path} was changed after {made.name} read it; restore it, or make {made.name} again")
     return path
 
 
-def _by_field(made: Made) -> dict[str, Parent]:
-    return {parent.field: parent for parent in made.parents}
+def _sha256(rows: Path | bytes) -> str:
+    return hashlib.sha256(rows).hexdigest() if isinstance(rows, bytes) else sha256_file(rows)
+
+
+def _by_field(made: Made) -> dict[str, list[Parent]]:
+    """{field: its inputs}; a mixture has several."""
+    found: dict[str, list[Parent]] = {}
+    for parent in made.parents:
+        found.setdefault(parent.field, []).append(parent)
+    return found
 
 
 def _sampling(made: Made) -> dict[str, Any]:
@@ -130,7 +161,7 @@ def _cold_start(made: Made) -> list[DataConfig]:
             f"({', '.join(f'{count} by {name}' for name, count in metrics['by_method'].items())}).",
             made,
             {"train": made.directory / "data.jsonl"},
-            [inputs[name] for name in ("model", "zero") if name in inputs],
+            [parent for name in ("model", "zero") for parent in inputs.get(name, [])],
             inputs["prompts"],
             _sampling(made),
             rejected,
@@ -149,7 +180,7 @@ def _mix(made: Made) -> list[DataConfig]:
             "students learn from.",
             made,
             {"train": made.directory / "data.jsonl"},
-            [inputs["model"]],
+            inputs["model"],
             inputs["prompts"],
             _sampling(made),
             dict(metrics["rejected"]),
@@ -161,18 +192,13 @@ def _mix(made: Made) -> list[DataConfig]:
 
 
 def _preferences(made: Made) -> list[DataConfig]:
-    inputs = _by_field(made)
     about = {
         "helpful": "Pairs of responses, the better one as `chosen`: the helpfulness model learns from them.",
         "harmless": "Responses marked safe or not: the harmlessness model learns from them.",
     }
-    return [
-        DataConfig(
-            name,
-            text,
-            made,
-            {"train": locate(made, inputs[name]), "test": locate(made, inputs[f"{name}_test"])},
-        )
-        for name, text in about.items()
-        if name in inputs and inputs[name].repo is None
-    ]
+    found = []
+    for name, text in about.items():
+        train, test = rows_of(made, name), rows_of(made, f"{name}_test")
+        if train is not None and test is not None:
+            found.append(DataConfig(name, text, made, {"train": train, "test": test}))
+    return found

@@ -12,7 +12,7 @@ from typing import Any
 from r1hf.errors import StageError
 from r1hf.hub.card import render
 from r1hf.hub.context import Place, Run, base_id, dataset_context, model_context, root_of
-from r1hf.hub.data import DataConfig, data_configs, held_out
+from r1hf.hub.data import HELD_OUT, DataConfig, data_configs, held_out
 from r1hf.hub.files import Upload, as_json, check_secrets, model_files, text
 from r1hf.hub.licences import Source, choose
 from r1hf.hub.lineage import Made, find, order, run_stages, sources
@@ -209,11 +209,15 @@ def _data_sources(config: DataConfig, options: Options) -> list[Source]:
     """Licences behind the rows: for held-out problems their own origin, not that of the models measured on them."""
     if not config.made.manifest.recipe.endswith("evaluate.py"):
         return sources(config.made, options.licences)
-    parent = next(p for p in config.made.parents if p.field in ("prompts", "general_prompts"))
-    origin = config.made.find(parent)
-    if origin is not None:
-        return sources(Made(origin.directory), options.licences)
-    return [Source(parent.path, "data", options.licences.get(parent.path))]
+    found = []
+    for parent in config.made.parents:
+        if parent.field == HELD_OUT[config.name]:
+            origin = config.made.find(parent)
+            if origin is not None:
+                found += sources(Made(origin.directory), options.licences)
+            else:
+                found.append(Source(parent.path, "data", options.licences.get(parent.path)))
+    return found
 
 
 def _model(made: Made, place: Place, options: Options, run: Run) -> Target:

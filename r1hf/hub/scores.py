@@ -36,8 +36,9 @@ class Evaluation:
 
     @property
     def prompts(self) -> Parent:
-        """The held-out problems."""
-        return next(parent for parent in Made(self.directory).parents if parent.field == "prompts")
+        """The held-out problems; of a mixture, a part from the Hub if there is one."""
+        found = [parent for parent in Made(self.directory).parents if parent.field == "prompts"]
+        return next((parent for parent in found if parent.repo is not None), found[0])
 
     def scores(self, made: Made) -> dict[str, Any]:
         """The scores of a model. Raises NoEvaluation if it was not evaluated, or another version of it was."""
