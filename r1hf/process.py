@@ -78,16 +78,22 @@ def identity(pid: int) -> str | None:
 
 
 def watch_parent(every: float = 0.3) -> None:
-    """Ends this process soon after the pipeline that started it: a killed pipeline leaves no writer behind."""
-    parent = os.environ.get(PARENT_VARIABLE)
-    if not parent:
+    """Ends this process soon after what started it, a pipeline or torchrun, is killed: no writer is left behind."""
+    watched = {}
+    if os.environ.get(PARENT_VARIABLE):
+        watched[os.environ[PARENT_VARIABLE]] = "pipeline"
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        watched[identity(os.getppid()) or ""] = "launcher"
+    if not watched:
         return
 
     def stop_if_gone() -> None:
-        if identity(int(parent.split(":")[0])) != parent:
-            print(f"the pipeline (process {parent.split(':')[0]}) is gone; this stage stops", file=sys.stderr)
-            sys.stderr.flush()
-            os._exit(PARENT_GONE)
+        for parent, what in watched.items():
+            pid = parent.split(":")[0]
+            if not pid or identity(int(pid)) != parent:
+                print(f"the {what} (process {pid}) is gone; this stage stops", file=sys.stderr)
+                sys.stderr.flush()
+                os._exit(PARENT_GONE)
 
     def watch() -> None:
         while True:

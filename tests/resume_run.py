@@ -2,7 +2,8 @@
 
 python tests/resume_run.py KIND BASE OUTPUT PAUSE '{"save_steps": 2, ...}'
 
-PAUSE: seconds between steps, so that a signal finds the training under way.
+PAUSE: seconds at the beginning of each step, so that a signal finds the training under way. OUTPUT.step then holds the
+steps made so far.
 """
 
 from __future__ import annotations
@@ -24,15 +25,19 @@ from r1hf.stage import run  # noqa: E402
 
 
 class Pause(TrainerCallback):
-    def __init__(self, seconds: float):
-        self.seconds = seconds
+    def __init__(self, seconds: float, note: Path):
+        self.seconds, self.note = seconds, note
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        time.sleep(self.seconds)
+        if self.seconds:
+            if state.is_world_process_zero:
+                self.note.write_text(f"{state.global_step}\n")
+            time.sleep(self.seconds)
 
 
 def main(kind: str, base: str, output: str, pause: str, settings: str) -> None:
-    test_resume.run(kind, Path(base), Path(output), Pause(float(pause)), **json.loads(settings))
+    held = Pause(float(pause), Path(f"{output}.step"))
+    test_resume.run(kind, Path(base), Path(output), held, **json.loads(settings))
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 

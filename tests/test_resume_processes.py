@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_run import ROOT, log, manifest
+from small_run import ROOT, launched, log, manifest
 
 from r1hf.pipeline import launch
 from r1hf.trainers import checkpoints
@@ -24,7 +25,7 @@ from r1hf.trainers import checkpoints
 pytestmark = pytest.mark.slow
 
 SCRIPT = ROOT / "tests" / "resume_run.py"
-TWO = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(SCRIPT)]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node"]
 
 
 def result(output: Path) -> tuple[Any, Any, dict[str, torch.Tensor]]:
@@ -75,13 +76,13 @@ def test_stopped_at_random_moments_it_ends_as_if_undisturbed(
     draw, output = random.Random(f"{kind} {number}"), tmp_path / "made"
     found = []
     for _ in range(4):
-        stage = forked(kind, output, 0.15)
+        stage = forked(kind, output, 0.4)
         wait_for(lambda pid=stage.pid: text(output.with_name("made.lock")).strip() == str(pid))
         time.sleep(draw.uniform(0.0, 1.6))
-        os.kill(stage.pid, number)
+        send(stage.pid, number)
         found.append(stage.wait())
     assert set(found) <= {0, -number, 143 if number == signal.SIGTERM else -number}
-    assert found[0] != 0
+    assert any(found)
     if not output.exists():
         assert forked(kind, output, 0.0).wait() == 0
     check_equal(output, forked.straight(kind))
@@ -93,7 +94,7 @@ def test_stopped_at_random_moments_it_ends_as_if_undisturbed(
 def two(kind: str, base: Path, output: Path, pause: float = 0.0) -> subprocess.Popen[str]:
     """The same effective batch as one process has; a session of its own, as a pipeline starts it."""
     settings = {"save_steps": 2, "per_device_train_batch_size": 2 if kind == "sft" else 4}
-    words = [*TWO, kind, str(base), str(output), str(pause), json.dumps(settings)]
+    words = [*TORCHRUN, "2", str(SCRIPT), kind, str(base), str(output), str(pause), json.dumps(settings)]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         words, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
@@ -105,6 +106,25 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, printed
 
 
+def stopped(process: subprocess.Popen[str], output: Path, step: int, number: signal.Signals) -> tuple[int, str]:
+    """Signals the launcher and its processes, which are sessions of their own, once `step` steps are made."""
+    wait_for(lambda: text(output.with_name("made.step")) == f"{step}\n", process)
+    for pid in (*children(process.pid), process.pid):
+        send(pid, number)
+    return ended(process)
+
+
+def children(parent: int) -> list[int]:
+    """Processes of a parent, as /proc has them: the parent is the second field after the command."""
+    found = {path: text(path).rpartition(")")[2].split() for path in Path("/proc").glob("[0-9]*/stat")}
+    return [int(path.parent.name) for path, fields in found.items() if len(fields) > 1 and int(fields[1]) == parent]
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
 @pytest.mark.parametrize("kind", ["sft", "grpo"])
 def test_two_processes_stopped_twice(kind: str, tiny_base: Path, tmp_path: Path) -> None:
     """First with SIGTERM, to the launcher and to all processes as a scheduler sends it, then with SIGKILL."""
@@ -112,20 +132,15 @@ def test_two_processes_stopped_twice(kind: str, tiny_base: Path, tmp_path: Path)
     assert status == 0, printed
 
     output, saved = tmp_path / "made", tmp_path / "made.partial" / "trainer"
-    process = two(kind, tiny_base, output, 0.5)
-    wait_for(lambda: (saved / "checkpoint-2").exists(), process)
-    os.killpg(process.pid, signal.SIGTERM)
-    status, printed = ended(process)
+    status, printed = stopped(two(kind, tiny_base, output, 1.5), output, 2, signal.SIGTERM)
     assert status != 0 and "saved; repeat the same command to go on" in printed, printed
     first = checkpoints.last_whole(saved)
-    assert first is not None and 2 < first.step < 6 and not output.exists()
+    assert first is not None and first.step == 3 and not output.exists()
     assert {"rng_state_0.pth", "rng_state_1.pth", "r1hf_0.pt", "r1hf_1.pt"} <= {p.name for p in first.path.iterdir()}
 
-    process = two(kind, tiny_base, output, 0.5)
-    wait_for(lambda: len(text(saved.parent / "log.jsonl").splitlines()) > first.step // 2, process)
-    os.killpg(process.pid, signal.SIGKILL)
-    status, printed = ended(process)
-    assert status == -signal.SIGKILL and not output.exists(), printed
+    status, printed = stopped(two(kind, tiny_base, output, 1.5), output, 5, signal.SIGKILL)
+    assert status != 0 and not output.exists(), printed
+    assert checkpoints.last_whole(saved).step == 4
 
     status, printed = ended(two(kind, tiny_base, output))
     assert status == 0, printed
@@ -135,7 +150,7 @@ def test_two_processes_stopped_twice(kind: str, tiny_base: Path, tmp_path: Path)
 def text(path: Path) -> str:
     try:
         return path.read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return ""
 
 
@@ -145,3 +160,29 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str] | Non
         assert time.monotonic() < deadline, "it did not happen in time"
         assert process is None or process.poll() is None, process.communicate()[0]
         time.sleep(0.01)
+
+
+# As many rows a step, in one process and in two
+
+TWICE = ROOT / "tests" / "two_processes_run.py"
+
+
+@pytest.mark.parametrize("kind", ["sft", "grpo"])
+def test_two_processes_give_the_curve_of_one(kind: str, tiny_base: Path, tmp_path: Path) -> None:
+    """Sums are added in another order, so it is not bit for bit: 1e-4 where 1e-6 was measured, and equal rewards."""
+    curves, weights = [], []
+    for count in (1, 2):
+        out = tmp_path / str(count)
+        words = [*TORCHRUN, str(count), str(TWICE), kind, str(tiny_base), str(out), json.dumps({"max_steps": 6})]
+        done = launched(*words)
+        assert done.returncode == 0, done.stderr[-3000:]
+        curves.append(json.loads((out / "log.json").read_text()))
+        weights.append(load_file(out / "weights.safetensors"))
+    assert [len(curve) for curve in curves] == [6, 6]
+    for one, two_ in zip(*curves, strict=True):
+        for name in {"loss", "grad_norm", "reward", "reward_std", "kl", "entropy", "num_tokens"} & one.keys():
+            assert two_[name] == pytest.approx(one[name], rel=1e-4, abs=1e-5), name
+    rewards = [[row.get("reward") for row in curve] for curve in curves]
+    assert rewards[0] == rewards[1] and (kind == "sft" or len(set(rewards[0])) > 1)
+    assert all(torch.allclose(weights[0][name], weights[1][name], rtol=0, atol=1e-4) for name in weights[0])
+    assert curves[0][0]["grad_norm"] > 0.1
