@@ -102,7 +102,7 @@ FEW = (
     r"prompts: 3 prompts are fewer than one generation batch needs \(4 = generation_batch_size 16 / num_generations 4"
 )
 STEPS = r"max_steps: 'many' is not a whole number"
-GROUPS = r"generation_batch_size \(16\) must be divisible by num_generations \(5\)"
+GROUPS = r"num_generations: a generation of per_device.*16.*5"
 COLUMN = r"row 1: no column language"
 
 # recipe, what is given (a value in braces names an input of `bad`), and the whole of what must be said
