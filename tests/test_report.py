@@ -172,6 +172,23 @@ def test_every_stage_question_and_curve_is_there(finished: Path) -> None:
     assert "a1b2c3d4e5f6" in page.text and str(finished.parent.parent) not in html
 
 
+def test_experts_loads_are_lists_and_their_imbalance_is_a_curve(run_dir: Path) -> None:
+    for stage in ("sft1", "r1"):
+        path = run_dir / stage / "log.jsonl"
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        for layer in (1, 2):
+            more = {f"experts/layer_{layer}/load": [0.5, 0.25, 0.25], f"experts/layer_{layer}/imbalance": 1.5 * layer}
+            rows = [row | more for row in rows]
+        write_rows(path, rows)
+    write_report(run_dir, GRAPH)
+    _, page = page_of(run_dir)
+    labels = [attributes.get("aria-label") or "" for tag, attributes in page.elements if tag == "svg"]
+    for stage in ("sft1", "r1"):
+        (label,) = (label for label in labels if label.startswith(f"{stage} expert imbalance"))
+        assert "worst layer" in label and "mean of layers" in label
+    assert sum("expert imbalance" in label for label in labels) == 2
+
+
 def test_a_log_of_trl_alone_has_no_empty_panels() -> None:
     row = {"reward": 1.0, "completions/mean_length": 20.0, "frac_reward_zero_std": 0.25}
     run = RunData(Path("runs"), {"r1_zero": []}, logs={"r1_zero": [{"step": step, **row} for step in (1, 2)]})

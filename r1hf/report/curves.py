@@ -88,7 +88,11 @@ def loss_curves(run: RunData) -> list[StageCurves]:
         loss = points(rows, "loss")
         if loss and not is_rl(rows):
             chart = line_chart([Series("loss", "ink", loss)], f"{stage} loss", low=0.0)
-            found.append(StageCurves(stage, info(stage).about, _last_step(rows), [Panel("loss", chart)]))
+            panels = [Panel("loss", chart)]
+            if lines := _imbalance(rows):
+                experts = line_chart(lines, f"{stage} expert imbalance", low=1.0)
+                panels.append(Panel("expert imbalance", experts, [(line.css, line.label) for line in lines]))
+            found.append(StageCurves(stage, info(stage).about, _last_step(rows), panels))
     return found
 
 
@@ -127,6 +131,7 @@ def _panels(rows: list[dict[str, Any]], stage: str, longest: float, truncated: f
         one("reflection words per 100 words", points(rows, "reflection/per_100_words"), "ink", low=0.0, high=1.0),
         one("entropy, nats a token", points(rows, "entropy"), "ink", low=0.0),
         one("KL to the reference", points(rows, "kl"), "ink", low=0.0),
+        several("expert imbalance", _imbalance(rows), low=1.0),
     ]
     return panels + [panel for panel in more if panel.chart is not None]
 
@@ -139,6 +144,24 @@ def _lengths(rows: list[dict[str, Any]]) -> list[Series]:
     whole = points(rows, "completions/mean_length")
     title = "all" if apart else "completion length, tokens"
     return ([Series(title, "ink", whole)] if whole else []) + apart
+
+
+def _imbalance(rows: list[dict[str, Any]]) -> list[Series]:
+    """The load of the busiest expert over the mean one: the worst layer at each step, and the mean of the layers."""
+    names = dict.fromkeys(
+        key for row in rows for key in row if key.startswith("experts/") and key.endswith("/imbalance")
+    )
+    layers: dict[float, list[float]] = {}
+    for name in names:
+        for step, value in points(rows, name):
+            layers.setdefault(step, []).append(value)
+    if not layers:
+        return []
+    steps = sorted(layers.items())
+    return [
+        Series("worst layer", "c6", [(step, max(values)) for step, values in steps]),
+        Series("mean of layers", "c1", [(step, sum(values) / len(values)) for step, values in steps]),
+    ]
 
 
 def _drawable(value: Any) -> float | None:
