@@ -43,7 +43,8 @@ def run(options: argparse.Namespace) -> int:
     from r1hf.plan.stage import Given
 
     cluster = parse_gpus(options.gpus)
-    stages, problems = load(options.config, options.recipe, options.set, options.launch)
+    processes = None if options.launch else cluster.count
+    stages, problems = load(options.config, options.recipe, options.set, options.launch, processes)
     given = Given(options.prompt_tokens, options.mean, options.rows, options.shape)
     plan = make_plan(stages, cluster, given, options.price)
     if options.json:

@@ -15,12 +15,15 @@ from r1hf.pipeline.check import job_of, read_stage
 from r1hf.pipeline.graph import load_graph
 from r1hf.yamlfile import read_yaml
 
+_NO_GPU = "support bf16/gpu"
+
 
 @dataclass
 class Loaded:
     """One stage. parsed: None where the recipe cannot be imported. launch: its accelerate file.
 
-    upstream: input field -> the stages of the pipeline that it reads. problems: what the preflight finds.
+    upstream: input field -> the stages of the pipeline that it reads. problems: what the preflight finds. sets: the
+    overrides. without_gpu: the file asks for a GPU, and was read as if for the CPU because none is here.
     """
 
     name: str
@@ -31,6 +34,8 @@ class Loaded:
     launch: Path | None = None
     upstream: dict[str, list[str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    sets: tuple[str, ...] = ()
+    without_gpu: bool = False
 
     @property
     def values(self) -> dict[str, Any]:
@@ -47,9 +52,14 @@ def is_pipeline(config: Path) -> bool:
 
 
 def load(
-    config: Path, recipe: str | None = None, sets: Sequence[str] = (), launch: Path | None = None
+    config: Path,
+    recipe: str | None = None,
+    sets: Sequence[str] = (),
+    launch: Path | None = None,
+    processes: int | None = None,
 ) -> tuple[list[Loaded], list[str]]:
     """The stages that `config` describes, and problems of the pipeline's own. `sets`: KEY=VALUE, or stage.KEY=VALUE.
+    processes: of the launch to come, for the arithmetic of batches (default: as `launch` says).
 
     Raises ConfigError where there is nothing to read.
     """
@@ -59,20 +69,32 @@ def load(
         path = find_recipe(config, recipe)
         own = ["--config", str(config)]
         job = {"recipe": str(path), "own": own, "inputs": {}, "overrides": [_word(one) for one in sets]}
-        module, parsed, problems = read_stage(job | {"processes": _count(launch)})
-        return [Loaded(config.stem, path, config, module, parsed, launch, {}, problems)], []
+        stage = Loaded(config.stem, path, config, None, None, launch, sets=tuple(sets))
+        return [_read(stage, job | {"processes": processes or _count(launch)})], []
     recipes = next((path for path in reversed(_directories(config)) if (path / "pipeline.py").is_file()), None)
     graph, problems = load_graph(config, recipes or _directories(config)[0], sets=sets)
     stages = []
     for name, spec in graph.stages.items():
-        module, parsed, wrong = read_stage(job_of(graph, name))
         upstream = {
             key: [one.split("/")[0] for one in (value if isinstance(value, list) else [value])]
             for key, value in spec.inputs.items()
         }
         file = spec.launcher if isinstance(spec.launcher, Path) else launch
-        stages.append(Loaded(name, spec.recipe, spec.config, module, parsed, file, upstream, wrong))
+        own = tuple(word.removeprefix("--") for word in spec.overrides)
+        stage = Loaded(name, spec.recipe, spec.config, None, None, file, upstream, sets=own)
+        stages.append(_read(stage, job_of(graph, name)))
     return stages, problems
+
+
+def _read(stage: Loaded, job: dict[str, Any]) -> Loaded:
+    """Fills in what `read_stage` says."""
+    stage.module, stage.parsed, stage.problems = read_stage(job)
+    if any(_NO_GPU in problem for problem in stage.problems):
+        # Transformers builds no configuration with bf16 where there is no GPU; the machine to come may have one.
+        stage.without_gpu = True
+        words = [*job["overrides"], "--use_cpu=true"]
+        stage.module, stage.parsed, stage.problems = read_stage(job | {"overrides": words})
+    return stage
 
 
 def _count(launch: Path | None) -> int:

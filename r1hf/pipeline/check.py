@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -133,10 +134,12 @@ def _world_size(processes: int) -> Iterator[None]:
         return
     original = arguments.world_size
     arguments.world_size = property(lambda self: processes)
+    os.environ["R1HF_PLANNED_PROCESSES"] = str(processes)  # r1hf/trainers/batches.py; WORLD_SIZE would start a group
     try:
         yield
     finally:
         arguments.world_size = original
+        del os.environ["R1HF_PLANNED_PROCESSES"]
 
 
 def main() -> None:

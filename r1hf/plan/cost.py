@@ -47,7 +47,7 @@ def make_plan(
     for stage in stages:
         try:
             values = _values(stage)
-            shape = _shape(stage, values, shapes, given)
+            shape = model_shape(stage, values, shapes, given)
             if shape is not None:
                 shapes[stage.name] = shape
             if kind_of(values) is None:
@@ -69,7 +69,7 @@ def _values(stage: Loaded) -> dict[str, Any]:
     return stage.values
 
 
-def _shape(stage: Loaded, values: Mapping[str, Any], shapes: Mapping[str, Shape], given: Given) -> Shape | None:
+def model_shape(stage: Loaded, values: Mapping[str, Any], shapes: Mapping[str, Shape], given: Given) -> Shape | None:
     """The shape of the stage's model: given, on disk, or that of the stage which makes it."""
     if given.shape is not None:
         return shape_of(given.shape)

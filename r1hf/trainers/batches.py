@@ -17,7 +17,8 @@ from trl import GRPOConfig
 
 from r1hf.errors import ConfigError
 
-_WORLD = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")  # as accelerate reads it
+_PLANNED = "R1HF_PLANNED_PROCESSES"  # a check before the launch: how many there will be
+_WORLD = (_PLANNED, "WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")  # as accelerate reads it
 
 
 @dataclass
