@@ -80,8 +80,8 @@ def load(
             for key, value in spec.inputs.items()
         }
         file = spec.launcher if isinstance(spec.launcher, Path) else launch
-        own = tuple(word.removeprefix("--") for word in spec.overrides)
-        stage = Loaded(name, spec.recipe, spec.config, None, None, file, upstream, sets=own)
+        given = tuple(word.removeprefix("--") for word in spec.overrides)
+        stage = Loaded(name, spec.recipe, spec.config, None, None, file, upstream, sets=given)
         stages.append(_read(stage, job_of(graph, name)))
     return stages, problems
 

@@ -11,6 +11,7 @@ from r1hf.doctor.item import Item, Status
 Values = Mapping[str, Any]
 _CLIPPED = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo")  # GRPOTrainer._compute_loss: both sides of epsilon
 _UNIT = 1.0 - 1e-9
+_PLAIN_SCHEDULES = ("constant", "linear", "cosine", "constant_with_warmup", "inverse_sqrt")
 
 
 @dataclass(frozen=True)
@@ -351,7 +352,6 @@ RULES: tuple[Rule, ...] = (
         "transformers, TrainingArguments.data_seed",
     ),
 )
-_PLAIN_SCHEDULES = ("constant", "linear", "cosine", "constant_with_warmup", "inverse_sqrt")
 
 
 def _flash(values: Values) -> bool:
