@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, MixtralConfig, Mix
 
 from r1hf.models import chat_template, load_model, save_model
 from r1hf.trainers.experts import BIAS, ExpertLoad, routers
+from r1hf.trainers.packed import pack_groups
 from r1hf.world.models import build_model, train_tokenizer
 from r1hf.yamlfile import read_yaml
 
@@ -76,6 +77,19 @@ def test_padding_generation_and_evaluation_do_not_count(model: PreTrainedModel) 
     model.train()
     forward(model)
     assert all(counts.sum() == 4 * 14 * 2 for counts in load._step.values())
+
+
+def test_padding_of_packed_groups_does_not_count(model: PreTrainedModel) -> None:
+    ids, mask = torch.arange(4 * 12).reshape(4, 12) % 90 + 5, torch.ones(4, 12, dtype=torch.long)
+    ids[1, :6] = ids[0, :6]  # one prompt with two completions, and two with one each
+    mask[2, :5] = 0  # a prompt of one token
+    mask[0, 8:] = mask[3, 7:] = 0  # completions of two tokens and of one
+    packed = pack_groups(ids, mask, 6)
+    load = ExpertLoad(model)
+    model(input_ids=packed.ids, attention_mask=packed.mask, position_ids=packed.positions)
+    real = (5 + 2 + 6) + (0 + 6) + (5 + 1)
+    assert real < packed.ids.numel()
+    assert all(counts.sum() == real * 2 for counts in load._step.values())
 
 
 def test_the_bias_moves_the_load_toward_balance(model: PreTrainedModel) -> None:

@@ -97,12 +97,20 @@ class Crash(TrainerCallback):
             raise KeyboardInterrupt
 
 
-def run(kind: str, base: Path, output: Path, *callbacks: TrainerCallback, data: Path | None = None, **given: Any):
+def run(
+    kind: str,
+    base: Path,
+    output: Path,
+    *callbacks: TrainerCallback,
+    data: Path | None = None,
+    schema: type[StageConfig] = StageConfig,
+    **given: Any,
+):
     """A stage as recipes have it. Returns its metrics and the rows of its log."""
     config, make = (R1SFTConfig, sft_trainer) if kind == "sft" else (R1GRPOConfig, grpo_trainer)
     settings = {**SAVED, **KINDS[kind], **given}
     words = [f"--{name}={value}" for name, value in settings.items()]
-    schemas = (StageConfig if data is None else WithData, config)
+    schemas = (schema if data is None else WithData, config)
     words += [f"--prompts={data}"] if data else []
     with Stage(parse(schemas, [f"--output_dir={output}", *words]), __file__) as stage:
         args = stage.parsed.configs[1]

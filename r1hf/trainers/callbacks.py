@@ -17,7 +17,7 @@ from r1hf.trainers.checkpoints import Checkpoint, last_whole
 from r1hf.trainers.experts import ExpertLoad
 from r1hf.trainers.finite import FiniteSteps
 from r1hf.trainers.memory import run_probe
-from r1hf.trainers.resume import StopOnSignal
+from r1hf.trainers.resume import ExactResume, StopOnSignal
 
 _TIMES = (
     *("train_runtime", "train_samples_per_second", "train_steps_per_second", "total_flos", "step_time"),
@@ -106,6 +106,8 @@ def train(trainer: Trainer, stage: Stage, label: str | None = None) -> dict[str,
         callback.experts = ExpertLoad(trainer.model, getattr(stage.config, "expert_bias_speed", 0.0))
         if callback.experts.routers:
             trainer.add_callback(callback.experts)
+            if isinstance(trainer, ExactResume):
+                trainer.stateful["experts"] = callback.experts
         try:
             _run(trainer, start)
         finally:

@@ -32,7 +32,9 @@ class ExpertLoad(TrainerCallback):
 
     Every log row gets, for each layer with experts, `experts/LAYER/load` (list of shares, sum 1) and `experts/LAYER/
     imbalance` (largest share over the mean; 1 is even), over the forwards with gradients since the last row: all
-    micro-batches of a step, not generation. Padding that the model's input mask shows is left out.
+    micro-batches of a step, not generation. Padding that the model's input mask shows is left out, also where the
+    mask is boolean and of four dimensions, (rows, 1, width, width): there padding is what sees itself alone and
+    nobody else sees.
 
     speed: V3's gamma. After each optimizer step the bias of an expert with more than the mean load of that step falls
     by it, of one with less rises by it. 0: the biases stay. They are buffers, saved with the weights; Transformers
@@ -52,6 +54,13 @@ class ExpertLoad(TrainerCallback):
         for name, module in self.routers.items():
             self._handles.append(module.register_forward_hook(self._counter(name)))
 
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """The counts of the log row under way, for a checkpoint between two rows."""
+        return {name: load.clone() for name, load in self._logged.items()}
+
+    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
+        self._logged |= {name: load.cpu() for name, load in state.items() if name in self._logged}
+
     def close(self) -> None:
         """Takes the hooks off the model."""
         for handle in self._handles:
@@ -59,8 +68,7 @@ class ExpertLoad(TrainerCallback):
         self._handles = []
 
     def _see_mask(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        mask = kwargs.get("attention_mask")
-        self._mask = mask if isinstance(mask, torch.Tensor) and mask.dim() == 2 else None
+        self._mask = _real_tokens(kwargs.get("attention_mask"))
 
     def _counter(self, name: str) -> Any:
         def count(module: Any, args: Any, output: Any) -> None:
@@ -109,6 +117,16 @@ def _chosen(output: Any, top_k: int) -> torch.Tensor | None:
         if not part.is_floating_point() and part.dim() == 2:
             return part.detach()
     return tensors[0].detach().flatten(0, -2).topk(top_k, dim=-1).indices if tensors else None
+
+
+def _real_tokens(mask: Any) -> torch.Tensor | None:
+    """(rows, width) where the tokens are no padding, from a model's attention mask; None where it does not tell."""
+    if not isinstance(mask, torch.Tensor) or mask.dim() == 2:
+        return mask
+    if mask.dim() != 4 or mask.dtype != torch.bool:
+        return None
+    seen = mask[:, 0]
+    return (seen.sum(dim=1) > 1) | (seen.sum(dim=2) > 1)
 
 
 def _layer(name: str) -> str:
