@@ -66,5 +66,6 @@ def pack_groups(input_ids: torch.Tensor, attention_mask: torch.Tensor, completio
 
     visible = (segment[:, None, :] == segment[:, :, None]) | (segment[:, None, :] == 0)
     visible &= torch.ones(width, width, dtype=torch.bool, device=device).tril()
-    visible |= torch.eye(width, dtype=torch.bool, device=device)  # padding sees itself: no empty softmax
+    visible &= (segment >= 0)[:, :, None]
+    visible |= torch.eye(width, dtype=torch.bool, device=device)  # padding sees itself alone: no empty softmax
     return Packed(ids, positions, labels, visible[:, None], row, column)

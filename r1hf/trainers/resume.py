@@ -19,9 +19,9 @@ from types import FrameType
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from r1hf.errors import StageError
 from r1hf.trainers import checkpoints
@@ -99,6 +99,19 @@ class ExactResume(Trainer):
         if reference is not None and getattr(self.args, "sync_ref_model", False):
             weights = self.accelerator.unwrap_model(reference).state_dict()
             save_file({name: tensor.contiguous().clone() for name, tensor in weights.items()}, saved / _REFERENCE)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Experts lie one by one in the file and fused in the model: `Trainer` would keep those of the start."""
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        target = self.accelerator.unwrap_model(model or self.model)
+        file = Path(resume_from_checkpoint) / "model.safetensors"
+        if not isinstance(target, PreTrainedModel) or not file.is_file():
+            return
+        with safe_open(file, "pt") as stored:
+            if set(stored.keys()) <= set(target.state_dict()):
+                return
+        saved = type(target).from_pretrained(resume_from_checkpoint, dtype=target.dtype, use_safetensors=True)
+        target.load_state_dict(saved.state_dict())
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         with _one_cpu(self.args):
