@@ -104,12 +104,12 @@ class ExactResume(Trainer):
         """Experts lie one by one in the file and fused in the model: `Trainer` would keep those of the start."""
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         target = self.accelerator.unwrap_model(model or self.model)
-        file = Path(resume_from_checkpoint) / "model.safetensors"
-        if not isinstance(target, PreTrainedModel) or not file.is_file():
+        files = sorted(Path(resume_from_checkpoint).glob("model*.safetensors"))  # one, or shards
+        if not isinstance(target, PreTrainedModel) or not files:
             return
-        with safe_open(file, "pt") as stored:
-            if set(stored.keys()) <= set(target.state_dict()):
-                return
+        known = set(target.state_dict())
+        if all(set(_names(file)) <= known for file in files):
+            return
         saved = type(target).from_pretrained(resume_from_checkpoint, dtype=target.dtype, use_safetensors=True)
         target.load_state_dict(saved.state_dict())
 
@@ -148,6 +148,11 @@ class ExactResume(Trainer):
             self._extra = None
             _shuffle_again(named["train_dataloader"], named["epoch"])
         return super()._run_epoch(*arguments, **named)
+
+
+def _names(file: Path) -> list[str]:
+    with safe_open(file, "pt") as stored:
+        return list(stored.keys())
 
 
 @contextlib.contextmanager
