@@ -19,6 +19,7 @@ from typing import Any
 
 from r1hf.config import Parsed, input_fields, parse
 from r1hf.errors import ConfigError, R1Error, StageError
+from r1hf.hardware import ASSUMED, as_if_on_gpu
 from r1hf.pipeline.graph import Graph
 from r1hf.stage import preflight_inputs
 from r1hf.yamlfile import nearest, read_yaml
@@ -32,14 +33,20 @@ class Checked:
     inputs: dict[str, Any]
 
 
-def check_stages(graph: Graph, problems: list[str]) -> tuple[dict[str, Checked], list[str]]:
+def check_stages(graph: Graph, problems: list[str], assume_gpu: bool = False) -> tuple[dict[str, Checked], list[str]]:
     """Parses each stage's configuration with its recipe's own schemas; returns also the modules that recipes import.
 
+    assume_gpu: judge them as on a machine with GPUs, whatever this one has.
     Raises ConfigError with `problems` and those of all stages together.
     """
+    environment = {**os.environ, **({ASSUMED: "1"} if assume_gpu else {})}
     jobs = {name: job_of(graph, name) for name in graph.stages}
     done = subprocess.run(
-        [sys.executable, "-m", "r1hf.pipeline.check"], input=json.dumps(jobs), stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "r1hf.pipeline.check"],
+        input=json.dumps(jobs),
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
     if done.returncode != 0:
         raise StageError(f"the check of the configurations ended with exit code {done.returncode}; see above")
@@ -106,7 +113,7 @@ def read_stage(job: dict[str, Any]) -> tuple[ModuleType | None, Parsed | None, l
         if name not in fields
     ]
     known = {name: words for name, words in job["inputs"].items() if name in fields}
-    with _world_size(job["processes"]):
+    with _world_size(job["processes"]), as_if_on_gpu():
         words = [word for words in known.values() for word in words]
         parsed = parse(schemas, [*job["own"], *words, *job["overrides"]], planned=known)
         preflight_inputs(parsed)

@@ -25,7 +25,7 @@ def main(recipes: Path, argv: list[str] | None = None) -> None:
     options = _parser().parse_args(argv)
     graph, problems = load_graph(options.config, recipes, options.run_dir, options.seed, options.set)
     selected, forced = _selection(options, list(graph.stages), problems)
-    checked, modules = check_stages(graph, problems)
+    checked, modules = check_stages(graph, problems, assume_gpu=options.dry_run)
     planner = Planner(graph, checked, selected, forced)
     if options.dry_run:
         decisions = planner.plan()

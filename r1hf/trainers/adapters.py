@@ -17,6 +17,7 @@ from transformers import BitsAndBytesConfig, PreTrainedTokenizerBase, TrainerCal
 from trl import GRPOTrainer
 
 from r1hf.errors import ConfigError, StageError
+from r1hf.hardware import has_gpu
 from r1hf.models import load_model, save_model
 
 REFERENCE = "ref"  # TRL's name for the adapter that is the reference
@@ -52,7 +53,7 @@ def check_adapter(problems: list[str], config: AdapterConfig | None, args: Any) 
         problems.append(f"lora_r: {config.lora_r} is below 1")
     if not 0 <= config.lora_dropout < 1:
         problems.append(f"lora_dropout: {config.lora_dropout} is not between 0 and 1")
-    if config.load_in_4bit and not torch.cuda.is_available():
+    if config.load_in_4bit and not has_gpu():
         problems.append(
             "load_in_4bit: needs an NVIDIA GPU, and none is here; train in full precision (load_in_4bit false)"
         )

@@ -11,6 +11,7 @@ from r1hf.trainers.adapters import AdapterReference
 from r1hf.trainers.batches import BatchConfig
 from r1hf.trainers.difficulty import ByDifficulty, DifficultyConfig
 from r1hf.trainers.economy import Economy, EconomyConfig
+from r1hf.trainers.engine import EngineConfig, WithEngine
 from r1hf.trainers.finite import FiniteSteps
 from r1hf.trainers.gate import GateConfig
 from r1hf.trainers.memory import MemoryConfig
@@ -22,7 +23,9 @@ from r1hf.trainers.step_metrics import Measured, MeasuredConfig, MeasuredState
 
 @with_presets
 @dataclass
-class R1GRPOConfig(EconomyConfig, MeasuredConfig, GateConfig, DifficultyConfig, MemoryConfig, BatchConfig):
+class R1GRPOConfig(
+    EngineConfig, EconomyConfig, MeasuredConfig, GateConfig, DifficultyConfig, MemoryConfig, BatchConfig
+):
     """`GRPOConfig` with the published settings where TRL's defaults are others. Each is set, none is inherited.
 
     The reference follows the policy every 400 steps (`sync_ref_model`, mixup 1.0), the KL term is the plain k3
@@ -54,7 +57,9 @@ class R1GRPOConfig(EconomyConfig, MeasuredConfig, GateConfig, DifficultyConfig, 
     logging_steps: float = field(default=1, metadata={"help": "steps between rows of log.jsonl"})
 
 
-class R1GRPOTrainer(ExactResume, AdapterReference, FiniteSteps, PolicyMemory, Economy, Measured, ByDifficulty):
+class R1GRPOTrainer(
+    ExactResume, WithEngine, AdapterReference, FiniteSteps, PolicyMemory, Economy, Measured, ByDifficulty
+):
     """TRL's `GRPOTrainer`, resumed exactly.
 
     With what `EconomyConfig` spares, `MeasuredConfig` logs, `GateConfig` gates and `DifficultyConfig` passes over.

@@ -20,6 +20,7 @@ from r1hf.rewards.guard import guarded
 from r1hf.stage import Stage, preflight_inputs
 from r1hf.trainers.adapters import AdapterConfig, check_adapter, export, lora, quantization
 from r1hf.trainers.callbacks import train
+from r1hf.trainers.engine import check_engine
 from r1hf.trainers.grpo import R1GRPOTrainer, check_prompt_count
 
 COLUMNS = ("question", "answer", "language", "task")
@@ -56,6 +57,7 @@ def preflight_rl(parsed: Parsed, rewards: Iterable[str]) -> list[Row]:
     if config is None:
         return []
     check_adapter(parsed.problems, config, args)
+    check_engine(parsed.problems, args)
     known = list(rewards)
     for name in config.weights:
         if name not in known:

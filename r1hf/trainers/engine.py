@@ -1,0 +1,153 @@
+"""Where rollouts are made: `generate` of Transformers, vLLM beside the trainer, or a vLLM server. One key chooses.
+
+    rollout_engine: transformers | vllm_colocate | vllm_server
+
+It sets TRL's own `use_vllm` and `vllm_mode`; TRL's other `vllm_*` keys stay as they are, and one that the chosen
+engine would not read is refused. A server that fails ends the run, saved, with what was seen and what to do.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from transformers.trainer_utils import SaveStrategy
+from trl import GRPOConfig, GRPOTrainer
+
+from r1hf.errors import ConfigError, StageError
+from r1hf.hardware import gpu_assumed, has_gpu
+from r1hf.trainers import vllm_server
+
+_SERVER = ("vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_group_port")
+_COLOCATE = ("vllm_gpu_memory_utilization", "vllm_max_model_length", "vllm_tensor_parallel_size")
+_DEFAULTS = {item.name: item.default for item in fields(GRPOConfig)}
+_KEYS_OF = {"transformers": (), "vllm_colocate": _COLOCATE, "vllm_server": (*_SERVER, "vllm_server_timeout")}
+
+
+@dataclass
+class EngineConfig(GRPOConfig):
+    """The keys of this module. Raises ConfigError for keys that contradict each other.
+
+    vLLM's probabilities differ a little from the trainer's. `token_truncate` corrects each token and cuts the weight
+    at `vllm_importance_sampling_clip_max`; TRL's default multiplies over the sequence, and masks long thoughts whole
+    (huggingface/trl#5814). Nucleus and top-k would bias the correction (huggingface/trl#6789).
+    """
+
+    rollout_engine: Literal["transformers", "vllm_colocate", "vllm_server"] = field(
+        default="transformers", metadata={"help": "what makes the rollouts; sets use_vllm and vllm_mode"}
+    )
+    vllm_enable_sleep_mode: bool | None = field(  # type: ignore[assignment]
+        default=None, metadata={"help": "vLLM leaves the GPU's memory while the policy trains; none: when colocated"}
+    )
+    vllm_importance_sampling_mode: str = field(
+        default="token_truncate", metadata={"help": "correction of vLLM's probabilities (TRL: sequence_mask)"}
+    )
+    top_p: float = field(default=1.0, metadata={"help": "nucleus; 1: the policy's own distribution"})
+    top_k: int = field(default=0, metadata={"help": "0: the policy's own distribution"})
+    vllm_request_timeout: float = field(
+        default=3600.0, metadata={"help": "seconds to wait for one answer of the vLLM server, a whole generation"}
+    )
+
+    def __post_init__(self) -> None:
+        problems = _contradictions(self)
+        if problems:
+            raise ConfigError(problems)
+        self.use_vllm = self.rollout_engine != "transformers"
+        self.vllm_mode = "server" if self.rollout_engine == "vllm_server" else "colocate"
+        if self.vllm_enable_sleep_mode is None:
+            self.vllm_enable_sleep_mode = self.rollout_engine == "vllm_colocate"
+        super().__post_init__()
+
+
+def _contradictions(args: EngineConfig) -> list[str]:
+    engine = args.rollout_engine
+    problems = []
+    if args.use_vllm and engine == "transformers":
+        wanted = "vllm_server" if args.vllm_mode == "server" else "vllm_colocate"
+        problems.append(f"use_vllm: rollout_engine says so in r1hf; write rollout_engine: {wanted} in its place")
+    elif args.vllm_mode != _DEFAULTS["vllm_mode"] and engine != "vllm_server":
+        problems.append(f"vllm_mode: {args.vllm_mode} contradicts rollout_engine {engine}; leave vllm_mode out")
+    read = _KEYS_OF[engine]
+    for name in dict.fromkeys(name for names in _KEYS_OF.values() for name in names):
+        if name not in read and getattr(args, name) != _DEFAULTS[name]:
+            owner = next(other for other, names in _KEYS_OF.items() if name in names)
+            problems.append(
+                f"{name}: {getattr(args, name)!r} would not be read with rollout_engine {engine}; it is for {owner}"
+            )
+    if args.vllm_enable_sleep_mode and engine != "vllm_colocate":
+        problems.append(f"vllm_enable_sleep_mode: only for vllm_colocate, and rollout_engine is {engine}")
+    if args.vllm_request_timeout <= 0:
+        problems.append(f"vllm_request_timeout: {args.vllm_request_timeout} is no time to wait")
+    if engine != "transformers" and args.vllm_importance_sampling_correction:
+        off = {"top_p": (1.0,), "top_k": (0, -1), "min_p": (None, 0.0), "repetition_penalty": (1.0,)}
+        for name, plain in off.items():
+            if getattr(args, name) not in plain:
+                problems.append(
+                    f"{name}: {getattr(args, name)} biases the correction of vLLM's probabilities; set {plain[0]}, "
+                    "or vllm_importance_sampling_correction false"
+                )
+    return problems
+
+
+def check_engine(problems: list[str], args: EngineConfig | None) -> None:
+    """Adds what this machine lacks for the engine. Asks no server: it may start later than a check."""
+    if args is None or args.rollout_engine == "transformers" or gpu_assumed():
+        return
+    if importlib.util.find_spec("vllm") is None:
+        problems.append(
+            f"rollout_engine: {args.rollout_engine} needs vLLM, which is not installed: pip install 'r1hf[vllm]' (an "
+            "NVIDIA GPU), or rollout_engine transformers"
+        )
+    if not has_gpu() or args.use_cpu:
+        problems.append(
+            f"rollout_engine: {args.rollout_engine} needs an NVIDIA GPU: vLLM's CPU build cannot take new weights "
+            "from a trainer; set rollout_engine transformers"
+        )
+
+
+class WithEngine(GRPOTrainer):
+    """`GRPOTrainer` whose vLLM server may fail: the work is saved, and the message says what to do. Before the bases.
+
+    Raises StageError where the server is not ready in `vllm_server_timeout`, lacks what TRL asks of it, or fails.
+    """
+
+    args: EngineConfig
+
+    def __init__(self, *arguments: Any, **named: Any):
+        args: Any = named.get("args")
+        self._failures: list[str] = []
+        if getattr(args, "rollout_engine", None) != "vllm_server":
+            super().__init__(*arguments, **named)
+            return
+        url = vllm_server.address(args)
+        with vllm_server.explained(url, "before training"), vllm_server.bounded(args.vllm_request_timeout):
+            if args.process_index == 0:
+                vllm_server.wait(url, args.vllm_server_timeout)
+                vllm_server.check(url, args.max_completion_length)
+            super().__init__(*arguments, **named)
+        if self.accelerator.is_main_process:
+            client = self.vllm_generation.vllm_client
+            client.generate = vllm_server.careful(client.generate, self._failures)
+
+    def _generate_single_turn(self, prompt_ids: Any, *arguments: Any, **named: Any) -> Any:
+        if self.args.rollout_engine != "vllm_server":
+            return super()._generate_single_turn(prompt_ids, *arguments, **named)
+        url, step = vllm_server.address(self.args), self.state.global_step
+        with vllm_server.explained(url, f"after step {step}"):
+            made = super()._generate_single_turn(prompt_ids, *arguments, **named)
+        if prompt_ids and not made[0]:
+            saved = self._save_work()
+            seen = self._failures[-1] if self._failures else "see the main process"
+            raise StageError(
+                f"the vLLM server at {url} failed after step {step}: {seen}; {saved}. Look at the server's log, start "
+                f"it anew with `{vllm_server.COMMAND}`, then repeat this command"
+            )
+        return made
+
+    def _save_work(self) -> str:
+        step = self.state.global_step
+        if self.args.save_strategy == SaveStrategy.NO or step == 0:
+            return "nothing was saved (save_strategy no)" if step else "nothing was trained yet"
+        self._save_checkpoint(self.model, None)
+        return f"step {step} is saved"

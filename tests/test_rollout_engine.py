@@ -1,0 +1,254 @@
+"""What makes the rollouts: one key, no contradictions, and a vLLM server that fails in every way it can."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_run import CPU, GRPO, arguments, recipe, run_recipe
+from transformers import AutoTokenizer
+from trl.generation.vllm_client import VLLMClient
+from trl.generation.vllm_generation import VLLMGeneration
+from urllib3.util.retry import Retry
+from vllm_double import Vllm, running
+
+from r1hf.errors import ConfigError, StageError
+from r1hf.manifest import verify
+from r1hf.trainers import vllm_server
+from r1hf.trainers.engine import check_engine
+from r1hf.trainers.grpo import R1GRPOConfig
+
+
+def config(directory: Path, **values: Any) -> R1GRPOConfig:
+    return R1GRPOConfig(output_dir=str(directory), use_cpu=True, bf16=False, per_device_train_batch_size=16, **values)
+
+
+@pytest.mark.parametrize(
+    ("engine", "wanted"),
+    [
+        ("transformers", (False, "colocate", False)),
+        ("vllm_colocate", (True, "colocate", True)),
+        ("vllm_server", (True, "server", False)),
+    ],
+)
+def test_one_key_sets_trls_own(tmp_path: Path, engine: str, wanted: tuple[bool, str, bool]) -> None:
+    args = config(tmp_path, rollout_engine=engine)
+    assert (args.use_vllm, args.vllm_mode, args.vllm_enable_sleep_mode) == wanted
+    assert (args.top_p, args.top_k, args.vllm_importance_sampling_mode) == (1.0, 0, "token_truncate")
+
+
+def test_sleep_mode_can_be_left_off(tmp_path: Path) -> None:
+    assert not config(tmp_path, rollout_engine="vllm_colocate", vllm_enable_sleep_mode=False).vllm_enable_sleep_mode
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"use_vllm": True}, "write rollout_engine: vllm_colocate in its place"),
+        ({"use_vllm": True, "vllm_mode": "server"}, "write rollout_engine: vllm_server in its place"),
+        ({"vllm_mode": "server"}, "vllm_mode: server contradicts rollout_engine transformers"),
+        ({"vllm_server_port": 8001}, "vllm_server_port: 8001 would not be read with rollout_engine transformers"),
+        (
+            {"rollout_engine": "vllm_colocate", "vllm_server_base_url": "http://here"},
+            "vllm_server_base_url: 'http://here' would not be read with rollout_engine vllm_colocate",
+        ),
+        (
+            {"rollout_engine": "vllm_server", "vllm_tensor_parallel_size": 2},
+            "vllm_tensor_parallel_size: 2 would not be read with rollout_engine vllm_server; it is for vllm_colocate",
+        ),
+        ({"rollout_engine": "vllm_server", "vllm_enable_sleep_mode": True}, "only for vllm_colocate"),
+        ({"rollout_engine": "vllm_colocate", "top_p": 0.95}, "top_p: 0.95 biases the correction"),
+        ({"rollout_engine": "vllm_server", "top_k": 50}, "top_k: 50 biases the correction"),
+        ({"rollout_engine": "vllm_server", "vllm_request_timeout": 0.0}, "vllm_request_timeout: 0.0 is no time"),
+    ],
+)
+def test_contradictions_are_refused(tmp_path: Path, values: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config(tmp_path, **values)
+    assert said in str(caught.value)
+
+
+def test_without_the_correction_sampling_is_free(tmp_path: Path) -> None:
+    free = {"vllm_importance_sampling_correction": False, "top_p": 0.95}
+    assert config(tmp_path, rollout_engine="vllm_colocate", **free).top_p == 0.95
+
+
+def test_a_cpu_cannot_have_vllm_rollouts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    problems: list[str] = []
+    check_engine(problems, config(tmp_path, rollout_engine="vllm_colocate"))
+    assert any("vLLM's CPU build cannot take new weights" in text for text in problems)
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    problems = []
+    check_engine(problems, config(tmp_path, rollout_engine="vllm_server"))
+    assert any("pip install 'r1hf[vllm]'" in text for text in problems)
+    problems = []
+    check_engine(problems, config(tmp_path))
+    assert not problems
+
+
+# --- the server, through TRL's own client ---
+
+
+@pytest.fixture
+def server(tiny_base: Path) -> Iterator[Vllm]:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_base)
+    words = [tokenizer.convert_tokens_to_ids(one) for one in ("1", "2", "<think>", "</think>")]
+    with running(words, tokenizer.eos_token_id) as made:
+        yield made
+
+
+@pytest.fixture
+def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What needs NCCL is left out; every request and answer is real. And the client's pauses are cut short."""
+    pytest.importorskip("vllm")
+    monkeypatch.setattr(VLLMClient, "init_communicator", lambda self, device=0: None)
+    monkeypatch.setattr(VLLMGeneration, "sync_weights", lambda self: None)
+    monkeypatch.setattr(Retry, "get_backoff_time", lambda self: 0.01)
+    monkeypatch.setattr("r1hf.trainers.vllm_server._AGAIN", 0.05)
+    monkeypatch.setattr("r1hf.trainers.rl.check_engine", lambda problems, args: None)
+
+
+def trained(base: Path, directory: Path, server_url: str, **more: Any) -> Path:
+    given = {
+        **{"model": base, "prompts": base / "data" / "train.jsonl", "output_dir": directory, **CPU, **GRPO},
+        **{"rollout_engine": "vllm_server", "vllm_server_base_url": server_url, "vllm_server_timeout": 1},
+        **{"vllm_request_timeout": 1, "save_strategy": "steps", "save_steps": 50, "max_steps": 4, **more},
+    }
+    return run_recipe("r1_zero", **given)
+
+
+def test_the_server_makes_the_rollouts(tiny_base: Path, tmp_path: Path, server: Vllm, on_cpu: None) -> None:
+    made = verify(trained(tiny_base, tmp_path / "made", server.url))
+    assert made.metrics["optimizer_steps"] == 4
+    assert server.asked.count("/v1/completions") == 4
+    assert made.metrics["sampling/importance_sampling_ratio/mean"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("500", "500"),
+        ("hang", "did not answer in time"),
+        ("cut", "Connection"),
+        ("400", "Request failed: 400"),
+    ],
+)
+def test_a_failure_under_way_saves_the_work_and_the_same_command_goes_on(
+    tiny_base: Path, tmp_path: Path, server: Vllm, on_cpu: None, fault: str, said: str
+) -> None:
+    server.faults["/v1/completions"], server.good_generations = fault, 2
+    with pytest.raises(StageError) as caught:
+        trained(tiny_base, tmp_path / "made", server.url)
+    text = str(caught.value)
+    assert server.url in text and "failed after step 2" in text and "step 2 is saved" in text and said in text
+    assert "vllm serve" in text
+    assert (tmp_path / "made.partial" / "trainer" / "checkpoint-2").is_dir()
+    server.faults.clear()
+    server.released.set()
+    server.asked.clear()
+    assert verify(trained(tiny_base, tmp_path / "made", server.url)).metrics["optimizer_steps"] == 4
+    assert server.asked.count("/v1/completions") == 2, "it went on from step 2"
+
+
+@pytest.mark.parametrize("fault", ["500", "hang", "cut"])
+def test_a_server_that_is_not_ready_is_waited_for_within_bounds(
+    tiny_base: Path, tmp_path: Path, server: Vllm, on_cpu: None, fault: str
+) -> None:
+    server.faults["/health"] = fault
+    with pytest.raises(StageError, match="is not ready after 1 s") as caught:
+        trained(tiny_base, tmp_path / "made", server.url)
+    assert server.url in str(caught.value) and "vllm_server_timeout" in str(caught.value)
+
+
+def test_nothing_listens(tiny_base: Path, tmp_path: Path, server: Vllm, on_cpu: None) -> None:
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(StageError, match="the connection is refused: nothing listens there"):
+        trained(tiny_base, tmp_path / "made", server.url)
+
+
+def test_a_server_that_comes_late_is_taken(server: Vllm, on_cpu: None) -> None:
+    server.faults["/health"] = "503"
+    import threading
+
+    threading.Timer(0.3, server.faults.clear).start()
+    vllm_server.wait(server.url, 10)
+    assert server.asked.count("/health") > 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"weight_transfer_config": None}, "cannot take new weights"),
+        ({"model_config": {"logprobs_mode": "raw_logprobs"}}, "raw_logprobs, which biases the importance ratio"),
+    ],
+)
+def test_a_server_started_without_what_trl_needs(server: Vllm, change: dict[str, Any], said: str) -> None:
+    vllm_server.check(server.url, 64)
+    server.config |= change
+    with pytest.raises(StageError, match=said):
+        vllm_server.check(server.url, 64)
+
+
+def test_a_server_that_is_none_of_ours(server: Vllm) -> None:
+    server.max_model_len = 64
+    with pytest.raises(StageError, match="takes 64 tokens"):
+        vllm_server.check(server.url, 64)
+    for fault, said in (
+        ("404", "development endpoints"),
+        ("page", "is this a vLLM server"),
+        ("500", "answers /server"),
+    ):
+        server.faults["/server_info"] = fault
+        with pytest.raises(StageError, match=said):
+            vllm_server.check(server.url, 64)
+
+
+def test_trls_own_refusal_off_cuda_is_the_one_that_we_expect(server: Vllm) -> None:
+    """The day that this passes on a CPU, `check_engine` can be less strict."""
+    pytest.importorskip("vllm")
+    with pytest.raises(NotImplementedError, match="needs a CUDA device"):
+        VLLMClient(base_url=server.url).init_communicator(device="cpu")
+
+
+def test_the_limit_holds_for_the_clients_first_questions(server: Vllm) -> None:
+    pytest.importorskip("vllm")
+    server.faults["/v1/models"] = "hang"
+    with pytest.raises(StageError, match="did not answer in time"):
+        with vllm_server.explained(server.url, "before training"), vllm_server.bounded(0.3):
+            VLLMClient(base_url=server.url)
+
+
+def test_an_error_that_is_not_the_servers_stays_what_it_is() -> None:
+    with pytest.raises(KeyError):
+        with vllm_server.explained("http://here", "before training"):
+            raise KeyError("x")
+
+
+def test_the_recipe_exits_with_a_message(
+    tiny_base: Path, tmp_path: Path, server: Vllm, on_cpu: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from r1hf.stage import run
+
+    server.faults["/health"] = "500"
+    words = arguments(
+        "r1_zero.yaml",
+        **{
+            "model": tiny_base,
+            "prompts": tiny_base / "data" / "train.jsonl",
+            "output_dir": tmp_path / "m",
+            **CPU,
+            **GRPO,
+        },
+        **{"rollout_engine": "vllm_server", "vllm_server_base_url": server.url, "vllm_server_timeout": 1},
+    )
+    with pytest.raises(SystemExit) as caught:
+        run(lambda: recipe("r1_zero").main(words))
+    assert caught.value.code == 2
+    assert "is not ready after 1 s" in capsys.readouterr().err
