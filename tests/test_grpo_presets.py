@@ -34,7 +34,7 @@ def problems(out: Path, **settings: Any) -> list[str]:
 @pytest.fixture
 def eight_processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """As many as the environment says, where TRL asks for them too."""
-    monkeypatch.setattr(batches, "processes", lambda: 8)
+    monkeypatch.setattr(batches, "get_int_from_env", lambda names, default: 8)
     monkeypatch.setattr(R1GRPOConfig, "world_size", property(lambda self: 8))
     yield
 
