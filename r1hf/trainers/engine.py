@@ -37,7 +37,7 @@ class EngineConfig(GRPOConfig):
     rollout_engine: Literal["transformers", "vllm_colocate", "vllm_server"] = field(
         default="transformers", metadata={"help": "what makes the rollouts; sets use_vllm and vllm_mode"}
     )
-    vllm_enable_sleep_mode: bool | None = field(  # type: ignore[assignment]
+    vllm_enable_sleep_mode: bool | None = field(
         default=None, metadata={"help": "vLLM leaves the GPU's memory while the policy trains; none: when colocated"}
     )
     vllm_importance_sampling_mode: str = field(

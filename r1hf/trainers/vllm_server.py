@@ -93,11 +93,11 @@ def bounded(seconds: float) -> Iterator[None]:
     from trl.generation import vllm_client
 
     class Bounded(HTTPAdapter):
-        def __init__(self, *arguments: Any, max_retries: Any = 0, **named: Any):
-            super().__init__(*arguments, max_retries=max_retries.new(read=0), **named)
+        def __init__(self, **named: Any):
+            super().__init__(**{**named, "max_retries": named["max_retries"].new(read=0)})
 
-        def send(self, request: Any, *arguments: Any, timeout: Any = None, **named: Any) -> Any:
-            return super().send(request, *arguments, timeout=timeout or (_ASK, seconds), **named)
+        def send(self, request: Any, **named: Any) -> Any:  # type: ignore[override]
+            return super().send(request, **{**named, "timeout": named.get("timeout") or (_ASK, seconds)})
 
     original = vllm_client.HTTPAdapter
     vllm_client.HTTPAdapter = Bounded
