@@ -110,8 +110,8 @@ def test_a_completion_that_cannot_hold_its_own_form_fails(doctor):
 
 
 def test_settings_of_the_command_line_count_too(doctor):
-    found = doctor("r1_zero", "--set", "vllm_mode=server")
-    assert any("use_vllm is off" in line for line in lines(found, "settings", "warn"))
+    found = doctor("r1_zero", "--set", "sync_ref_model=false", "--set", "ref_model_mixup_alpha=0.5")
+    assert any("sync_ref_model is off" in line for line in lines(found, "settings", "warn"))
 
 
 def test_a_model_that_is_not_here_is_skipped_and_named(doctor):

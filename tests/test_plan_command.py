@@ -70,10 +70,10 @@ def test_memory_goes_the_way_of_the_settings(plan):
 
 
 def test_vllm_makes_generation_faster_and_takes_its_share(plan):
-    usual, vllm = plan(), plan("--set", "use_vllm=true", "--set", "vllm_mode=colocate")
+    usual, vllm = plan(), plan("--set", "rollout_engine=vllm_colocate", "--set", "vllm_enable_sleep_mode=false")
     assert seconds(vllm, "generation") < seconds(usual, "generation") / 5
     assert vllm[1]["stages"][0]["memory"]["optimizer step"]["vLLM"] == pytest.approx(0.3 * 79 * 2**30)
-    asleep = plan("--set", "use_vllm=true", "--set", "vllm_enable_sleep_mode=true")
+    asleep = plan("--set", "rollout_engine=vllm_colocate")
     assert "vLLM" not in asleep[1]["stages"][0]["memory"]["optimizer step"]
 
 
