@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
-from small_run import ROOT, launched, log, manifest
+from small_run import CPU, ROOT, answered, launched, log, manifest, run_recipe, write
 
 from r1hf.pipeline import launch
 from r1hf.trainers import checkpoints
@@ -186,3 +187,32 @@ def test_two_processes_give_the_curve_of_one(kind: str, tiny_base: Path, tmp_pat
     assert rewards[0] == rewards[1] and (kind == "sft" or len(set(rewards[0])) > 1)
     assert all(torch.allclose(weights[0][name], weights[1][name], rtol=0, atol=1e-4) for name in weights[0])
     assert curves[0][0]["grad_norm"] > 0.1
+
+
+# The pipeline
+
+
+def test_a_pipeline_stopped_in_a_stage_goes_on_within_it(tiny_base: Path, tmp_path: Path) -> None:
+    rows = write(tmp_path / "rows.jsonl", answered(16))
+    training = {**CPU, "save_strategy": "steps", "save_steps": 20, "max_steps": 80, "per_device_train_batch_size": 4}
+    (tmp_path / "sft.yaml").write_text(
+        yaml.safe_dump({**training, "num_threads": 1, "model": str(tiny_base), "data": str(rows)})
+    )
+    graph = tmp_path / "pipeline.yaml"
+    graph.write_text(yaml.safe_dump({"seed": 7, "stages": {"sft": {"recipe": "sft", "config": "sft.yaml"}}}))
+
+    words = [sys.executable, str(ROOT / "recipes/pipeline.py"), "--config", str(graph), "--run_dir", str(tmp_path)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    saved = tmp_path / "sft.partial/trainer"
+    process = subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait_for((saved / "checkpoint-20").exists, process)
+    process.terminate()
+    status, printed = ended(process)
+    assert status == 143 and "saved; repeat the same command to go on" in printed, printed
+    last = checkpoints.last_whole(saved)
+    assert last is not None and 20 <= last.step < 80
+    done = launched(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    straight = run_recipe("sft", str(tmp_path / "sft.yaml"), output_dir=tmp_path / "straight/sft", seed=7)
+    one, two_ = manifest(tmp_path / "sft"), manifest(straight)
+    assert (one["fingerprint"], one["metrics"]) == (two_["fingerprint"], two_["metrics"])
