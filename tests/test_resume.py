@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
+from peft import LoraConfig
 from safetensors.torch import load_file
 from small_run import CPU, answered
 from transformers import Trainer, TrainerCallback
@@ -23,7 +24,7 @@ from r1hf.config import StageConfig, parse
 from r1hf.data.rows import write_rows
 from r1hf.errors import StageError
 from r1hf.models import load_tokenizer, save_model
-from r1hf.stage import Stage
+from r1hf.stage import Stage, set_seed
 from r1hf.trainers import checkpoints
 from r1hf.trainers.callbacks import train
 from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
@@ -347,3 +348,37 @@ def test_what_registers_itself_is_saved_along(tiny_base: Path, tmp_path: Path) -
         trainer.train(resume_from_checkpoint=start)
         counters.append((counter.begun, counter.count))
     assert counters == [(0, STEPS), (4, STEPS)]
+
+
+@pytest.mark.parametrize("kind", ["sft", "grpo"])
+def test_adapters_and_their_reference_go_on(kind: str, tiny_base: Path, tmp_path: Path) -> None:
+    """LoRA: the trained adapter, and in GRPO the one that is the reference, which has moved at step 4."""
+
+    def trained(name: str, start: str | None = None) -> Trainer:
+        given = {k: v for k, v in {**SAVED, **KINDS[kind]}.items() if k != "num_threads"}
+        shared = {"peft_config": LoraConfig(r=4, target_modules="all-linear"), "model": str(tiny_base)}
+        shared["processing_class"] = load_tokenizer(str(tiny_base))
+        set_seed(7)
+        if kind == "sft":
+            args: Any = R1SFTConfig(output_dir=str(tmp_path / name), **given)
+            trainer: Any = R1SFTTrainer(args=args, train_dataset=sft_dataset(answered(12)), **shared)
+        else:
+            args = R1GRPOConfig(output_dir=str(tmp_path / name), **given)
+            data = Dataset.from_list(prompt_rows(answered(8), "plain_en"))
+            trainer = R1GRPOTrainer(reward_funcs=[by_vowels], args=args, train_dataset=data, **shared)
+        trainer.train(resume_from_checkpoint=start)
+        return trainer
+
+    straight = trained("straight")
+    one = dict(straight.model.named_parameters())
+    names = [name for name in one if "lora" in name]
+    assert any(".ref." in name for name in names) is (kind == "grpo")
+    for step in (3, 5):
+        again = trained("again", start=str(tmp_path / "straight" / f"checkpoint-{step}"))
+        two = dict(again.model.named_parameters())
+        assert all(torch.equal(one[name], two[name]) for name in names)
+        rows = [
+            [{k: v for k, v in row.items() if "loss" in k or "reward" in k or k in ("kl", "grad_norm")} for row in log]
+            for log in (straight.state.log_history[:-1], again.state.log_history[:-1])
+        ]
+        assert rows[0] == rows[1]
