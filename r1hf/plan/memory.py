@@ -168,8 +168,8 @@ def head_bytes(job: Job, cuda: bool, backward: bool) -> float:
     rows = min(scored, TILE_TOKENS)
     columns = TILE_VOCAB if cuda else min(TILE_VOCAB, shape.vocab)
     tile = float(rows * columns * width)
-    if not cuda:  # folded by torch operations: float32 copies of the tile
-        tile += rows * columns * _FLOAT * (5.0 if backward else 2.0)
+    if not cuda:  # folded by torch operations, which hold this many float32 tiles at once (_backward_tile)
+        tile += rows * columns * _FLOAT * (7.25 if backward else 3.0)
     hidden = scored * shape.hidden * (_FLOAT + width)
     head = TILE_VOCAB * shape.hidden * width if width == _HALF else 0
     if not backward:
