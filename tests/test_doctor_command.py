@@ -146,6 +146,14 @@ def test_a_file_for_a_gpu_is_read_where_there_is_none(doctor):
     assert any("none is here" in line for line in lines(found, "config", "warn"))
 
 
+def test_vllm_is_judged_as_on_the_machine_to_come(doctor, monkeypatch):
+    own = machine._version
+    monkeypatch.setattr(machine, "_version", lambda name: None if name == "vllm" else own(name))
+    found = doctor("r1_zero", use_cpu="", bf16=True, rollout_engine="vllm_colocate")
+    assert found[0] == 0, [line for line in found[1] if line["status"] == "fail"]
+    assert "use_vllm needs vllm" in lines(found, "packages", "warn")[0]
+
+
 def test_processes_of_the_launch_file_count(doctor, tmp_path):
     launch = tmp_path / "launch.yaml"
     launch.write_text("num_processes: 2\n")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -11,11 +13,12 @@ from typing import Any
 from r1hf.config import Parsed
 from r1hf.doctor.recipe import _directories, find_recipe
 from r1hf.errors import ConfigError
+from r1hf.hardware import ASSUMED, has_gpu
 from r1hf.pipeline.check import job_of, read_stage
 from r1hf.pipeline.graph import load_graph
 from r1hf.yamlfile import read_yaml
 
-_NO_GPU = "support bf16/gpu"
+_NO_GPU = ("support bf16/gpu", "needs an NVIDIA GPU", "none is here")  # Transformers' words, and r1hf's
 
 
 @dataclass
@@ -23,7 +26,7 @@ class Loaded:
     """One stage. parsed: None where the recipe cannot be imported. launch: its accelerate file.
 
     upstream: input field -> the stages of the pipeline that it reads. problems: what the preflight finds. sets: the
-    overrides. without_gpu: the file asks for a GPU, and was read as if for the CPU because none is here.
+    overrides. without_gpu: the file asks for a GPU, and was read as if one were here.
     """
 
     name: str
@@ -89,12 +92,24 @@ def load(
 def _read(stage: Loaded, job: dict[str, Any]) -> Loaded:
     """Fills in what `read_stage` says."""
     stage.module, stage.parsed, stage.problems = read_stage(job)
-    if any(_NO_GPU in problem for problem in stage.problems):
-        # Transformers builds no configuration with bf16 where there is no GPU; the machine to come may have one.
+    if not has_gpu() and any(words in problem for problem in stage.problems for words in _NO_GPU):
         stage.without_gpu = True
-        words = [*job["overrides"], "--use_cpu=true"]
-        stage.module, stage.parsed, stage.problems = read_stage(job | {"overrides": words})
+        with assume_gpu():
+            stage.module, stage.parsed, stage.problems = read_stage(job)
     return stage
+
+
+@contextlib.contextmanager
+def assume_gpu(wanted: bool = True) -> Iterator[None]:
+    """Configurations are read as on the machine to come, which has a GPU."""
+    before = os.environ.get(ASSUMED)
+    if wanted:
+        os.environ[ASSUMED] = "1"
+    try:
+        yield
+    finally:
+        if wanted and before is None:
+            del os.environ[ASSUMED]
 
 
 def _count(launch: Path | None) -> int:

@@ -129,12 +129,17 @@ def check_versions() -> list[Item]:
     return items
 
 
-def check_packages(values: Mapping[str, Any], launch_text: str = "") -> list[Item]:
-    """Packages that only some settings need."""
+def check_packages(values: Mapping[str, Any], launch_text: str = "", elsewhere: bool = False) -> list[Item]:
+    """Packages that only some settings need. elsewhere: it will be launched on another machine than this."""
     from r1hf.doctor.packages import needed
 
     return [
-        Item("fail", "packages", f"{why} needs {name}, which is not installed", f"pip install {hint}")
+        Item(
+            "warn" if elsewhere else "fail",
+            "packages",
+            f"{why} needs {name}, which is not installed",
+            f"pip install {hint}",
+        )
         for name, why, hint in needed(values, launch_text)
         if _version(name) is None
     ]

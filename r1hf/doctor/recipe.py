@@ -10,6 +10,7 @@ from types import ModuleType
 import r1hf
 from r1hf.config import Parsed, parse
 from r1hf.errors import ConfigError, R1Error
+from r1hf.hardware import as_if_on_gpu
 from r1hf.pipeline.check import _load as load_recipe
 from r1hf.yamlfile import nearest
 
@@ -49,12 +50,13 @@ def read_config(path: Path, config: Path, overrides: Sequence[str] = ()) -> tupl
     if not getattr(module, "CONFIGS", None):
         raise ConfigError(f"{path} has no CONFIGS, the tuple of its configuration dataclasses")
     words = [word for override in overrides for word in _words(override)]
-    parsed = parse(module.CONFIGS, ["--config", str(config), *words])
-    if hasattr(module, "preflight") and parsed.configs[0] is not None:
-        try:
-            module.preflight(parsed)
-        except R1Error as error:
-            parsed.problems.append(str(error))
+    with as_if_on_gpu():
+        parsed = parse(module.CONFIGS, ["--config", str(config), *words])
+        if hasattr(module, "preflight") and parsed.configs[0] is not None:
+            try:
+                module.preflight(parsed)
+            except R1Error as error:
+                parsed.problems.append(str(error))
     return module, parsed
 
 

@@ -146,17 +146,6 @@ RULES: tuple[Rule, ...] = (
         f"{TRL}, GRPOConfig",
     ),
     Rule(
-        ("top_p", "top_k", "min_p", "repetition_penalty"),
-        lambda v: (
-            bool(v.get("use_vllm"))
-            and bool(v.get("vllm_importance_sampling_correction", True))
-            and (_number(v, "top_p", 1.0) < _UNIT or _number(v, "top_k") > 0 or _number(v, "min_p") > 0)
-        ),
-        "the correction compares probabilities before and after truncation: every ratio is biased",
-        "top_p 1.0, top_k 0, min_p null while training with vLLM",
-        "huggingface/trl#6789",
-    ),
-    Rule(
         (),
         lambda v: (
             bool(v.get("use_vllm"))
@@ -164,39 +153,9 @@ RULES: tuple[Rule, ...] = (
             and str(v.get("vllm_importance_sampling_mode", "")).startswith("sequence")
             and _length(v) >= 4096
         ),
-        "vllm_importance_sampling_mode takes a ratio over the whole sequence: long thoughts are masked or deflated",
+        "a ratio over the whole sequence: long thoughts are masked or deflated",
         "vllm_importance_sampling_mode: token_truncate",
         "huggingface/trl#5814",
-    ),
-    Rule(
-        (
-            "vllm_mode",
-            "vllm_gpu_memory_utilization",
-            "vllm_enable_sleep_mode",
-            "vllm_tensor_parallel_size",
-            "vllm_server_host",
-            "vllm_server_port",
-            "vllm_server_base_url",
-            "vllm_max_model_length",
-        ),
-        lambda v: _rl(v) and not v.get("use_vllm"),
-        "use_vllm is off: transformers' generate makes the rollouts",
-        "set use_vllm true, or leave it out",
-        f"{TRL}, GRPOConfig",
-    ),
-    Rule(
-        ("vllm_gpu_memory_utilization", "vllm_enable_sleep_mode", "vllm_tensor_parallel_size"),
-        lambda v: bool(v.get("use_vllm")) and v.get("vllm_mode") == "server",
-        "vllm_mode is server: the server's own command line decides",
-        "give it to `vllm serve`",
-        f"{TRL}, GRPOConfig",
-    ),
-    Rule(
-        ("vllm_server_host", "vllm_server_port", "vllm_server_base_url", "vllm_server_timeout"),
-        lambda v: bool(v.get("use_vllm")) and v.get("vllm_mode") == "colocate",
-        "vllm_mode is colocate: no server is asked",
-        "set vllm_mode server, or leave it out",
-        f"{TRL}, GRPOConfig",
     ),
     Rule(
         ("vllm_max_model_length",),

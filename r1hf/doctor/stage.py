@@ -11,7 +11,7 @@ from r1hf.data.rows import Row, load_rows
 from r1hf.data.spec import paths_of
 from r1hf.doctor.batches import check_batches
 from r1hf.doctor.item import Item
-from r1hf.doctor.load import Loaded
+from r1hf.doctor.load import Loaded, assume_gpu
 from r1hf.doctor.machine import check_disk, check_memory, check_packages, check_versions, here
 from r1hf.doctor.rewards import check_rewards
 from r1hf.doctor.settings import check_settings
@@ -46,8 +46,8 @@ def examine(stage: Loaded, rows: int = 4, shapes: dict[str, Shape] | None = None
     shape = plan.job.shape if isinstance(plan, StagePlan) else None
     items += _context(plan)
     items += check_disk(values, shape, steps)
-    items += check_memory(plan, bool(values.get("use_cpu")) and not stage.without_gpu)
-    items += check_packages(values, launch_text)
+    items += check_memory(plan, bool(values.get("use_cpu")))
+    items += check_packages(values, launch_text, stage.without_gpu)
     return items
 
 
@@ -162,7 +162,8 @@ def _rewards(stage: Loaded, count: int) -> list[Item]:
     if not Path(model).is_dir() and is_hub_id(model) and find_tokenizer(model) is None:
         return [Item("skip", "rewards", f"needs {model}, which is not here")]
     try:
-        report = check_rewards(stage.config, str(stage.recipe), _overrides(stage), rows=count)
+        with assume_gpu(stage.without_gpu):
+            report = check_rewards(stage.config, str(stage.recipe), _overrides(stage), rows=count)
     except R1Error as error:
         text = "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)
         return [Item("fail", "rewards", text[:300], "r1hf doctor rewards")]
@@ -182,8 +183,7 @@ def _overrides(stage: Loaded) -> list[str]:
     paths = [
         f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in stage.parsed.inputs.items()
     ]
-    extra = ["use_cpu=true"] if stage.without_gpu else []
-    return [f"output_dir={stage.values['output_dir']}", *paths, *stage.sets, *extra]
+    return [f"output_dir={stage.values['output_dir']}", *paths, *stage.sets]
 
 
 def failures(items: Iterable[Item]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,8 @@ def make_plan(
                 skipped[stage.name] = "trains and samples no model of a known kind"
                 continue
             rows = count_rows(stage)
-            plans.append(plan_stage(stage.name, stage.recipe.stem, values, cluster, stage.launch, rows, given, shape))
+            own = given if given.prompt else replace(given, prompt=longest_prompt(stage, values))
+            plans.append(plan_stage(stage.name, stage.recipe.stem, values, cluster, stage.launch, rows, own, shape))
         except R1Error as error:
             skipped[stage.name] = "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)
     source = f"assumed, {PRICED}" if price is None else "given"
@@ -82,6 +83,27 @@ def model_shape(stage: Loaded, values: Mapping[str, Any], shapes: Mapping[str, S
         if paths:
             return shape_of(paths[0])
     return None
+
+
+def longest_prompt(stage: Loaded, values: Mapping[str, Any], most: int = 512) -> int | None:
+    """Tokens of the longest of the first `most` prompts, where rows and tokenizer are here and no limit is set."""
+    source, model = values.get("prompts"), values.get("model")
+    if kind_of(values) != "grpo" or values.get("max_prompt_length") or not isinstance(model, str) or not source:
+        return None
+    if not all(Path(path).is_file() for path in paths_of(source)):
+        return None
+    from r1hf.data.lengths import token_counts
+    from r1hf.doctor.templates import find_tokenizer
+    from r1hf.trainers.rl import prompt_rows
+
+    try:
+        tokenizer = find_tokenizer(model)
+        if tokenizer is None:
+            return None
+        rows = prompt_rows(load_rows(source)[:most], values.get("prompt_template"))
+        return max(token_counts([row["prompt"] for row in rows], tokenizer, add_generation_prompt=True))
+    except (R1Error, OSError, ValueError, KeyError):
+        return None  # the doctor says why
 
 
 def count_rows(stage: Loaded) -> int | None:

@@ -163,6 +163,8 @@ def activations(job: Job) -> tuple[dict[str, float], float]:
 
 def head_bytes(job: Job, cuda: bool, backward: bool) -> float:
     """The fused LM head: one tile of logits, and on the way back the gradients of hidden states and head."""
+    if job.kind == "reward":
+        return 0.0  # one figure a row
     shape, width = job.shape, _width(job)
     scored = job.micro_batch * (job.row if not cuda else job.completion)
     rows = min(scored, TILE_TOKENS)

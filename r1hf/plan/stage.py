@@ -84,6 +84,8 @@ def make_job(
         mean = given.mean or MEAN
         assumed.append(f"rows of at most {most} tokens, {mean:.0%} of that in the mean")
         steps = _steps(values, rows, batch * accumulation * processes)
+        if kind == "reward":
+            common["micro_batch"] *= 2  # a row is a pair
         lengths = {"completion": most, "mean_completion": most * mean}
         return Job(kind=kind, steps=steps, assumed=tuple(assumed), **lengths, **common)  # type: ignore[arg-type]
     return _grpo(values, common, rows, given, assumed)
