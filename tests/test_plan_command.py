@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from test_doctor_rewards import ROWS, jsonl, tokenizer
 
 from r1hf.commands.main import main
 
@@ -90,6 +91,17 @@ def test_sharding_divides_the_states(plan, tmp_path, kind):
     assert parts["optimizer"] == pytest.approx(8 * 1543714304 / 8)
     width = {"fsdp": 4 / 8, "zero2": 2, "zero3": 2 / 8}[kind]
     assert parts["weights"] == pytest.approx(width * 1543714304)
+
+
+def test_the_longest_prompt_is_counted_where_rows_and_tokenizer_are_here(plan, tmp_path):
+    tokenizer(tmp_path / "policy")  # a token a byte
+    jsonl(tmp_path / "prompts.jsonl", [dict(ROWS[0], question="x" * size) for size in (40, 300)])
+    text = GRPO.replace("Qwen/Qwen2.5-1.5B", str(tmp_path / "policy")).replace("max_prompt_length: 256\n", "")
+    text = text.replace("org/data", str(tmp_path / "prompts.jsonl"))
+    found = plan("--shape", "Qwen2.5-1.5B", text=text)
+    cache = found[1]["stages"][0]["memory"]["generation"]["KV cache"]
+    tokens = cache / (32 * 28 * 2 * 2 * 128 * 4)  # completions, layers, keys and values, heads, sizes, bytes
+    assert 1024 + 300 < tokens < 1024 + 400
 
 
 def test_a_model_that_nobody_knows_is_not_planned(plan):
