@@ -22,10 +22,10 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "recipes" / "configs" / "tiny"
 GRAPH: dict[str, dict[str, Any]] = read_yaml(str(CONFIGS / "pipeline.yaml")).values["stages"]
 
-SHAPE = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+SHAPE = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
 MODELS = {
-    "base": {"architecture": "qwen2", "num_key_value_heads": 4, **SHAPE},
-    "student_llama_base": {"architecture": "llama", "num_key_value_heads": 2, "share": 0.5, **SHAPE},
+    "base": {"architecture": "qwen2", "num_key_value_heads": 2, **SHAPE},
+    "student_llama_base": {"architecture": "llama", "num_key_value_heads": 1, "share": 0.5, **SHAPE},
 }
 BASE = {
     **{"documents": 600, "tokenizer_documents": 300},
