@@ -173,10 +173,13 @@ def compare(options: argparse.Namespace) -> None:
     ours = {**R1HF, "learning_rate": best}
     for kept in ((), *((name,) for name in ECONOMY), ECONOMY):
         run(options, "r1hf: " + (", ".join(kept) or "nothing on"), sixth, first, {**ours, **dict.fromkeys(kept, True)})
+    everything = {**ours, **dict.fromkeys(ECONOMY, True)}
+    for extra in ({"gate": "outcome"}, {"difficulty_sampling": True}):
+        run(options, f"r1hf and {next(iter(extra))}", options.seconds / 2, first, {**everything, **extra})
     for seed in options.seeds:
         run(options, "stock TRL", options.seconds, seed, {"learning_rate": best})
         for seconds in (options.seconds / 2, options.seconds):
-            run(options, "r1hf", seconds, seed, {**ours, **dict.fromkeys(ECONOMY, True)})
+            run(options, "r1hf", seconds, seed, everything)
 
 
 def main() -> None:
