@@ -25,5 +25,9 @@ class StageError(R1Error):
     """A stage that cannot start, or that ended without having done its work."""
 
 
+class NothingKept(StageError):
+    """No sample passed the filters of a data stage."""
+
+
 class IntegrityError(StageError):
     """An output that is not what its manifest says."""

@@ -95,6 +95,8 @@ class Stage:
         parsed.check()
         self.parsed = parsed
         self.config: StageConfig = next(item for item in parsed.configs if isinstance(item, StageConfig))
+        if self.config.dry_run:
+            raise ConfigError("dry_run: belongs on the command line of a recipe's script (--dry_run), not in a file")
         self.recipe = Path(recipe).resolve()
         self.output_dir = Path(self.config.output_dir)
         self.name = Path(os.path.abspath(self.output_dir)).name
@@ -368,9 +370,15 @@ def quiet_libraries() -> None:
 
 
 def run(main: Callable[[], object]) -> None:
-    """Runs a recipe's `main`; an error that is meant for people is printed without a traceback, exit status 2."""
+    """Runs a recipe's `main`; an error that is meant for people is printed without a traceback, exit status 2.
+
+    With `--dry_run` the recipe is tried on miniatures in its place (r1hf/dryrun).
+    """
     try:
-        main()
+        if _is_dry(sys.argv[1:]) and "CONFIGS" in getattr(main, "__globals__", {}):
+            importlib.import_module("r1hf.dryrun.script").main(Path(sys.argv[0]), sys.argv[1:])
+        else:
+            main()
     except R1Error as error:
         # Each rank finds the same mistakes in the same configuration.
         if not (isinstance(error, ConfigError) and os.environ.get("RANK", "0") != "0"):
@@ -383,6 +391,17 @@ def run(main: Callable[[], object]) -> None:
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def _is_dry(argv: list[str]) -> bool:
+    """Whether `--dry_run` is among the words, and not as false."""
+    for number, word in enumerate(argv):
+        after = argv[number + 1] if number + 1 < len(argv) else "--"
+        key, equals, value = word.partition("=")
+        if key.replace("-", "_") == "__dry_run":
+            said = value if equals else after
+            return said.startswith("--") or said.lower() not in ("false", "no", "off")
+    return False
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:

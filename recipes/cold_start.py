@@ -19,7 +19,7 @@ from r1hf.data.cold_start import prompted, rewritten, take
 from r1hf.data.filters import SampleFilter
 from r1hf.data.rows import Row, check_rows, stage_rows, write_rows
 from r1hf.data.spec import Source
-from r1hf.errors import StageError
+from r1hf.errors import NothingKept
 from r1hf.models import check_chat_template
 from r1hf.sampling import Sampler
 from r1hf.stage import Stage, preflight_inputs, run
@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> None:
         queue: list[Row] = []
         kept, filters = collect(config, rows, queue)
         if not kept:
-            raise StageError(f"no cold-start sample was kept of {len(rows)} problems: {_reasons(filters)}")
+            raise NothingKept(f"no cold-start sample was kept of {len(rows)} problems: {_reasons(filters)}")
         write_rows(stage.work / "data.jsonl", shuffled(kept, config.seed))
         write_rows(stage.work / "review.jsonl", queue)
         stage.finish(

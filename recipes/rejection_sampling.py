@@ -16,7 +16,7 @@ from r1hf.config import Parsed, StageConfig, parse
 from r1hf.data.filters import SampleFilter
 from r1hf.data.rows import Row, check_rows, stage_rows, write_rows
 from r1hf.data.spec import Source
-from r1hf.errors import StageError
+from r1hf.errors import NothingKept
 from r1hf.models import check_chat_template
 from r1hf.sampling import Sampler
 from r1hf.stage import Stage, preflight_inputs, run
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> None:
         judge = SampleFilter(max_tokens=config.max_tokens, min_language_share=config.min_language_share)
         reasoning = select(config, rows, judge)
         if not reasoning:
-            raise StageError(
+            raise NothingKept(
                 f"no sample of {len(rows)} prompts was kept: {judge.counts()}; is {config.model} trained?"
             )
         general = shuffled(stage_rows(stage, "general", GENERAL_COLUMNS), config.seed)

@@ -13,6 +13,7 @@ from r1hf.yamlfile import nearest
 COMMANDS = {
     "explain": ("r1hf.commands.explain", "rewards, advantages and the GRPO objective of one question, step by step"),
     "doctor": ("r1hf.commands.doctor", "find what would fail in a configuration before it is launched"),
+    "dry-run": ("r1hf.commands.dry_run", "try every stage of a configuration on miniatures, without training"),
     "plan": ("r1hf.commands.plan", "predict memory, time and cost of a stage or a pipeline"),
     "push": ("r1hf.commands.push", "push a run or a stage to the Hub, with its card"),
     "rollouts": ("r1hf.commands.rollouts", "show what a policy wrote in training, with its rewards"),

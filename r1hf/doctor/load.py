@@ -11,9 +11,10 @@ from types import ModuleType
 from typing import Any
 
 from r1hf.config import Parsed
-from r1hf.doctor.recipe import _directories, find_recipe
+from r1hf.doctor.recipe import find_recipe, recipe_directory
 from r1hf.errors import ConfigError
 from r1hf.hardware import ASSUMED, has_gpu
+from r1hf.launch import launch_of
 from r1hf.pipeline.check import job_of, read_stage
 from r1hf.pipeline.graph import load_graph
 from r1hf.yamlfile import read_yaml
@@ -70,12 +71,14 @@ def load(
         raise ConfigError(f"--launch: there is no file {launch}")
     if not is_pipeline(config):
         path = find_recipe(config, recipe)
+        if launch is None:
+            launch, named = launch_of(config)
+            processes = processes or named
         own = ["--config", str(config)]
         job = {"recipe": str(path), "own": own, "inputs": {}, "overrides": [_word(one) for one in sets]}
         stage = Loaded(config.stem, path, config, None, None, launch, sets=tuple(sets))
         return [_read(stage, job | {"processes": processes or _count(launch)})], []
-    recipes = next((path for path in reversed(_directories(config)) if (path / "pipeline.py").is_file()), None)
-    graph, problems = load_graph(config, recipes or _directories(config)[0], sets=sets)
+    graph, problems = load_graph(config, recipe_directory(config), sets=sets)
     stages = []
     for name, spec in graph.stages.items():
         upstream = {

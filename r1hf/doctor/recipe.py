@@ -11,7 +11,7 @@ import r1hf
 from r1hf.config import Parsed, parse
 from r1hf.errors import ConfigError, R1Error
 from r1hf.hardware import as_if_on_gpu
-from r1hf.pipeline.check import _load as load_recipe
+from r1hf.pipeline.check import load_recipe
 from r1hf.yamlfile import nearest
 
 _NAMED = re.compile(r"recipes/(\w+)\.py")
@@ -65,6 +65,12 @@ def _words(override: str) -> list[str]:
     if not equals or not key:
         raise ConfigError(f"--set {override}: write KEY=VALUE")
     return [f"--{key}={value}"]
+
+
+def recipe_directory(config: Path) -> Path:
+    """Where a pipeline's recipes are: the nearest `recipes/` with a pipeline.py, above its file or r1hf's own."""
+    found = _directories(config)
+    return next((path for path in reversed(found) if (path / "pipeline.py").is_file()), found[0])
 
 
 def _directories(config: Path) -> list[Path]:

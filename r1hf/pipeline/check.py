@@ -20,9 +20,10 @@ from typing import Any
 from r1hf.config import Parsed, input_fields, parse
 from r1hf.errors import ConfigError, R1Error, StageError
 from r1hf.hardware import ASSUMED, as_if_on_gpu
+from r1hf.launch import processes_of
 from r1hf.pipeline.graph import Graph
 from r1hf.stage import preflight_inputs
-from r1hf.yamlfile import nearest, read_yaml
+from r1hf.yamlfile import nearest
 
 
 @dataclass(frozen=True)
@@ -67,17 +68,11 @@ def job_of(graph: Graph, name: str) -> dict[str, Any]:
         "own": graph.own_arguments(name),
         "inputs": graph.input_arguments(name),
         "overrides": spec.overrides,
-        "processes": _processes(spec.launcher),
+        "processes": processes_of(spec.launcher if isinstance(spec.launcher, Path) else None),
     }
 
 
-def _processes(launcher: str | Path) -> int:
-    """How many processes a launch would start: batch sizes are checked against it."""
-    count = read_yaml(launcher).values.get("num_processes", 1) if isinstance(launcher, Path) else 1
-    return count if isinstance(count, int) and count > 0 else 1
-
-
-def _load(path: Path) -> ModuleType:
+def load_recipe(path: Path) -> ModuleType:
     """A recipe as a module, with its own directory importable as when it runs as a script."""
     name = f"r1hf_recipe_{path.stem}"
     if name not in sys.modules:
@@ -100,7 +95,7 @@ def read_stage(job: dict[str, Any]) -> tuple[ModuleType | None, Parsed | None, l
     """The recipe's module, its configuration with preflight, and all problems; None where it cannot be had."""
     path = Path(job["recipe"])
     try:
-        module = _load(path)
+        module = load_recipe(path)
     except Exception as error:
         return None, None, [f"{path} cannot be imported: {type(error).__name__}: {error}"]
     schemas = getattr(module, "CONFIGS", None)
@@ -113,7 +108,7 @@ def read_stage(job: dict[str, Any]) -> tuple[ModuleType | None, Parsed | None, l
         if name not in fields
     ]
     known = {name: words for name, words in job["inputs"].items() if name in fields}
-    with _world_size(job["processes"]), as_if_on_gpu():
+    with planned_processes(job["processes"]), as_if_on_gpu():
         words = [word for words in known.values() for word in words]
         parsed = parse(schemas, [*job["own"], *words, *job["overrides"]], planned=known)
         preflight_inputs(parsed)
@@ -133,7 +128,7 @@ def _check(job: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _world_size(processes: int) -> Iterator[None]:
+def planned_processes(processes: int) -> Iterator[None]:
     """Lets TRL check batch sizes as in the launch to come; here there is one process."""
     arguments = getattr(sys.modules.get("transformers"), "TrainingArguments", None)
     if arguments is None or processes == 1:

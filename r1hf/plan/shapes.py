@@ -255,14 +255,18 @@ BUILT_IN: dict[str, dict[str, Any]] = {
 _ALIASES = dict.fromkeys(("DeepSeek-V3", "DeepSeek-R1", "DeepSeek-R1-Zero"), "DeepSeek-V3-Base")
 
 
-def built_in(source: str) -> Shape | None:
-    """The shape of a model that is known by its name (`Qwen/Qwen2.5-7B`, `Qwen2.5-7B-Instruct`), or None."""
+def built_in_name(source: str) -> str | None:
+    """The key of `BUILT_IN` for a model that is known by its name (`Qwen/Qwen2.5-7B-Instruct`), or None."""
     name = source.partition("@")[0].rpartition("/")[2]
     name = _ALIASES.get(name, name)
-    for candidate in (name, name.removesuffix("-Instruct"), f"{name}-Instruct"):
-        if candidate in BUILT_IN:
-            return from_config(BUILT_IN[candidate], candidate)
-    return None
+    candidates = (name, name.removesuffix("-Instruct"), f"{name}-Instruct")
+    return next((candidate for candidate in candidates if candidate in BUILT_IN), None)
+
+
+def built_in(source: str) -> Shape | None:
+    """The shape of a model that is known by its name, or None."""
+    name = built_in_name(source)
+    return None if name is None else from_config(BUILT_IN[name], name)
 
 
 def shape_of(source: str) -> Shape:

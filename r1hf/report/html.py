@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from r1hf.files import write_atomic
 from r1hf.report import charts, sections, text
 from r1hf.report.curves import loss_curves, rl_curves
 from r1hf.report.graph import Box, draw_graph
@@ -34,8 +35,8 @@ def write_report(run_dir: Path, graph: Mapping[str, Sequence[str]]) -> None:
     run = load_run(Path(run_dir), graph)
     summary = summarize(run)
     page = render(run, summary)
-    text.write_atomic(run.run_dir / "summary.json", to_json(summary))
-    text.write_atomic(run.run_dir / "report.html", page)
+    write_atomic(run.run_dir / "summary.json", to_json(summary))
+    write_atomic(run.run_dir / "report.html", page)
     print_text(format_table(summary))
     print_text(f"report: {run.run_dir / 'report.html'}")
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-from pathlib import Path
 from typing import Any
 
 MISSING = "–"
@@ -77,13 +75,3 @@ def cut(text: str, limit: int) -> tuple[str, int]:
     if len(text) <= limit * 1.1:
         return text, 0
     return text[:limit].rstrip(), len(text) - limit
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Replace `path` in one step, so that a reader or a kill never leaves half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8", errors="replace", newline="\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

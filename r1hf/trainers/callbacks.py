@@ -12,6 +12,7 @@ from transformers.trainer_utils import SaveStrategy
 
 from r1hf.errors import StageError
 from r1hf.progress import Progress
+from r1hf.rehearsal import rehearsing
 from r1hf.stage import Stage, sibling
 from r1hf.trainers.checkpoints import Checkpoint, last_whole
 from r1hf.trainers.experts import ExpertLoad
@@ -90,6 +91,10 @@ def train(trainer: Trainer, stage: Stage, label: str | None = None) -> dict[str,
     Raises StageError where no optimizer step was made, or fewer than `max_steps` asked for: TRL's GRPO trains on
     nothing, and says nothing, where the prompts do not fill one generation batch.
     """
+    under_way = rehearsing()
+    if under_way is not None:
+        under_way.build(trainer)
+        return {"optimizer_steps": 0}
     for unwanted in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(unwanted)
     callback = StageCallback(stage, label or stage.name)

@@ -1,0 +1,220 @@
+"""`--dry_run`: configurations read as for a launch, recipes tried on miniatures, nothing trained and nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from small_run import ROOT, answered, recipe, write
+
+from r1hf.commands.main import main as r1hf
+from r1hf.dryrun.jobs import job_of
+from r1hf.dryrun.machine import leave_launcher
+from r1hf.dryrun.miniature import shrink, tiny_tokenizer, write_miniature
+from r1hf.dryrun.report import Report
+from r1hf.dryrun.run import dry_run
+from r1hf.dryrun.script import without_flag
+from r1hf.errors import ConfigError
+from r1hf.launch import launch_of
+from r1hf.plan.shapes import BUILT_IN, from_config, shape_of
+
+HUB = {
+    "model": "meta-llama/Llama-3.1-8B@main",
+    "prompts": [
+        {
+            "path": "open-r1/OpenR1-Math-220k",
+            "columns": {"question": "problem"},
+            "values": {"language": "en", "task": "reasoning"},
+        }
+    ],
+    "prompt_template": {"en": "r1_zero_en"},
+    **{"preset": "r1", "per_device_train_batch_size": 8, "max_steps": 1000, "bf16": True, "tf32": True},
+    **{"rollout_engine": "vllm_server", "vllm_server_host": "node1", "deepspeed": "ds.json"},
+    **{"model_init_kwargs": {"attn_implementation": "flash_attention_2"}, "optim": "paged_adamw_8bit"},
+    **{"report_to": "wandb", "push_to_hub": True, "hub_model_id": "me/policy", "use_peft": True, "lora_r": 8},
+}
+HEAD = "# accelerate launch --num_processes 64 recipes/r1_zero.py --config r1_zero.yaml\n"
+
+
+def attempt(directory: Path, name: str, head: str = "", **values: Any) -> Report:
+    """A dry run of `name` with a YAML file of these values."""
+    directory.mkdir(exist_ok=True)
+    config = directory / f"{name}.yaml"
+    values.setdefault("output_dir", str(directory / "runs" / name))
+    config.write_text(head + yaml.safe_dump(values), encoding="utf-8")
+    return dry_run(job_of(ROOT / "recipes" / f"{name}.py", ["--config", str(config)], config))
+
+
+def files(directory: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(directory)): p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_miniature_has_the_architecture_of_its_model(name: str, tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer()
+    count = write_miniature(tmp_path, BUILT_IN[name], tokenizer)
+    large, small = from_config(BUILT_IN[name], name), shape_of(str(tmp_path))
+    assert small.parameters == count < 1_000_000
+    assert small.layers == 2 and small.vocab == len(tokenizer)
+    for kept in ("model_type", "tied", "qkv_bias", "out_bias", "qk_norm", "mlp_bias", "shared_experts"):
+        assert getattr(small, kept) == getattr(large, kept), kept
+    assert (small.kv_heads == small.heads) == (large.kv_heads == large.heads)
+    for kind in ("experts", "q_rank", "kv_rank", "rope", "nope", "value", "dense_layers"):
+        assert bool(getattr(small, kind)) == bool(getattr(large, kind)), kind
+
+
+def test_shrinking_what_names_no_architecture() -> None:
+    with pytest.raises(ConfigError, match="names no model_type"):
+        shrink({"hidden_size": 64})
+
+
+def test_a_configuration_for_gpus_and_the_hub_offline_on_a_cpu(tmp_path: Path) -> None:
+    report = attempt(tmp_path, "r1_zero", HEAD, **HUB)
+    assert report.passed, str(report)
+    assert report.resolved == tmp_path / "runs" / "r1_zero.dry-run.yaml"
+    resolved = yaml.safe_load(report.resolved.read_text(encoding="utf-8"))
+    for key in ("model", "prompts", "bf16", "tf32", "deepspeed", "optim", "push_to_hub", "report_to", "lora_r"):
+        given = [HUB[key]] if key == "report_to" else HUB[key]
+        assert resolved[key] == given, key
+    # 512 completions a step by 64 processes x 8: no accumulation; 16 minibatches to a generation.
+    assert (resolved["gradient_accumulation_steps"], resolved["generation_batch_size"]) == (1, 8192)
+    said = str(report)
+    assert "meta-llama/Llama-3.1-8B@main → random weights, llama" in said and "Llama-3.1-8B, built in" in said
+    assert "open-r1/OpenR1-Math-220k → 512 made-up rows" in said  # one generation's prompts
+    for left in (
+        "64 processes",
+        "bf16",
+        "rollout_engine: vllm_server",
+        "deepspeed: ds.json",
+        "tf32",
+        "flash_attention",
+    ):
+        assert f"not tried  {left}" in said or f"not tried  attn_implementation: {left}" in said, left
+    assert "built      R1GRPOTrainer" in said and "32,768 of them trained" in said  # the adapter
+
+
+def test_it_touches_nothing_that_is_there(tmp_path: Path) -> None:
+    done = tmp_path / "runs" / "r1_zero"
+    (done / "rollouts").mkdir(parents=True)
+    (tmp_path / "runs" / "r1_zero.partial" / "trainer" / "checkpoint-7").mkdir(parents=True)
+    for place in (done / "model.safetensors", done / "manifest.json", tmp_path / "runs" / "r1_zero.partial" / "x"):
+        place.write_text("precious", encoding="utf-8")
+    before = files(tmp_path / "runs")
+    report = attempt(tmp_path, "r1_zero", **HUB, save_strategy="steps", save_steps=10)
+    assert report.passed, str(report)
+    after = files(tmp_path / "runs")
+    assert set(after) - set(before) == {"r1_zero.dry-run.yaml"}
+    assert {name: after[name] for name in before} == before
+    assert (tmp_path / "runs" / "r1_zero.partial" / "trainer" / "checkpoint-7").is_dir()
+
+
+def test_rows_and_tokenizer_that_are_here_are_used(tiny_base: Path, tmp_path: Path) -> None:
+    rows = write(tmp_path / "rows.jsonl", answered(40))
+    given = {"per_device_train_batch_size": 4, "max_length": 200, "bf16": False}
+    report = attempt(tmp_path, "sft", model=str(tiny_base), data=str(rows), **given)
+    assert report.passed, str(report)
+    said = str(report)
+    assert f"{rows} → its first 16 rows" in said and "its own tokenizer" in said and "max_length" not in said
+    assert f"({tiny_base / 'config.json'})" in said
+
+
+def test_the_model_that_a_stage_beside_it_will_make(tmp_path: Path) -> None:
+    (tmp_path / "sft.yaml").write_text(f"model: Qwen/Qwen2.5-7B\noutput_dir: {tmp_path}/runs/sft1\n", encoding="utf-8")
+    report = attempt(tmp_path, "reasoning_rl", **HUB | {"model": f"{tmp_path}/runs/sft1"})
+    assert report.passed, str(report)
+    assert f"{tmp_path}/runs/sft1 → random weights, qwen2" in str(report) and "Qwen2.5-7B, built in" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"learning_rat": 1e-6}, "unknown key 'learning_rat'; did you mean 'learning_rate'?"),
+        ({"per_device_train_batch_size": 12}, "12 x 64 processes = 768"),
+        ({"model": "nobody/unheard-of"}, "nobody/unheard-of: its architecture is neither here nor built in"),
+        ({"model": "runs/nowhere/sft1"}, "runs/nowhere/sft1"),
+        ({"lora_target_modules": ["qq_proj"]}, "qq_proj"),
+        ({"lr_scheduler_type": "cosine_with_min_lr"}, "min_lr"),
+        ({"weights": {"acuracy": 1.0}}, "unknown reward 'acuracy'"),
+    ],
+)
+def test_what_would_fail_is_said(values: dict[str, Any], said: str, tmp_path: Path) -> None:
+    report = attempt(tmp_path, "r1_zero", HEAD, **HUB | values)
+    assert not report.passed and said in str(report), str(report)
+    assert not (tmp_path / "runs" / "r1_zero").exists()
+
+
+def test_a_row_of_ones_own_file_that_lacks_a_column_is_named(tmp_path: Path) -> None:
+    rows = [{**row, "answer": None} if n == 3 else row for n, row in enumerate(answered(6))]
+    report = attempt(tmp_path, "r1_zero", **HUB | {"prompts": str(write(tmp_path / "rows.jsonl", rows))})
+    assert "row 4: answer is missing" in str(report)
+
+
+def test_a_recipe_called_with_the_key_trains_nothing(tmp_path: Path) -> None:
+    words = ["--dry_run", "--output_dir", str(tmp_path / "out"), "--model", "a/b", "--data", "c/d"]
+    with pytest.raises(ConfigError, match="belongs on the command line of a recipe's script"):
+        recipe("sft").main([*words, "--bf16", "false"])
+
+
+def test_the_flag_and_the_launcher_are_taken_away() -> None:
+    assert without_flag(["--dry_run", "--config", "a"]) == ["--config", "a"]
+    assert without_flag(["--config", "a", "--dry-run", "true", "--x", "1"]) == ["--config", "a", "--x", "1"]
+    assert without_flag(["--dry_run=true", "--config=a"]) == ["--config=a"]
+    environment = {"WORLD_SIZE": "8", "RANK": "0", "ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "HOME": "h"}
+    assert leave_launcher(environment) == (8, ["FSDP"])
+    assert environment == {"HOME": "h"}
+
+
+def test_the_launch_that_opens_a_file(tmp_path: Path) -> None:
+    (tmp_path / "recipes" / "accelerate").mkdir(parents=True)
+    zero3 = tmp_path / "recipes" / "accelerate" / "zero3.yaml"
+    zero3.write_text("num_processes: 8\n", encoding="utf-8")
+    config = tmp_path / "recipes" / "x.yaml"
+    for text, expected in {
+        "# accelerate launch recipes/sft.py --config x": (None, 1),
+        "# accelerate launch --config_file recipes/accelerate/zero3.yaml recipes/sft.py": (zero3, 8),
+        "# accelerate launch --config_file recipes/accelerate/zero3.yaml --num_processes 4 r.py": (zero3, 4),
+        "# sbatch --nodes=4 recipes/slurm/nodes.sh recipes/accelerate/zero3.yaml recipes/sft.py": (zero3, 32),
+        "# sbatch --nodes=4 recipes/slurm/vllm.sh recipes/accelerate/zero3.yaml recipes/sft.py": (zero3, 24),
+        "model: recipes/accelerate/zero3.yaml": (None, 1),
+    }.items():
+        config.write_text(f"{text}\n# Eight GPUs.\nmodel: x\n", encoding="utf-8")
+        assert launch_of(config) == expected, text
+
+
+def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    graph = str(ROOT / "recipes" / "configs" / "tiny" / "pipeline.yaml")
+    words = ["dry-run", "--config", graph, "--run_dir", str(tmp_path)]
+    assert r1hf([*words, "--only", "sft1,r1", "--set", "r1.max_steps=60"]) == 0
+    said = capsys.readouterr().out
+    assert "sft1: dry run of sft.py" in said and "2 of 2 stages passed" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r1.dry-run.yaml", "sft1.dry-run.yaml"]
+    assert r1hf([*words, "--only", "sft9"]) == 1
+    assert "no stage sft9" in capsys.readouterr().err
+    assert r1hf([*words, "--only", "sft1", "--set", "sft1.learning_rate=fast"]) == 1
+    assert "learning_rate: 'fast' is not a number" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_as_a_script_and_under_a_launcher(processes: int, tmp_path: Path) -> None:
+    """Two processes would wait for each other for ever if the dry run were distributed."""
+    start = [sys.executable]
+    if processes > 1:
+        start += ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
+    config = "recipes/configs/tiny/r1_zero.yaml"
+    words = [*start, "recipes/r1_zero.py", "--config", config, "--output_dir", str(tmp_path / "made"), "--dry_run"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("passed, nothing was trained") == 1
+    assert (f"not tried  {processes} processes" in done.stdout) == (processes > 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["made.dry-run.yaml"]
+    wrong = subprocess.run([*words, "--max_step", "3"], capture_output=True, text=True, cwd=ROOT, env=environment)
+    assert wrong.returncode != 0 and "did you mean 'max_steps'?" in wrong.stdout
+    json.dumps(yaml.safe_load((tmp_path / "made.dry-run.yaml").read_text(encoding="utf-8")))
