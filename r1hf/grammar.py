@@ -84,6 +84,12 @@ def parse(text: str, *, prefilled: bool = False) -> Response:
     return parser.response
 
 
+def opening(prompt: str) -> str:
+    """`<think>` and the white space behind it, where a prompt ends so (a prefilled one); else nothing."""
+    bare = prompt.rstrip()
+    return THINK_OPEN + prompt[len(bare) :] if bare.endswith(THINK_OPEN) else ""
+
+
 def from_split(reasoning: str | None, content: str | None) -> Response:
     """A response whose thought a server or tokenizer has already taken out of the text.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from transformers import (
 )
 
 from r1hf.checks import template
-from r1hf.errors import ConfigError
 
 
 def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
@@ -49,17 +47,6 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, direc
     tokenizer.save_pretrained(directory)
 
 
-def chat_template(name: str = "chat") -> str:
-    """The text of one of r1hf's chat templates, or of a `.jinja` file of one's own."""
-    path = Path(name)
-    if path.suffix == ".jinja" and path.is_file():
-        return path.read_text(encoding="utf-8")
-    shipped = resources.files("r1hf") / "templates" / f"{name}.jinja"
-    if not shipped.is_file():
-        raise ConfigError(f"chat template '{name}' is neither a .jinja file nor one that r1hf ships")
-    return shipped.read_text(encoding="utf-8")
-
-
 def check_tokenizer(problems: list[str], key: str, source: str | None) -> PreTrainedTokenizerBase | None:
     """Adds what the tokenizer in the directory `source` would break in training, and returns it if it can be read."""
     if source is None or not Path(source).is_dir():
@@ -90,6 +77,6 @@ def check_chat_template(problems: list[str], key: str, source: str | None) -> No
     tokenizer = check_tokenizer(problems, key, source)
     if tokenizer is not None and not tokenizer.chat_template:
         problems.append(
-            f"{key}: the tokenizer in {source} has no chat template; put a chat_template.jinja beside it "
-            "(r1hf/templates/chat.jinja is one for base models)"
+            f"{key}: the tokenizer in {source} has no chat template; set chat_template: auto (in sft and distill), or "
+            "put a chat_template.jinja beside it (r1hf/templates/chat.jinja is one for base models)"
         )

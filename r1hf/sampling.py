@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from r1hf import templates
+from r1hf.grammar import opening
 from r1hf.models import load_model, load_tokenizer
 from r1hf.progress import Progress
 
 
 @dataclass(frozen=True)
 class Completion:
-    """One sample. tokens: its length, the end token not counted. truncated: cut at `max_new_tokens`."""
+    """One sample. tokens: its length, the end token not counted. truncated: cut at `max_new_tokens`.
+
+    text: the response, with the `<think>` in which a prompt ended.
+    """
 
     text: str
     tokens: int
@@ -68,13 +72,21 @@ class Sampler:
                 batch = flat[start : start + self.batch_size]
                 made = self._batch([prompts[i] for i in batch], temperature, top_p, max_new_tokens)
                 for index, completion in zip(batch, made, strict=True):
-                    results[index].append(completion)
+                    whole = opening(prompts[index]) + completion.text
+                    results[index].append(replace(completion, text=whole))
                 progress.update(len(batch))
         return results
 
     @torch.inference_mode()
     def _batch(self, prompts: list[str], temperature: float, top_p: float, limit: int) -> list[Completion]:
-        inputs = self.tokenizer(prompts, return_tensors="pt", padding=True).to(self.model.device)
+        # A chat template writes the start token itself; the tokenizer would add a second one.
+        start = self.tokenizer.bos_token
+        inputs = self.tokenizer(
+            prompts,
+            return_tensors="pt",
+            padding=True,
+            add_special_tokens=start is None or not prompts[0].startswith(start),
+        ).to(self.model.device)
         own = self.model.generation_config.eos_token_id
         ends = {self.tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
         # Fresh settings, the model's too: `generate` fills what is left open from those, and a repetition penalty of

@@ -17,7 +17,8 @@ class Student:
     """One student. `licence` is its base's, which binds the student; `rates` in the paper's own unit, per step.
 
     epochs: (fewest, most), as the paper gives a range. context: tokens.
-    template: r1hf's chat template for it; `prefill` ends the prompt with `<think>`, as DeepSeek advises.
+    template: r1hf's chat template for it (its base's own tokens); `prefill` ends the prompt with `<think>`, as
+    DeepSeek advises.
     """
 
     name: str
@@ -28,8 +29,11 @@ class Student:
     batch_size: int = 64
     context: int = 32_768
     min_lr_rate: float = 0.1
-    template: str = "chat"
     prefill: bool = True
+
+    @property
+    def template(self) -> str:
+        return self.name.split("-")[0].lower()
 
     @property
     def licence_chain(self) -> tuple[tuple[str, str], ...]:

@@ -20,9 +20,10 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, TrainingArguments, default_data_collator
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
+from r1hf.chat_templates import chat_template
 from r1hf.config import Parsed, StageConfig, parse
 from r1hf.data.packing import pack
-from r1hf.models import chat_template, save_model
+from r1hf.models import save_model
 from r1hf.stage import Stage, run, set_seed
 from r1hf.trainers.callbacks import train
 from r1hf.trainers.resume import ExactResume

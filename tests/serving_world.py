@@ -17,7 +17,8 @@ from typing import Any
 
 import psutil
 
-from r1hf.models import chat_template, save_model
+from r1hf.chat_templates import chat_template
+from r1hf.models import save_model
 
 TEXT = "User: What is 2 + 3 * 4? <think>先算 3 * 4 = 12</think> <answer>14</answer> 等于多少？\nAssistant:\n"
 START = [sys.executable, "-c", "import sys; from r1hf.commands.serve import *; import argparse\n"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForSequenceClassification
 
+from r1hf.chat_templates import chat_template
 from r1hf.commands.main import main
 from r1hf.doctor.cheats import FORMS, GOLDEN, THOUGHTS, cases, other_answer
 from r1hf.doctor.recipe import find_recipe
@@ -18,7 +19,6 @@ from r1hf.doctor.rewards import check_rewards
 from r1hf.errors import ConfigError, DataError
 from r1hf.grammar import TAGS, is_well_formed
 from r1hf.language import target_share
-from r1hf.models import chat_template
 from r1hf.rewards import get_accuracy_reward, get_format_reward, language_consistency_reward
 
 TINY = Path(__file__).parent.parent / "recipes" / "configs" / "tiny"
@@ -249,11 +249,11 @@ def test_bounds_and_async_rewards(place):
 
 
 def test_a_template_that_opens_the_thought(place):
+    """Rewards see whole responses then, unless they were made for what stands behind `<think>`."""
     head, _, tail = chat_template().rpartition("'Assistant:\\n'")
     template = f"{head}'Assistant:\\n<think>'{tail}"
     tokenizer(place / "policy", template)
-    report = checked(place, SOUND)
-    assert any("'format' pays 0" in fault and "ends in <think>" in fault for fault in report.faults)
+    assert checked(place, SOUND).passed
     told = '{"accuracy": get_accuracy_reward(prefilled=True), "format": get_format_reward(prefilled=True)}'
     assert checked(place, told).passed
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, MixtralConfig, MixtralForCausalLM, PreTrainedModel
 
-from r1hf.models import chat_template, load_model, save_model
+from r1hf.chat_templates import chat_template
+from r1hf.models import load_model, save_model
 from r1hf.trainers.experts import BIAS, ExpertLoad, routers
 from r1hf.trainers.packed import pack_groups
 from r1hf.world.models import build_model, train_tokenizer

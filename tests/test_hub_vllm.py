@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
 from hub_run import TOKEN, environment, make_run, push, python
 from hub_server import HubServer
+from vllm_run import ask, vllm
 
 pytestmark = [
     pytest.mark.slow,
@@ -34,26 +29,10 @@ for question in json.loads(sys.argv[1]):
 """
 
 
-def ask(port: int, question: str) -> str:
-    body = {"model": "me/one", "messages": [{"role": "user", "content": question}], "temperature": 0, "max_tokens": 32}
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/v1/chat/completions",
-        json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=120) as answer:
-        return json.load(answer)["choices"][0]["message"]["content"]
-
-
-def wait(port: int, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(300):
-        assert server.poll() is None, "vLLM ended"
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
-            return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(1)
-    pytest.fail("vLLM did not become healthy")
+def said(port: int, question: str) -> str:
+    messages = [{"role": "user", "content": question}]
+    body = {"model": "me/one", "messages": messages, "temperature": 0, "max_tokens": 32}
+    return str(ask(port, "/v1/chat/completions", body)["choices"][0]["message"]["content"])
 
 
 def test_greedy_text_is_the_same(tiny_base: Path, tmp_path: Path) -> None:
@@ -62,25 +41,8 @@ def test_greedy_text_is_the_same(tiny_base: Path, tmp_path: Path) -> None:
         hub.store.add_user("me", TOKEN)
         env = environment(hub, tmp_path / "home")
         assert push(run / "r1", "--repo", "me/one", env=env).returncode == 0
-        fresh = environment(hub, tmp_path / "stranger", VLLM_CPU_KVCACHE_SPACE="1", VLLM_CPU_OMP_THREADS_BIND="nobind")
+        fresh = environment(hub, tmp_path / "stranger")
         shown = python(f"import sys; sys.argv[1:] = [{json.dumps(QUESTIONS)!r}]\n{GREEDY}", fresh)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        command = [
-            sys.executable,
-            "-m",
-            "vllm.entrypoints.openai.api_server",
-            "--model",
-            "me/one",
-            "--port",
-            str(port),
-        ]
-        command += ["--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager", "--max-model-len", "128"]
-        with subprocess.Popen(command, env=fresh) as server:
-            try:
-                wait(port, server)
-                answers = [ask(port, question) for question in QUESTIONS]
-            finally:
-                server.terminate()
+        with vllm("me/one", fresh) as port:
+            answers = [said(port, question) for question in QUESTIONS]
     assert answers == [json.loads(line) for line in shown.splitlines() if line.startswith('"')]

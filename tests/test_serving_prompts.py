@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from r1hf import templates
-from r1hf.models import chat_template
+from r1hf.chat_templates import chat_template
 from r1hf.serving.prompts import chat_template_for, own_template, prompt_of, render
 
 ZERO = {"en": "r1_zero_short_en", "zh": "r1_zero_short_zh"}

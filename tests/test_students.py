@@ -2,6 +2,7 @@
 
 import pytest
 
+from r1hf.chat_templates import chat_template
 from r1hf.errors import ConfigError
 from r1hf.students import STUDENTS, student
 
@@ -27,6 +28,7 @@ def test_there_are_six() -> None:
 def test_each_is_found_by_its_names(entry) -> None:
     for name in (entry.name, entry.name.upper(), entry.base, f"deepseek-ai/DeepSeek-R1-Distill-{entry.name}"):
         assert student(name) is entry
+    assert "prefill_think | default(true)" in chat_template(entry.template, entry.prefill)
     assert entry.licence_chain[0] == (entry.base, entry.licence)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from r1hf.grammar import parse
+
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 _CONTENT = "forty-two"  # no template has a reason to change it
 
@@ -90,6 +92,15 @@ def turn_end(tokenizer: PreTrainedTokenizerBase, ends: Collection[int] = ()) -> 
             "(Qwen: <|im_end|>)",
         )
     ]
+
+
+def dropped(target: str, trained: str) -> bool:
+    """Whether part of a target is missing in the text that it becomes; white space beside its tags does not count."""
+    if target.strip() in trained:
+        return False
+    response = parse(target)
+    parts = (response.leading, response.reasoning, response.answer, response.trailing)
+    return not all(part in trained for part in parts if part)
 
 
 def padding(tokenizer: PreTrainedTokenizerBase) -> list[Finding]:

@@ -16,6 +16,7 @@ from r1hf.grammar import TAGS, THINK_OPEN, Mode
 from r1hf.language import detect
 from r1hf.manifest import is_hub_id
 from r1hf.rewards.guard import guarded
+from r1hf.rewards.prefilled import prefilled
 
 RANGE = (-1.0, 1.0)  # of a reward that declares no `bounds`
 Scores = list[float | None]
@@ -100,12 +101,12 @@ class Judge:
 
     def ask(self, where: str, row: Row) -> Asked:
         """The row in the run's own template."""
-        from r1hf.trainers.rl import prompt_rows
+        from r1hf.trainers.rl import prompt_rows, prompt_text
 
         prompt: Any = prompt_rows([row], self.settings.prompt_template)[0]["prompt"]
         text = prompt if isinstance(prompt, str) else row["question"]
         if not isinstance(prompt, str) and self.tokenizer is not None and self.tokenizer.chat_template:
-            text = str(self.tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True))
+            text = prompt_text(prompt, self.tokenizer)
         judged = row["answer"] is not None
         gold = row["answer"] if judged else row.get("reference") or row.get("required") or row["question"]
         return Asked(where, row, prompt, text, str(gold), judged)
@@ -191,7 +192,7 @@ class Judge:
         count = len(completions)
         own = ("prompt", "completion", "completion_ids")
         columns = {key: [value] * count for key, value in asked.row.items() if key not in own}
-        reward = self.rewards[name]
+        reward = prefilled(self.rewards[name], asked.text)  # as train_policy does
         return guarded(reward, *(getattr(reward, "bounds", None) or RANGE))(
             [asked.prompt] * count,
             completions,

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from r1hf.chat_templates import dress
 from r1hf.checks import template
 from r1hf.data.rows import load_rows
 from r1hf.data.spec import paths_of
 from r1hf.doctor.item import Item
-from r1hf.errors import R1Error
+from r1hf.errors import ConfigError, R1Error
 from r1hf.grammar import THINK_OPEN
 from r1hf.models import load_generation_config, load_tokenizer
 
@@ -34,6 +35,11 @@ def find_tokenizer(source: str) -> Any:
 
 def check_template(values: Mapping[str, Any], tokenizer: Any, source: str) -> list[Item]:
     """What a tokenizer and its chat template would break, and what is trained and asked with them."""
+    if asked := values.get("chat_template"):
+        try:
+            dress(tokenizer, str(asked), bool(values.get("prefill_think")))
+        except ConfigError as error:
+            return [Item("fail", "template", problem, "chat_template: auto") for problem in error.problems]
     ends = template.end_ids(tokenizer, load_generation_config(source) if Path(source).is_dir() else None)
     found = template.findings(tokenizer, ends)
     items = [Item("fail" if one.fatal else "warn", "template", one.problem, one.fix) for one in found]
@@ -42,7 +48,7 @@ def check_template(values: Mapping[str, Any], tokenizer: Any, source: str) -> li
     if values.get("prompt_template") is not None:
         items.append(_text_prompt(values))
     elif not tokenizer.chat_template:
-        advice = "put a chat_template.jinja beside it (r1hf/templates/chat.jinja is one for base models)"
+        advice = "set chat_template: auto (in sft and distill), or put a chat_template.jinja beside it"
         return [*items, Item("fail", "template", f"the tokenizer of {source} has no chat template", advice)]
     else:
         items += _prompt(tokenizer)
@@ -92,7 +98,7 @@ def _target(tokenizer: Any, ends: set[int], values: Mapping[str, Any], question:
     turn = [*prompt, {"role": "assistant", "content": target}]
     whole = str(tokenizer.apply_chat_template(turn, tokenize=False))
     ids = tokenizer.apply_chat_template(turn, tokenize=True, return_dict=False)
-    if target.strip() not in whole:
+    if template.dropped(target, whole):
         found = f"the template drops part of the target: {target[:40]!r}… is trained as {whole[-60:]!r}"
         return [Item("fail", "template", found, "a template that keeps the reasoning (r1hf/templates/chat.jinja)")]
     items = []

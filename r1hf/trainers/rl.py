@@ -17,6 +17,7 @@ from r1hf.data.spec import Source
 from r1hf.errors import ConfigError
 from r1hf.models import check_chat_template, check_tokenizer, load_tokenizer
 from r1hf.rewards.guard import guarded
+from r1hf.rewards.prefilled import prefilled
 from r1hf.stage import Stage, preflight_inputs
 from r1hf.trainers.adapters import AdapterConfig, check_adapter, export, lora, quantization
 from r1hf.trainers.callbacks import train
@@ -102,6 +103,13 @@ def prompt_rows(rows: Iterable[Row], template: Mapping[str, str] | str | None) -
     return made
 
 
+def prompt_text(prompt: Any, tokenizer: Any) -> str:
+    """A prompt as the policy reads it."""
+    if isinstance(prompt, str):
+        return prompt
+    return str(tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True))
+
+
 def rl_rows(stage: Stage, key: str) -> list[Row]:
     """The rows of a prompt field, without those whose prompt is longer than `max_prompt_length`."""
     config: RLConfig = stage.config  # type: ignore[assignment]
@@ -123,14 +131,16 @@ def train_policy(
     """Runs GRPO and saves the policy at the root of the stage. Rewards count 1 unless `weights` says otherwise."""
     config: RLConfig = stage.config  # type: ignore[assignment]
     tokenizer = load_tokenizer(config.model)
+    prompted = prompt_rows(rows, config.prompt_template)
+    asked = prompt_text(prompted[0]["prompt"], tokenizer)
     args.output_dir = str(stage.checkpoints)
     args.reward_weights = [float(config.weights.get(name, 1.0)) for name in rewards]
     args.model_init_kwargs = {"dtype": "float32", "use_safetensors": True, **(args.model_init_kwargs or {})}
     trainer = R1GRPOTrainer(
         model=config.model,
-        reward_funcs=[guarded(reward) for reward in rewards.values()],
+        reward_funcs=[guarded(prefilled(reward, asked)) for reward in rewards.values()],
         args=args,
-        train_dataset=Dataset.from_list(prompt_rows(rows, config.prompt_template)),
+        train_dataset=Dataset.from_list(prompted),
         processing_class=tokenizer,
         peft_config=lora(config),
         quantization_config=quantization(config),
