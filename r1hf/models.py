@@ -13,6 +13,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from r1hf.chat_templates import chat_template as chat_template
 from r1hf.checks import template
 
 
