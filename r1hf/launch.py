@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from typing import Any
 
 from r1hf.yamlfile import read_yaml
 
 _FILE = re.compile(r"(?<!\S)(\S*accelerate/\S+\.ya?ml)(?!\S)")
 _PROCESSES = re.compile(r"--num_processes[= ](\d+)")
 _NODES = re.compile(r"--nodes[= ](\d+)")
-_SERVER_NODES = re.compile(r"VLLM_NODES=(\d+)")
+_SERVER = re.compile(r"\S*/slurm/\S*vllm\S*")
 
 
 def opening(config: Path) -> str:
@@ -28,7 +30,7 @@ def launch_of(config: Path) -> tuple[Path | None, int]:
     """(accelerate file, processes) of the command that opens `config`; (None, 1) where it names none.
 
     The file lies relative to the working directory, or else to the directory that holds `recipes/`. With `--nodes` the
-    file's processes are those of one node; a script whose name holds `vllm` keeps VLLM_NODES (1) of them for servers.
+    file's processes are those of one node, and a Slurm script for vLLM keeps one node for its server.
     """
     text = opening(config)
     named = _FILE.search(text)
@@ -38,9 +40,7 @@ def launch_of(config: Path) -> tuple[Path | None, int]:
         return file, int(given[1])
     count = processes_of(file)
     if nodes:
-        kept = _SERVER_NODES.search(text)
-        servers = (int(kept[1]) if kept else 1) if "vllm" in text else 0
-        count *= max(1, int(nodes[1]) - servers)
+        count *= max(1, int(nodes[1]) - bool(_SERVER.search(text)))
     return file, count
 
 
@@ -53,3 +53,22 @@ def processes_of(file: Path | None) -> int:
 def _find(name: str, config: Path) -> Path | None:
     above = [parent.parent for parent in config.resolve().parents if parent.name == "recipes"]
     return next((path / name for path in (Path(), *above) if (path / name).is_file()), None)
+
+
+def value_of(key: str, argv: list[str]) -> Any:
+    """What a recipe's command line gives for `key`: its own word, or the value in its `--config` file, or None."""
+    given: dict[str, str] = {}
+    for number, word in enumerate(argv):
+        name, equals, value = word.partition("=")
+        if name.startswith("--"):
+            given[name[2:].replace("-", "_")] = value if equals else "".join(argv[number + 1 : number + 2])
+    if key in given:
+        return given[key]
+    return read_yaml(given["config"]).values.get(key) if "config" in given else None
+
+
+if __name__ == "__main__":  # for shell scripts: python -m r1hf.launch KEY WORD ...
+    found = value_of(sys.argv[1], sys.argv[2:])
+    if found is None:
+        sys.exit(1)
+    print(found)

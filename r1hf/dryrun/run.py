@@ -66,7 +66,7 @@ def dry_run(job: Job) -> Report:
     if job.processes > 1:
         report.untried.append(f"{job.processes} processes (their arithmetic was checked)")
     try:
-        module, parsed, given = _read(job)
+        module, parsed, given = read_as_launched(job)
         report.resolved = _write_resolved(job, parsed, given)
         with tempfile.TemporaryDirectory(prefix="r1hf-dry-run-") as directory:
             _rehearse(job, module, parsed, given, Path(directory), report)
@@ -78,7 +78,7 @@ def dry_run(job: Job) -> Report:
     return report
 
 
-def _read(job: Job) -> tuple[ModuleType, Parsed, dict[str, Any]]:
+def read_as_launched(job: Job) -> tuple[ModuleType, Parsed, dict[str, Any]]:
     """The recipe, its configuration as on the machine of the launch, and the keys that were given.
 
     Raises ConfigError with all problems.

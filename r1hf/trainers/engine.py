@@ -37,6 +37,18 @@ class EngineConfig(GRPOConfig):
     rollout_engine: Literal["transformers", "vllm_colocate", "vllm_server"] = field(
         default="transformers", metadata={"help": "what makes the rollouts; sets use_vllm and vllm_mode"}
     )
+    # Where the server is says nothing of what is made: a resumed job may find it on another node.
+    vllm_server_base_url: str | None = field(
+        default=None, metadata={"help": "URL of the vLLM server, in place of host and port", "request": False}
+    )
+    vllm_server_host: str = field(default="0.0.0.0", metadata={"help": "host of the vLLM server", "request": False})
+    vllm_server_port: int = field(default=8000, metadata={"help": "port of the vLLM server", "request": False})
+    vllm_group_port: int = field(
+        default=51216, metadata={"help": "port over which the server gets new weights", "request": False}
+    )
+    vllm_server_timeout: float = field(
+        default=240.0, metadata={"help": "seconds to wait for the vLLM server to be up", "request": False}
+    )
     vllm_enable_sleep_mode: bool | None = field(
         default=None, metadata={"help": "vLLM leaves the GPU's memory while the policy trains; none: when colocated"}
     )
