@@ -35,8 +35,17 @@ def load_model(source: str) -> PreTrainedModel:
     return model.eval()
 
 
-def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, directory: Path, **sampling: Any) -> None:
-    """Writes model, tokenizer, chat template and generation settings as an ordinary Transformers directory."""
+def save_model(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    directory: Path,
+    weights: dict[str, Any] | None = None,
+    **sampling: Any,
+) -> None:
+    """Writes model, tokenizer, chat template and generation settings as an ordinary Transformers directory.
+
+    weights: in place of the model's own, where it is sharded.
+    """
     model.generation_config = GenerationConfig(
         do_sample=True,
         bos_token_id=tokenizer.bos_token_id,
@@ -44,7 +53,7 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, direc
         pad_token_id=tokenizer.pad_token_id,
         **({"temperature": 0.6, "top_p": 0.95} | sampling),  # the paper's evaluation settings
     )
-    model.save_pretrained(directory)
+    model.save_pretrained(directory, state_dict=weights)
     tokenizer.save_pretrained(directory)
 
 

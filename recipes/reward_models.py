@@ -24,6 +24,7 @@ from r1hf.rewards.preference import PreferenceReward
 from r1hf.stage import Stage, preflight_inputs, run, set_seed
 from r1hf.trainers.callbacks import train
 from r1hf.trainers.reward_model import R1RewardConfig, new_reward_model, pairwise_trainer, pointwise_trainer
+from r1hf.trainers.sharded import whole_weights
 
 PAIRS, POINTS = ("question", "chosen", "rejected"), ("question", "response", "safe")
 
@@ -59,9 +60,13 @@ def fit(stage: Stage, name: str, args: R1RewardConfig, rows: Sequence[Row]) -> d
     tokenizer = load_tokenizer(config.model)
     model = new_reward_model(config.model, tokenizer)
     make = pairwise_trainer if name == "helpful" else pointwise_trainer
-    metrics = train(make(model, tokenizer, args, rows), stage, name)
-    model.save_pretrained(stage.work / name)
-    tokenizer.save_pretrained(stage.work / name)
+    trainer = make(model, tokenizer, args, rows)
+    metrics = train(trainer, stage, name)
+    weights = whole_weights(trainer)
+    if trainer.accelerator.is_main_process:
+        trainer.accelerator.unwrap_model(trainer.model).save_pretrained(stage.work / name, state_dict=weights)
+        tokenizer.save_pretrained(stage.work / name)
+    trainer.accelerator.wait_for_everyone()  # all of them judge with it next
     return metrics
 
 

@@ -194,3 +194,19 @@ def test_two_processes_hold_the_same_adapter_and_reference(tiny_base: Path, tmp_
         result.stdout + result.stderr[-3000:]
     )
     assert lines[0][4] == lines[1][4]
+
+
+@pytest.mark.slow
+def test_a_sharded_model_is_saved_whole(tiny_base: Path, tmp_path: Path) -> None:
+    start = (sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29631")
+    done = launched(*start, "tests/sharded_run.py", str(tiny_base), str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    whole = load_model(str(tmp_path / "whole")).state_dict()
+    for name, value in torch.load(tmp_path / "whole.pt").items():
+        assert torch.equal(whole[name], value), name
+    base = load_model(str(tiny_base))
+    adapted = PeftModel.from_pretrained(base, tmp_path / "adapter" / "adapter").eval()
+    saved = torch.load(tmp_path / "adapter.pt")
+    factors = {name: value for name, value in adapted.state_dict().items() if "lora" in name}
+    assert factors and all(torch.equal(value, saved[name]) for name, value in factors.items())
+    assert torch.allclose(logits(load_model(str(tmp_path / "adapter"))), logits(adapted), atol=1e-5)

@@ -94,15 +94,21 @@ def quantization(config: AdapterConfig) -> Any:
 
 
 def export(
-    model: Any, tokenizer: PreTrainedTokenizerBase, directory: Path, config: AdapterConfig, source: str
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    directory: Path,
+    config: AdapterConfig,
+    source: str,
+    weights: dict[str, torch.Tensor] | None = None,
 ) -> None:
     """Writes what `export` asks for into the stage's directory, and a whole model where none was adapted.
 
     source: the base as configured, `path` or `org/name@revision`. A quantised base is read again in full precision
-    and merged there: rounding must not stay in the weights.
+    and merged there: rounding must not stay in the weights. weights: those of a sharded model (`whole_weights`), whose
+    base is read again too.
     """
     if not isinstance(model, PeftModel):
-        save_model(model, tokenizer, directory)
+        save_model(model, tokenizer, directory, weights)
         return
     if REFERENCE in model.peft_config:
         model.delete_adapter(REFERENCE)
@@ -110,12 +116,12 @@ def export(
     name, _, revision = source.partition("@")
     adapter.base_model_name_or_path, adapter.revision = name, revision or None
     place = directory if config.export == "adapter" else directory / "adapter"
-    model.save_pretrained(place)
+    model.save_pretrained(place, state_dict=weights)
     (place / "README.md").unlink(missing_ok=True)  # peft's empty card
     tokenizer.save_pretrained(place)
     if config.export == "adapter":
         return
-    if config.load_in_4bit:
+    if config.load_in_4bit or weights is not None:
         model = PeftModel.from_pretrained(load_model(source), place)
     merged = model.merge_and_unload(safe_merge=True)
     save_model(merged, tokenizer, directory)

@@ -23,6 +23,7 @@ from r1hf.trainers.adapters import AdapterConfig, check_adapter, export, lora, q
 from r1hf.trainers.callbacks import train
 from r1hf.trainers.engine import check_engine
 from r1hf.trainers.grpo import R1GRPOTrainer, check_prompt_count
+from r1hf.trainers.sharded import whole_weights
 
 COLUMNS = ("question", "answer", "language", "task")
 
@@ -148,6 +149,7 @@ def train_policy(
     if trainer.rollouts is not None:
         trainer.rollouts.directory = stage.work / "rollouts"
     metrics = train(trainer, stage)
+    weights = whole_weights(trainer)
     if trainer.accelerator.is_main_process:
-        export(trainer.accelerator.unwrap_model(trainer.model), tokenizer, stage.work, config, config.model)
+        export(trainer.accelerator.unwrap_model(trainer.model), tokenizer, stage.work, config, config.model, weights)
     return {**metrics, "prompts": len(rows)}

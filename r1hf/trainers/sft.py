@@ -25,6 +25,7 @@ from r1hf.trainers.finite import FiniteSteps
 from r1hf.trainers.memory import MemoryConfig
 from r1hf.trainers.memory_batches import TunedMemory
 from r1hf.trainers.resume import ExactResume
+from r1hf.trainers.sharded import whole_weights
 
 COLUMNS = ("question", "completion")
 
@@ -166,6 +167,7 @@ def finetune(stage: Stage, rows: list[Row], args: R1SFTConfig) -> dict[str, Any]
         quantization_config=quantization(config),
     )
     metrics = train(trainer, stage)
+    weights = whole_weights(trainer)
     if trainer.accelerator.is_main_process:
-        export(trainer.accelerator.unwrap_model(trainer.model), tokenizer, stage.work, config, source)
+        export(trainer.accelerator.unwrap_model(trainer.model), tokenizer, stage.work, config, source, weights)
     return {**metrics, "rows": len(rows)}
