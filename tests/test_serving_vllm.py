@@ -145,3 +145,16 @@ def test_a_small_model_answers_before_vllm_is_ready(models: Path, tmp_path: Path
     finally:
         if psutil.pid_exists(served.process.pid):
             served.end(signal.SIGKILL)
+
+
+def test_a_head_size_that_vllm_lacks_is_served_by_transformers_and_said(tmp_path: Path) -> None:
+    model = make_model(tmp_path / "odd", heads=4)  # heads of 16
+    served = Served(model, log_dir=tmp_path / "logs")
+    try:
+        served.ready(seconds=120)
+        assert "odd: vLLM cannot serve attention heads of size 16 on a CPU" in served.said
+        assert text(served, "odd") is not None
+        (engine,) = served.call("/health")[1]["engines"].values()
+        assert engine["kind"] == "transformers" and engine["restarts"] == 0
+    finally:
+        served.end(signal.SIGKILL)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from r1chat import defang, history
 from r1chat.asking import Question
+from r1chat.controls import Controls
 from r1chat.desk import Desk, alert, buttons, number, translate, whole
 from r1chat.quick import gradio as gr
 from r1chat.render import LATEX, chat_messages
@@ -16,34 +18,8 @@ TAB = "chat"
 EXAMPLES = ("What is 2 + 3 * 4?", "2 + 3 * 4 等于多少？", "What is 7 * 8 - 5?", "Who are you?")
 FIRST_PICTURE = 0.05  # seconds for which the question waits, to be drawn together with the first token
 STORE_AFTER = 0.4  # seconds after which a question is kept even if its answer never ends
+LISTENING = 20.0  # seconds after the first key for which the page's stream of events stays open
 STORAGE_KEY, STORAGE_SECRET = "r1hf-chats", "kept readable across restarts"
-
-
-class Asked(NamedTuple):
-    """The values that every question needs, in the order of the events' inputs."""
-
-    store: Any
-    language: str
-    model: str
-    temperature: Any
-    top_p: Any
-    budget: Any
-    seed: Any
-    use_system: bool
-    system: str
-
-    def question(self, desk: Desk, turns: list[history.Turn], text: str) -> Question:
-        temperature, top_p = desk.sampling(self.model)
-        budget = int(number(self.budget, 0, 1_000_000, 0))
-        return Question(
-            model=desk.model(self.model),
-            messages=history.messages(turns, text, (self.system or "") if self.use_system else ""),
-            temperature=number(self.temperature, 0, 2, temperature),
-            top_p=number(self.top_p, 0.01, 1, top_p),
-            seed=whole(self.seed),
-            budget=budget or None,
-            max_tokens=desk.settings.max_tokens,
-        )
 
 
 class ChatTab:
@@ -94,10 +70,10 @@ class ChatTab:
                 value="stop",
             )
 
-    def wire(self, controls: list[Any], chats: Any, new: Any, delete: Any) -> None:
-        """`controls` are the inputs of Asked after the store; `chats` is the list of earlier chats."""
+    def wire(self, controls: Any, chats: Any, new: Any, delete: Any) -> None:
+        """`controls` is the component with the settings; `chats` is the list of earlier chats."""
         self.chats = chats
-        given = [self.store, *controls]
+        given = [self.store, controls]
         view = [self.box, self.alert, self.bot, self.store, self.send, self.halt, chats]
         quiet = self.desk.quiet
         # "multiple": a question during an answer is answered by a sentence, not ignored.
@@ -114,39 +90,47 @@ class ChatTab:
         ]
         for event in asks:
             # After a failure nothing else of an event runs: without this the page would keep its Stop button.
-            event.failure(self.recover, [self.store, controls[0]], view, queue=False, **quiet)
+            event.failure(self.recover, given, view, queue=False, **quiet)
         self.bot.undo(self.undo, given, view, queue=False, **quiet)
-        self.bot.clear(self.delete, [self.store, controls[0]], view, queue=False, **quiet)
-        delete.click(self.delete, [self.store, controls[0]], view, queue=False, **quiet)
-        new.click(self.new, [self.store, controls[0]], view, queue=False, **quiet)
-        chats.input(self.switch, [chats, self.store, controls[0]], view, queue=False, **quiet)
+        self.bot.clear(self.delete, given, view, queue=False, **quiet)
+        delete.click(self.delete, given, view, queue=False, **quiet)
+        new.click(self.new, given, view, queue=False, **quiet)
+        chats.input(self.switch, [chats, *given], view, queue=False, **quiet)
         self.halt.click(self.stop, None, None, queue=False, **quiet)
+        # While it runs, further keys do nothing.
+        self.box.input(self.listen, None, None, concurrency_limit=None, **quiet)
 
-    async def ask(self, request: gr.Request, text: str, *values: Any) -> AsyncIterator[list[Any]]:
-        asked = Asked(*values)
-        store = history.restore(asked.store)
+    async def listen(self) -> None:
+        """Somebody writes: the page's stream of events is opened now, so that the question need not wait for it."""
+        await asyncio.sleep(LISTENING)
+
+    async def ask(self, request: gr.Request, text: str, value: Any, controls: Any) -> AsyncIterator[list[Any]]:
+        asked, store = Controls.read(controls), history.restore(value)
         async for update in self._converse(asked, store, history.open_turns(store), text, request, kept=text):
             yield update
 
-    async def example(self, request: gr.Request, event: gr.SelectData, *values: Any) -> AsyncIterator[list[Any]]:
-        asked = Asked(*values)
-        store = history.restore(asked.store)
+    async def example(
+        self, request: gr.Request, event: gr.SelectData, value: Any, controls: Any
+    ) -> AsyncIterator[list[Any]]:
+        asked, store = Controls.read(controls), history.restore(value)
         text = str((event.value or {}).get("text") or "")
         async for update in self._converse(asked, store, history.open_turns(store), text, request):
             yield update
 
-    async def retry(self, request: gr.Request, event: gr.RetryData, *values: Any) -> AsyncIterator[list[Any]]:
-        asked = Asked(*values)
-        store = history.restore(asked.store)
+    async def retry(
+        self, request: gr.Request, event: gr.RetryData, value: Any, controls: Any
+    ) -> AsyncIterator[list[Any]]:
+        asked, store = Controls.read(controls), history.restore(value)
         turns = history.open_turns(store)
         index = self._turn(turns, event.index, asked.language)
         if index is not None:
             async for update in self._converse(asked, store, turns[:index], turns[index]["question"], request):
                 yield update
 
-    async def edit(self, request: gr.Request, event: gr.EditData, *values: Any) -> AsyncIterator[list[Any]]:
-        asked = Asked(*values)
-        store = history.restore(asked.store)
+    async def edit(
+        self, request: gr.Request, event: gr.EditData, value: Any, controls: Any
+    ) -> AsyncIterator[list[Any]]:
+        asked, store = Controls.read(controls), history.restore(value)
         turns = history.open_turns(store)
         index = self._turn(turns, event.index, asked.language)
         if index is not None:
@@ -156,7 +140,7 @@ class ChatTab:
 
     async def _converse(
         self,
-        asked: Asked,
+        asked: Controls,
         store: history.Store,
         turns: list[history.Turn],
         text: str,
@@ -175,7 +159,7 @@ class ChatTab:
             return
         before, _ = chat_messages(turns, t)
         await self.desk.acquainted()
-        running = self.desk.begin(TAB, [asked.question(self.desk, turns, text)], request)
+        running = self.desk.begin(TAB, [self._question(asked, turns, text)], request)
         reply = running.replies[0]
         turn: history.Turn = {"question": text, "reply": None}
         try:
@@ -205,6 +189,19 @@ class ChatTab:
         yield [box, alert(""), before + chat_messages([turn], t)[0], *skip[3:]]
         yield [*skip[:3], store, *buttons(False), self._list(store)]
 
+    def _question(self, asked: Controls, turns: list[history.Turn], text: str) -> Question:
+        desk = self.desk
+        temperature, top_p = desk.sampling(asked.model)
+        return Question(
+            model=desk.model(asked.model),
+            messages=history.messages(turns, text, asked.system if asked.use_system else ""),
+            temperature=number(asked.temperature, 0, 2, temperature),
+            top_p=number(asked.top_p, 0.01, 1, top_p),
+            seed=whole(asked.seed),
+            budget=int(number(asked.budget, 0, 1_000_000, 0)) or None,
+            max_tokens=desk.settings.max_tokens,
+        )
+
     def _turn(self, turns: list[history.Turn], index: Any, language: str) -> int | None:
         """The turn that the message `index` of the chat belongs to."""
         position = index[0] if isinstance(index, list | tuple) else index
@@ -225,32 +222,31 @@ class ChatTab:
         kept = gr.skip() if box is None else box
         return [kept, alert(""), messages, store, *buttons(False), self._list(store)]
 
-    def undo(self, event: gr.UndoData, *values: Any) -> list[Any]:
+    def undo(self, event: gr.UndoData, value: Any, controls: Any) -> list[Any]:
         """Takes the last question back into the box."""
-        asked = Asked(*values)
-        store = history.restore(asked.store)
+        asked, store = Controls.read(controls), history.restore(value)
         turns = history.open_turns(store)
         if not turns:
             return self.picture(store, asked.language)
         return self.picture(history.with_turns(store, turns[:-1]), asked.language, turns[-1]["question"])
 
-    def recover(self, value: Any, language: str, request: gr.Request) -> list[Any]:
+    def recover(self, value: Any, controls: Any, request: gr.Request) -> list[Any]:
         self.desk.stop(TAB, request)
-        t = translate(language)
+        language = Controls.read(controls).language
         view = self.picture(history.restore(value), language)
-        return [view[0], alert(t("problem_crowded")), *view[2:]]
+        return [view[0], alert(translate(language)("problem_crowded")), *view[2:]]
 
-    def new(self, value: Any, language: str, request: gr.Request) -> list[Any]:
+    def new(self, value: Any, controls: Any, request: gr.Request) -> list[Any]:
         self.desk.stop(TAB, request)
-        return self.picture(history.opened(history.restore(value), None), language, "")
+        return self.picture(history.opened(history.restore(value), None), Controls.read(controls).language, "")
 
-    def delete(self, value: Any, language: str, request: gr.Request) -> list[Any]:
+    def delete(self, value: Any, controls: Any, request: gr.Request) -> list[Any]:
         self.desk.stop(TAB, request)
-        return self.picture(history.with_turns(history.restore(value), []), language)
+        return self.picture(history.with_turns(history.restore(value), []), Controls.read(controls).language)
 
-    def switch(self, identity: str | None, value: Any, language: str, request: gr.Request) -> list[Any]:
+    def switch(self, identity: str | None, value: Any, controls: Any, request: gr.Request) -> list[Any]:
         self.desk.stop(TAB, request)
-        return self.picture(history.opened(history.restore(value), identity), language)
+        return self.picture(history.opened(history.restore(value), identity), Controls.read(controls).language)
 
     def stop(self, request: gr.Request) -> None:
         self.desk.stop(TAB, request)

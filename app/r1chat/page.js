@@ -20,6 +20,13 @@
     }
   });
 
+  // A fold opens and closes at once. Gradio lets it slide: sixty pictures a second, each with a new layout of the page.
+  const animate = Element.prototype.animate;
+  Element.prototype.animate = function (frames, options) {
+    const within = this.closest("#r1-chat") && options && typeof options === "object";
+    return animate.call(this, frames, within ? { ...options, duration: 0, delay: 0 } : options);
+  };
+
   const foldOf = (target) => target.closest && target.closest(".thought-group .title[role=button]");
   const set = (element, name, value) => {
     if (element.getAttribute(name) !== value) element.setAttribute(name, value);

@@ -10,6 +10,7 @@ from starlette.middleware import Middleware
 
 from r1chat import defang, history
 from r1chat.chat_tab import ChatTab
+from r1chat.controls import Controls, packed
 from r1chat.desk import Desk, free_dropdown, translate
 from r1chat.prompt_tab import PromptTab
 from r1chat.quick import Blocks
@@ -137,16 +138,28 @@ class Page:
 
     def _wire(self) -> None:
         desk, chat = self.desk, self.chat
-        sampling = [self.model, self.temperature, self.top_p, self.budget, self.seed, self.use_system, self.system]
-        chat.wire([self.language, *sampling], self.chats, self.new, self.delete)
-        self.stages.wire(self.language, self.seed)
-        self.vote.wire(self.language, self.model, self.temperature, self.top_p, self.seed)
-        self.prompt.wire(chat.store, self.language, self.model, self.use_system, self.system)
+        controls = packed(
+            Controls(
+                language=self.language,
+                model=self.model,
+                temperature=self.temperature,
+                top_p=self.top_p,
+                budget=self.budget,
+                seed=self.seed,
+                use_system=self.use_system,
+                system=self.system,
+                stages=self.stages.models,
+            ),
+            desk.quiet,
+        )
+        chat.wire(controls, self.chats, self.new, self.delete)
+        self.stages.wire(controls)
+        self.vote.wire(controls)
+        self.prompt.wire(chat.store, controls)
 
         health = [self.status, self.known, self.model, self.temperature, self.top_p, self.stages.models]
         view = [chat.box, chat.alert, chat.bot, chat.store, chat.send, chat.halt, self.chats]
-        now = [self.known, self.model, self.stages.models, self.language]
-        self.timer.tick(self.poll, now, health, queue=False, **desk.quiet)
+        self.timer.tick(self.poll, [self.known, controls], health, queue=False, **desk.quiet)
         self.blocks.load(
             self.open,
             [chat.store, self.prefs],
@@ -173,9 +186,10 @@ class Page:
         )
         self.blocks.unload(desk.leave)
 
-    async def poll(self, known: Any, model: str | None, stages: list[str] | None, language: str) -> list[Any]:
+    async def poll(self, known: Any, value: Any) -> list[Any]:
         """Status, and what follows from a list of models that this page has not seen yet."""
-        desk, t = self.desk, translate(language)
+        desk, controls = self.desk, Controls.read(value)
+        t, model = translate(controls.language), controls.model
         await desk.look()
         names = [row.id for row in desk.models]
         chosen = model if model and (model in names or known) else desk.default()
@@ -186,7 +200,7 @@ class Page:
         if not names:
             return [status, None, *[gr.skip()] * 4]
         temperature, top_p = (gr.skip(), gr.skip()) if chosen == model else desk.sampling(chosen)
-        kept = [name for name in stages or [] if name in names]
+        kept = [name for name in controls.stages or [] if name in names]
         return [
             status,
             names,
@@ -200,7 +214,7 @@ class Page:
         """A page is opened: its language, its last chat, the models."""
         stored = prefs.get("language") if isinstance(prefs, dict) else None
         language = stored if stored in LANGUAGES else from_browser(request.headers.get("accept-language"))
-        health = await self.poll(None, None, None, language)
+        health = await self.poll(None, {"language": language})
         view = self.chat.picture(history.restore(value), language)
         return [gr.update(active=True), language, *health, *view, *self.desk.words.updates(translate(language))]
 
@@ -251,7 +265,8 @@ def serve(page: Page) -> None:
         quiet=True,
         show_error=False,
         app_kwargs={"middleware": [Middleware(Headers)]},
-        max_threads=max(40, settings.max_streams + settings.max_waiting),  # Gradio's limit on events at once
+        # Gradio's limit on events at once: answers, and pages in which somebody writes.
+        max_threads=settings.max_streams + settings.max_waiting + SESSIONS,
         state_session_capacity=SESSIONS,
         prevent_thread_lock=True,
     )

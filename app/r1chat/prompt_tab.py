@@ -6,6 +6,7 @@ from typing import Any
 
 from r1chat import defang, history
 from r1chat.backend import BackendError
+from r1chat.controls import Controls
 from r1chat.desk import Desk, translate
 from r1chat.prompt import view
 from r1chat.quick import gradio as gr
@@ -28,27 +29,26 @@ class PromptTab:
         self.run = words(gr.Button(t("prompt_run"), variant="primary", elem_id="r1-prompt-run"), value="prompt_run")
         self.out = gr.HTML(elem_id="r1-prompt-view", elem_classes="r1-prompt-view", padding=False)
 
-    def wire(self, store: Any, language: Any, model: Any, use_system: Any, system: Any) -> None:
+    def wire(self, store: Any, controls: Any) -> None:
         gr.on(
             [self.run.click, self.box.submit],
             self.show,
-            [self.box, self.with_chat, store, language, model, use_system, system],
+            [self.box, self.with_chat, store, controls],
             self.out,
             queue=False,
             **self.desk.quiet,
         )
 
-    async def show(
-        self, text: str, with_chat: bool, value: Any, language: str, model: str, use_system: bool, system: str
-    ) -> str:
-        t, text = translate(language), (text or "").strip()
+    async def show(self, text: str, with_chat: bool, value: Any, settings: Any) -> str:
+        controls = Controls.read(settings)
+        t, text, model = translate(controls.language), (text or "").strip(), controls.model
         if not text or not model:
             return f'<p role="alert">{defang.html(t("no_model" if text else "no_question"))}</p>'
         if len(text) > self.desk.settings.max_question:
             sentence = t("problem_question_too_long", limit=self.desk.settings.max_question)
             return f'<p role="alert">{defang.html(sentence)}</p>'
         turns = history.open_turns(history.restore(value)) if with_chat else []
-        messages = history.messages(turns, text, (system or "") if use_system else "")
+        messages = history.messages(turns, text, controls.system if controls.use_system else "")
         try:
             return view(await self.desk.backend.tokenize(model, messages), t)
         except BackendError as error:

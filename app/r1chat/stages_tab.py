@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from r1chat.asking import Question
+from r1chat.controls import Controls
 from r1chat.desk import Desk, alert, buttons, free_dropdown, translate, whole
 from r1chat.judge import Rewards
 from r1chat.lanes import Lanes, stream
@@ -45,25 +46,24 @@ class StagesTab:
         self.alert = gr.HTML(visible=False, elem_classes="r1-alert", padding=False)
         self.lanes = Lanes(MAX_MODELS, "r1-stages", t("model"))
 
-    def wire(self, language: Any, seed: Any) -> None:
+    def wire(self, controls: Any) -> None:
         view = [self.alert, self.run, self.halt, *self.lanes.cards]
         quiet = self.desk.quiet
         asked = gr.on(
             [self.run.click, self.box.submit, self.gold.submit],
             self.ask,
-            [self.box, self.gold, self.models, language, seed],
+            [self.box, self.gold, controls],
             view,
             concurrency_limit=None,
             **quiet,
         )
-        asked.failure(self.recover, [language], view[:3], queue=False, **quiet)
+        asked.failure(self.recover, [controls], view[:3], queue=False, **quiet)
         self.halt.click(self.stop, None, None, queue=False, **quiet)
 
-    async def ask(
-        self, text: str, gold: str, names: list[str] | None, language: str, seed: Any, request: gr.Request
-    ) -> AsyncIterator[list[Any]]:
-        t, text, gold = translate(language), (text or "").strip(), (gold or "").strip()
-        names = (names or [])[:MAX_MODELS]
+    async def ask(self, text: str, gold: str, value: Any, request: gr.Request) -> AsyncIterator[list[Any]]:
+        controls = Controls.read(value)
+        t, text, gold = translate(controls.language), (text or "").strip(), (gold or "").strip()
+        names = controls.stages[:MAX_MODELS]
         if self.desk.running(TAB, request):
             yield [alert(t("still_answering")), gr.skip(), gr.skip(), *self.lanes.skip()]
             return
@@ -72,7 +72,7 @@ class StagesTab:
             yield [alert(refusal), gr.skip(), gr.skip(), *self.lanes.skip()]
             return
         await self.desk.acquainted()
-        questions = [self._question(name, text, seed) for name in names]
+        questions = [self._question(name, text, controls.seed) for name in names]
         rewards: dict[int, Rewards] = {}
 
         def draw(index: int, reply: Reply) -> str:
@@ -99,9 +99,9 @@ class StagesTab:
             model, [{"role": "user", "content": text}], temperature, top_p, seed=whole(seed), max_tokens=limit
         )
 
-    def recover(self, language: str, request: gr.Request) -> list[Any]:
+    def recover(self, controls: Any, request: gr.Request) -> list[Any]:
         self.desk.stop(TAB, request)
-        return [alert(translate(language)("problem_crowded")), *buttons(False)]
+        return [alert(translate(Controls.read(controls).language)("problem_crowded")), *buttons(False)]
 
     def stop(self, request: gr.Request) -> None:
         self.desk.stop(TAB, request)

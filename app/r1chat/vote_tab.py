@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from r1chat.asking import Question, Round
+from r1chat.controls import Controls
 from r1chat.desk import Desk, alert, buttons, number, translate, whole
 from r1chat.judge import answer_of, count_votes
 from r1chat.lanes import Lanes, stream
@@ -48,50 +49,40 @@ class VoteTab:
         self.chart = gr.HTML(elem_id="r1-vote-chart", elem_classes="r1-chart", padding=False)
         self.lanes = Lanes(most, "r1-samples", t("vote_n"))
 
-    def wire(self, language: Any, model: Any, temperature: Any, top_p: Any, seed: Any) -> None:
+    def wire(self, controls: Any) -> None:
         view = [self.alert, self.run, self.halt, self.chart, *self.lanes.cards]
         quiet = self.desk.quiet
         asked = gr.on(
             [self.run.click, self.box.submit, self.gold.submit],
             self.ask,
-            [self.box, self.gold, self.count, language, model, temperature, top_p, seed],
+            [self.box, self.gold, self.count, controls],
             view,
             concurrency_limit=None,
             **quiet,
         )
-        asked.failure(self.recover, [language], view[:3], queue=False, **quiet)
+        asked.failure(self.recover, [controls], view[:3], queue=False, **quiet)
         self.halt.click(self.stop, None, None, queue=False, **quiet)
 
-    async def ask(
-        self,
-        text: str,
-        gold: str,
-        count: Any,
-        language: str,
-        model: str,
-        temperature: Any,
-        top_p: Any,
-        seed: Any,
-        request: gr.Request,
-    ) -> AsyncIterator[list[Any]]:
-        t, text, gold = translate(language), (text or "").strip(), (gold or "").strip()
+    async def ask(self, text: str, gold: str, count: Any, value: Any, request: gr.Request) -> AsyncIterator[list[Any]]:
+        controls = Controls.read(value)
+        t, text, gold = translate(controls.language), (text or "").strip(), (gold or "").strip()
         samples = int(number(count, 1, self.desk.settings.max_samples, 8))
         idle = [gr.skip(), gr.skip(), gr.skip(), *self.lanes.skip()]
         if self.desk.running(TAB, request):
             yield [alert(t("still_answering")), *idle]
             return
-        if refusal := self.desk.refusal(text, model, request, t, max(1, samples // 4)):
+        if refusal := self.desk.refusal(text, controls.model, request, t, max(1, samples // 4)):
             yield [alert(refusal), *idle]
             return
         await self.desk.acquainted()
-        warm, nucleus = self.desk.sampling(model)
-        first = whole(seed)
+        warm, nucleus = self.desk.sampling(controls.model)
+        first = whole(controls.seed)
         questions = [
             Question(
-                self.desk.model(model),
+                self.desk.model(controls.model),
                 [{"role": "user", "content": text}],
-                number(temperature, 0, 2, warm),
-                number(top_p, 0.01, 1, nucleus),
+                number(controls.temperature, 0, 2, warm),
+                number(controls.top_p, 0.01, 1, nucleus),
                 seed=None if first is None else first + index,
                 max_tokens=self.desk.settings.max_tokens,
             )
@@ -120,9 +111,9 @@ class VoteTab:
             self.desk.finish(TAB, request, running)
         yield [gr.skip(), *buttons(False), gr.skip(), *self.lanes.skip()]
 
-    def recover(self, language: str, request: gr.Request) -> list[Any]:
+    def recover(self, controls: Any, request: gr.Request) -> list[Any]:
         self.desk.stop(TAB, request)
-        return [alert(translate(language)("problem_crowded")), *buttons(False)]
+        return [alert(translate(Controls.read(controls).language)("problem_crowded")), *buttons(False)]
 
     def stop(self, request: gr.Request) -> None:
         self.desk.stop(TAB, request)

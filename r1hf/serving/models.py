@@ -27,7 +27,7 @@ class ServedModel:
 
     directory: config.json and weights, or an adapter. base: the adapter's base directory, else None.
     weight_bytes, parameters: as stored. cache_bytes: of one token's keys and values, in `dtype`.
-    think_tokens: True if `<think>` and `</think>` are one token each.
+    think_tokens: True if `<think>` and `</think>` are one token each. head_size: of the attention.
     """
 
     name: str
@@ -43,6 +43,7 @@ class ServedModel:
     parameters: int
     cache_bytes: int
     think_tokens: bool
+    head_size: int
     lora_rank: int = 0
     notes: tuple[str, ...] = field(default=())
 
@@ -189,6 +190,7 @@ def read_model(directory: Path, name: str) -> ServedModel:
         parameters=parameters,
         cache_bytes=_cache_bytes(text, 4 if dtype == "float32" else 2),
         think_tokens=_has_think_tokens(source / "tokenizer.json"),
+        head_size=_heads(text)[1],
         lora_rank=rank,
         notes=(prompt.note,) if prompt.note else (),
     )
@@ -257,10 +259,15 @@ def _shapes(files: Sequence[Path]) -> Iterator[list[int]]:
 def _cache_bytes(config: dict[str, Any], width: int) -> int:
     """Bytes that one token's keys and values take in all layers."""
     layers = int(config.get("num_hidden_layers") or config.get("n_layer") or 1)
+    heads, size = _heads(config)
+    return 2 * layers * int(config.get("num_key_value_heads") or heads) * size * width
+
+
+def _heads(config: dict[str, Any]) -> tuple[int, int]:
+    """(number, size) of the attention's query heads."""
     heads = int(config.get("num_attention_heads") or config.get("n_head") or 1)
     hidden = int(config.get("hidden_size") or config.get("n_embd") or 1)
-    size = int(config.get("head_dim") or hidden // heads)
-    return 2 * layers * int(config.get("num_key_value_heads") or heads) * size * width
+    return heads, int(config.get("head_dim") or hidden // heads)
 
 
 def _has_think_tokens(file: Path) -> bool:

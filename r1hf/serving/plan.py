@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -53,17 +55,45 @@ class Settings:
 class Plan:
     """engines: to be started when needed. routes: model → names of engines, the preferred one first.
 
-    contexts: model → tokens that prompt and completion may have together.
+    contexts: model → tokens that prompt and completion may have together. notes: what a person should know of it.
     """
 
     engines: tuple[EngineSpec, ...]
     routes: dict[str, tuple[str, ...]]
     contexts: dict[str, int]
+    notes: tuple[str, ...] = ()
 
 
 def has_vllm() -> bool:
     """True if vLLM can be imported in this environment."""
     return importlib.util.find_spec("vllm") is not None
+
+
+@cache
+def cpu_head_sizes() -> tuple[int, ...]:
+    """Head sizes that the installed vLLM's attention has on a CPU; empty if that cannot be read.
+
+    With another size vLLM starts well and fails at its first request. Read from its source: an import takes seconds.
+    """
+    found = importlib.util.find_spec("vllm")
+    file = Path(found.origin).parent / "v1/attention/backends/cpu_attn.py" if found and found.origin else None
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8")) if file else None
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)] if tree else []
+        (sizes,) = [function for function in functions if function.name == "get_supported_head_sizes"]
+        (given,) = [node.value for node in sizes.body if isinstance(node, ast.Return)]
+        return tuple(int(size) for size in ast.literal_eval(given or ast.Tuple([])))
+    except (OSError, ValueError, TypeError, SyntaxError):
+        return ()
+
+
+def unfit(model: ServedModel, settings: Settings) -> str:
+    """Why vLLM cannot serve this model here; empty if it can, as far as can be known before it is started."""
+    sizes = cpu_head_sizes() if settings.device == "cpu" and has_vllm() else ()
+    if not sizes or model.head_size in sizes:
+        return ""
+    known = ", ".join(map(str, sizes))
+    return f"vLLM cannot serve attention heads of size {model.head_size} on a CPU (only {known})"
 
 
 def find_device() -> Literal["cpu", "cuda"]:
@@ -94,7 +124,10 @@ def make_plan(models: Sequence[ServedModel], first: ServedModel, settings: Setti
     """
     if settings.engine == "vllm" and not has_vllm():
         raise ConfigError(NO_VLLM)
-    problems = []
+    problems: list[str] = []
+    if settings.engine == "vllm":
+        reasons = [(model.name, unfit(model, settings)) for model in models]
+        problems = [f"{name}: {why}; use --engine auto or transformers" for name, why in reasons if why]
     contexts, engines = {}, []
     routes: dict[str, list[str]] = {model.name: [] for model in models}
     for model in models:
@@ -105,7 +138,7 @@ def make_plan(models: Sequence[ServedModel], first: ServedModel, settings: Setti
     if problems:
         raise ConfigError(problems)
     small = [model for model in models if _kind(model, settings) == "transformers" and model.parameters < SMALL]
-    if settings.engine == "auto" and has_vllm() and first in small:
+    if settings.engine == "auto" and has_vllm() and first in small and not unfit(first, settings):
         # Both engines must answer in one form, so neither splits the thought off.
         alike = replace(settings, reasoning_parser="none") if settings.reasoning_parser == "auto" else settings
         engines.append(vllm_spec([first], contexts[first.name], alike))
@@ -122,22 +155,34 @@ def make_plan(models: Sequence[ServedModel], first: ServedModel, settings: Setti
         engines.append(spec)
         for model in group:
             routes[model.name].append(spec.name)
-    return Plan(tuple(engines), {name: tuple(found) for name, found in routes.items()}, contexts)
+    return Plan(
+        tuple(engines),
+        {name: tuple(found) for name, found in routes.items()},
+        contexts,
+        _notes(models, first, settings),
+    )
+
+
+def _notes(models: Sequence[ServedModel], first: ServedModel, settings: Settings) -> tuple[str, ...]:
+    """Which models have no vLLM though one would expect it: of the small ones only the first has one anyway."""
+    expected = [model for model in models if model is first or model.parameters >= SMALL]
+    reasons = [(model.name, unfit(model, settings)) for model in expected if settings.engine == "auto"]
+    return tuple(f"{name}: {why}; the Transformers engine serves it" for name, why in reasons if why)
 
 
 def _kind(model: ServedModel, settings: Settings) -> Literal["vllm", "transformers"]:
     if settings.engine == "auto":
-        return "vllm" if has_vllm() and model.parameters >= SMALL else "transformers"
+        large = has_vllm() and model.parameters >= SMALL
+        return "vllm" if large and not unfit(model, settings) else "transformers"
     return settings.engine
 
 
 def _groups(models: Sequence[ServedModel], settings: Settings) -> list[list[ServedModel]]:
     """Models that share a process: LoRA adapters and their base under vLLM; else each has its own."""
-    if not models or _kind(models[0], settings) == "transformers":
-        return [[model] for model in models]
     groups: dict[Path, list[ServedModel]] = {}
     for model in models:
-        groups.setdefault(model.weights_from, []).append(model)
+        shared = _kind(model, settings) == "vllm"
+        groups.setdefault(model.weights_from if shared else Path(model.name), []).append(model)
     return [sorted(group, key=lambda model: model.base is not None) for group in groups.values()]
 
 

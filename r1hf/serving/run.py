@@ -185,6 +185,8 @@ class _Run:
         await runner.setup()
         try:
             await web.SockSite(runner, self.listener).start()
+            for note in self.fleet.plan.notes:
+                self._say(note)
             for model in self.fleet.models.values():
                 for note in model.notes:
                     self._say(f"{model.name}: {note}")

@@ -26,7 +26,7 @@ class Person:
 
     async def ask(self, question: str) -> tuple[str, dict[str, Any] | None]:
         """(question, reply) of the last turn as the page would show it; None if no answer came."""
-        data = [question, new_store(), "en", self.model, 0, 1, 0, "", False, ""]
+        data = [question, new_store(), {"language": "en", "model": self.model, "temperature": 0, "top_p": 1}]
         join = {"data": data, "fn_index": self.ask_index, "session_hash": self.session, "event_data": None}
         answer = await self.client.post(f"{self.url}/gradio_api/queue/join", json=join)
         answer.raise_for_status()
