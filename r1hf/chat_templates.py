@@ -1,4 +1,5 @@
 """Chat templates that keep reasoning in training: `chat` for plain bases, `qwen` and `llama` with their own tokens.
+`r1_zero` is the paper's prompt for a base.
 
     dress(tokenizer, "auto", prefill=True)   # template, end token and padding, by what the vocabulary has
 
@@ -41,7 +42,7 @@ def chat_template(name: str = "chat", prefill: bool = False) -> str:
         text = shipped.read_text(encoding="utf-8")
     else:
         raise ConfigError(
-            f"chat template '{name}' is neither a .jinja file nor one that r1hf ships: chat, {', '.join(FAMILIES)}"
+            f"chat template '{name}' is neither a .jinja file nor one that r1hf ships: chat, r1_zero, {', '.join(FAMILIES)}"
         )
     if not prefill:
         return text

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from r1hf.config import Parsed, parse
 from r1hf.data.rows import stage_rows
+from r1hf.data.targets import as_targets
 from r1hf.stage import Stage, run
 from r1hf.trainers.sft import COLUMNS, R1SFTConfig, SFTStageConfig, finetune, preflight_sft
 
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     preflight(parsed)
     config, args = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
-        rows = stage_rows(stage, "data", COLUMNS)
+        rows = as_targets(stage_rows(stage, "data", COLUMNS))
         stage.finish(finetune(stage, rows, args))
 
 

@@ -19,10 +19,10 @@ from typing import Any
 from r1hf.config import Parsed, StageConfig, parse
 from r1hf.data.rows import Row, check_rows, stage_rows
 from r1hf.data.spec import Source
-from r1hf.models import check_chat_template, load_tokenizer
 from r1hf.rewards.preference import PreferenceReward
 from r1hf.stage import Stage, preflight_inputs, run, set_seed
 from r1hf.trainers.callbacks import train
+from r1hf.trainers.dressing import TemplateConfig, check_dress, dressed_tokenizer
 from r1hf.trainers.reward_model import R1RewardConfig, new_reward_model, pairwise_trainer, pointwise_trainer
 from r1hf.trainers.sharded import whole_weights
 
@@ -30,7 +30,7 @@ PAIRS, POINTS = ("question", "chosen", "rejected"), ("question", "response", "sa
 
 
 @dataclass(kw_only=True)
-class RewardModelsConfig(StageConfig):
+class RewardModelsConfig(TemplateConfig, StageConfig):
     model: str = field(metadata={"input": True, "help": "the language model whose body both start from"})
     helpful: Source = field(metadata={"input": True, "help": f"pairs: {', '.join(PAIRS)}"})
     helpful_test: Source = field(metadata={"input": True, "help": "held-out pairs"})
@@ -48,7 +48,7 @@ def preflight(parsed: Parsed) -> None:
         for key, columns in (("helpful", PAIRS), ("harmless", POINTS)):
             check_rows(parsed.problems, key, getattr(config, key), columns)
             check_rows(parsed.problems, f"{key}_test", getattr(config, f"{key}_test"), columns)
-        check_chat_template(parsed.problems, "model", config.model)
+        check_dress(parsed.problems, config)
 
 
 def fit(stage: Stage, name: str, args: R1RewardConfig, rows: Sequence[Row]) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def fit(stage: Stage, name: str, args: R1RewardConfig, rows: Sequence[Row]) -> d
     args = copy.deepcopy(args)
     args.output_dir = str(stage.checkpoints / name)
     set_seed(config.seed)
-    tokenizer = load_tokenizer(config.model)
+    tokenizer = dressed_tokenizer(config)
     model = new_reward_model(config.model, tokenizer)
     make = pairwise_trainer if name == "helpful" else pointwise_trainer
     trainer = make(model, tokenizer, args, rows)

@@ -340,7 +340,15 @@ def test_cold_start_rows_become_think_and_answer(expression: Expression, languag
     assert verify_math(final_answer(made["completion"]), str(expression.value))
 
 
-@pytest.mark.parametrize("text", [GOOD, "Hello Anna.", "<think>a</think> b"])
+def test_published_traces_become_think_and_answer() -> None:
+    """R1 and the sets made with it write no answer tags; the format reward of later stages asks for them."""
+    (made,) = as_targets([{"question": "Q?", "completion": "<think>\nWait.\n</think>\n\nSo \\boxed{4}."}])
+    assert made["completion"] == "<think>Wait.</think> <answer>So \\boxed{4}.</answer>"
+
+
+@pytest.mark.parametrize(
+    "text", [GOOD, "Hello Anna.", "<think>a", "<think>a <answer>1</answer></think> b", "<think></think> b"]
+)
 def test_other_targets_stay_as_they_are(text: str) -> None:
     row = {"question": "Q?", "completion": text}
     assert as_targets([row]) == [row]

@@ -69,6 +69,29 @@ def test_columns_values_and_filters_select_rows(tmp_path: Path, ending: str) -> 
     assert counts == {str(path): {"rows": 20, "dropped": dropped, "used": 2}}
 
 
+@pytest.mark.parametrize("ending", ["jsonl", "parquet", "disk"])
+def test_columns_within_columns_are_taken_by_their_path(tmp_path: Path, ending: str) -> None:
+    """Most public sets for SFT and preferences hold conversations: lists of messages."""
+    turns = [[{"role": "user", "content": f"q{n}"}, {"role": "assistant", "content": f"a{n}"}] for n in range(6)]
+    turns[3] = turns[3][:1]
+    rows = [{"messages": chat, "meta": {"level": n}, "n": n} for n, chat in enumerate(turns)]
+    path = tmp_path / f"other.{ending}"
+    if ending == "jsonl":
+        write_rows(path, rows)
+    elif ending == "parquet":
+        Dataset.from_list(rows).to_parquet(path)
+    else:
+        Dataset.from_list(rows).select([5, 4, 3, 2, 0]).save_to_disk(path)
+    source = {"path": str(path), "columns": {"question": "messages.0.content", "completion": "messages.1.content"}}
+    kept = load_rows({**source, "where": {"messages.1.role": "assistant"}, "min": {"meta.level": 2}}, ("question",))
+    assert sorted((row["question"], row["completion"]) for row in kept) == [("q2", "a2"), ("q4", "a4"), ("q5", "a5")]
+    assert set(kept[0]) == {"question", "completion", "meta", "n"}  # the conversation itself is not read again
+    with pytest.raises(DataError, match="row .: completion is None"):
+        load_rows(source, ("question", "completion"))
+    with pytest.raises(DataError, match="nothing named 'x' is in list"):
+        load_rows({**source, "columns": {"question": "messages.x"}})
+
+
 def test_a_saved_selection_is_filtered_by_its_own_rows(tmp_path: Path) -> None:
     Dataset.from_dict({"n": list(range(10))}).select([7, 3, 5]).save_to_disk(tmp_path / "s")
     assert load_rows({"path": str(tmp_path / "s"), "min": {"n": 5}}) == [{"n": 7}, {"n": 5}]

@@ -4,6 +4,8 @@ import pytest
 
 from r1hf import templates
 from r1hf.errors import ConfigError
+from r1hf.models import chat_template
+from r1hf.world.models import train_tokenizer
 
 OURS = {
     *("r1_zero_en", "r1_zero_zh_hans", "r1_zero_zh_hant", "r1_zero_short_en", "r1_zero_short_zh"),
@@ -58,3 +60,19 @@ def test_unfit_files(tmp_path):
     binary.write_bytes(b"\xff\xfe{prompt}")
     with pytest.raises(ConfigError, match="UTF-8"):
         templates.render(str(binary), "Q")
+
+
+@pytest.mark.parametrize("bos", [None, "<bos>"])
+def test_the_papers_prompt_as_a_chat_template_is_the_papers_prompt(bos):
+    tokenizer = train_tokenizer(["1 2 3"], 300)
+    tokenizer.bos_token = bos
+    asked = [{"role": "user", "content": "2 + 3 * 4 = ?"}]
+    for name, text in (
+        ("r1_zero", templates.render("r1_zero_en", "2 + 3 * 4 = ?")),
+        ("chat", "User: 2 + 3 * 4 = ?\nAssistant:\n"),
+    ):
+        tokenizer.chat_template = chat_template(name)
+        prompt = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+        assert prompt == (bos or "") + text
+        whole = tokenizer.apply_chat_template([*asked, {"role": "assistant", "content": "14"}], tokenize=False)
+        assert whole.startswith(prompt) and whole.endswith("14" + tokenizer.eos_token)

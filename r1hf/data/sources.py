@@ -6,6 +6,7 @@ import json
 import os
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,11 +107,13 @@ def select(spec: Spec, seed: int) -> tuple[list[int], Dataset, dict[str, Any]]:
     for key in ("columns", "where", "min", "max"):
         named = getattr(spec, key)
         for name in named.values() if key == "columns" else named:
-            if name not in dataset.column_names:
+            if name not in dataset.column_names and name.split(".")[0] not in dataset.column_names:
                 raise DataError(
                     f"{spec.label}: {key}: no column '{name}'; {nearest(name, dataset.column_names)} "
                     f"(columns: {', '.join(dataset.column_names)})"
                 )
+    if dataset._indices is not None:  # a saved selection: its table holds other rows too
+        dataset = dataset.flatten_indices()
     kept, dropped = _filtered(spec, dataset)
     counts: dict[str, Any] = {"rows": len(dataset), "dropped": dropped}
     if not kept:
@@ -129,10 +132,8 @@ def _filtered(spec: Spec, dataset: Dataset) -> tuple[list[int], dict[str, int]]:
     dropped = {}
     tests: list[tuple[str, str, Any]] = [("where", name, value) for name, value in spec.where.items()]
     tests += [(key, name, bound) for key in ("min", "max") for name, bound in getattr(spec, key).items()]
-    if tests and dataset._indices is not None:  # a saved selection: its table holds other rows too
-        dataset = dataset.flatten_indices()
     for key, name, value in tests:
-        mask = pc.fill_null(_test(spec, key, name, value, dataset.data.column(name)), False)
+        mask = pc.fill_null(_test(spec, key, name, value, _column(spec, dataset, name)), False)
         left = rows[np.asarray(mask)[rows]]
         dropped[f"{key} {name}"] = len(rows) - len(left)
         rows = left
@@ -152,8 +153,43 @@ def _test(spec: Spec, key: str, name: str, value: Any, column: Any) -> Any:
         raise DataError(f"{spec.label}: {key}: {value!r} cannot be compared with '{name}' ({column.type})") from None
 
 
+def _column(spec: Spec, dataset: Dataset, name: str) -> Any:
+    """A column, or what lies within one: `messages.1.content` is null where a row has no second message.
+
+    Raises DataError where the column holds no such part.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if name in dataset.column_names:
+        return dataset.data.column(name)
+    root, *path = name.split(".")
+    array = dataset.data.column(root)
+    for part in path:
+        kind = array.type
+        if pa.types.is_struct(kind) and kind.get_field_index(part) >= 0:
+            array = pc.struct_field(array, part)
+        elif (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and part.isdecimal():
+            one = pc.list_slice(array, int(part), int(part) + 1, return_fixed_size_list=True)
+            array = pc.list_element(one, 0)
+        else:
+            raise DataError(f"{spec.label}: '{name}': nothing named '{part}' is in {kind}")
+    return array
+
+
 def _mapped(spec: Spec, dataset: Dataset) -> Dataset:
-    """Columns under their own names; the source's columns of those names, if others, give way."""
+    """Columns under their own names; the source's columns of those names, if others, give way.
+
+    A column that parts were taken of is left out: it would be read twice.
+    """
+    inner = {name: source for name, source in spec.columns.items() if source not in dataset.column_names}
+    if inner:
+        taken = {name: _column(spec, dataset, source) for name, source in inner.items()}
+        roots = {source.split(".")[0] for source in inner.values()} | (set(inner) & set(dataset.column_names))
+        dataset = dataset.remove_columns(sorted(roots - (set(spec.columns.values()) - set(inner))))
+        for name, array in taken.items():
+            dataset = dataset.add_column(name, array)
+        spec = replace(spec, columns={name: one for name, one in spec.columns.items() if name not in inner})
     renamed = {source: name for name, source in spec.columns.items() if name != source}
     hidden = [name for name in dataset.column_names if name in spec.columns and name not in renamed]
     hidden = [name for name in hidden if spec.columns[name] != name]

@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from r1hf.data.rows import Row
-from r1hf.grammar import convert, parse
+from r1hf.grammar import TAGS, Response, convert, parse
 
 
 def as_targets(rows: Iterable[Row]) -> list[Row]:
-    """Rows with cold-start completions rewritten as think and answer; other completions stay as they are."""
+    """Rows with their completions rewritten as think and answer where they are in the cold-start form, or a thought
+    and an answer without tags, as published traces of R1 are. Others, such as answers without a thought, stay.
+    """
     made = []
     for row in rows:
         text = row["completion"]
-        if parse(text).form == "cold_start":
-            text = convert(text, "think_answer")
+        response = parse(text)
+        if response.form == "cold_start" or _untagged(response):
+            text = convert(response, "think_answer")
         made.append({**row, "completion": text})
     return made
+
+
+def _untagged(response: Response) -> bool:
+    """A closed thought and an answer that no tag encloses, and no tag within them."""
+    parts = (response.reasoning, response.answer)
+    plain = all(part and not any(tag in part for tag in TAGS) for part in parts)
+    return response.form == "inline" and plain and not response.answer_tagged and not response.leading

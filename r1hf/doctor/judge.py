@@ -69,7 +69,7 @@ class Judge:
         self.notes: list[str] = []
         self.rewards = {name: reward for name, reward in rewards.items() if self._has_model(name, reward)}
         self.weights = {name: float(settings.weights.get(name, 1.0)) for name in self.rewards}
-        self.tokenizer = self._load_tokenizer(settings.model)
+        self.tokenizer = self._load_tokenizer(settings)
 
     def _has_model(self, name: str, reward: Any) -> bool:
         source = _source(reward)
@@ -78,15 +78,16 @@ class Judge:
         self.notes.append(f"not checked: the reward '{name}', because its model {source} does not exist")
         return False
 
-    def _load_tokenizer(self, source: str) -> Any:
-        from r1hf.models import load_tokenizer
+    def _load_tokenizer(self, settings: Any) -> Any:
         from r1hf.stage import quiet_libraries
+        from r1hf.trainers.dressing import dressed_tokenizer
 
         quiet_libraries()
+        source = settings.model
         try:
             if not Path(source).exists() and not is_hub_id(source):
                 raise OSError("it does not exist")
-            return load_tokenizer(source)
+            return dressed_tokenizer(settings)
         except (OSError, ValueError, R1Error) as error:
             reason = " ".join(str(error).split())[:100]
             self.notes.append(

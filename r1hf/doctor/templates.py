@@ -48,7 +48,7 @@ def check_template(values: Mapping[str, Any], tokenizer: Any, source: str) -> li
     if values.get("prompt_template") is not None:
         items.append(_text_prompt(values))
     elif not tokenizer.chat_template:
-        advice = "set chat_template: auto (in sft and distill), or put a chat_template.jinja beside it"
+        advice = "set chat_template: auto, or put a chat_template.jinja beside it"
         return [*items, Item("fail", "template", f"the tokenizer of {source} has no chat template", advice)]
     else:
         items += _prompt(tokenizer)

@@ -15,12 +15,13 @@ from r1hf.data.lengths import drop_long, token_counts
 from r1hf.data.rows import Row, check_rows, stage_rows
 from r1hf.data.spec import Source
 from r1hf.errors import ConfigError
-from r1hf.models import check_chat_template, check_tokenizer, load_tokenizer
+from r1hf.models import check_tokenizer
 from r1hf.rewards.guard import guarded
 from r1hf.rewards.prefilled import prefilled
 from r1hf.stage import Stage, preflight_inputs
 from r1hf.trainers.adapters import AdapterConfig, check_adapter, export, lora, quantization
 from r1hf.trainers.callbacks import train
+from r1hf.trainers.dressing import TemplateConfig, check_dress, dressed_tokenizer
 from r1hf.trainers.engine import check_engine
 from r1hf.trainers.grpo import R1GRPOTrainer, check_prompt_count
 from r1hf.trainers.sharded import whole_weights
@@ -29,7 +30,7 @@ COLUMNS = ("question", "answer", "language", "task")
 
 
 @dataclass(kw_only=True)
-class RLConfig(AdapterConfig, StageConfig):
+class RLConfig(TemplateConfig, AdapterConfig, StageConfig):
     """A policy, its prompts, and the weight of each reward."""
 
     model: str = field(metadata={"input": True, "help": "the policy to start from: a stage's directory or a Hub id"})
@@ -69,7 +70,7 @@ def preflight_rl(parsed: Parsed, rewards: Iterable[str]) -> list[Row]:
     rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
     check_prompt_count(parsed.problems, "prompts", rows, args)
     if config.prompt_template is None:
-        check_chat_template(parsed.problems, "model", config.model)
+        check_dress(parsed.problems, config)
         return rows
     check_tokenizer(parsed.problems, "model", config.model)
     if isinstance(config.prompt_template, str):
@@ -118,7 +119,7 @@ def rl_rows(stage: Stage, key: str) -> list[Row]:
     if config.max_prompt_length is None:
         return rows
     prompts = [row["prompt"] for row in prompt_rows(rows, config.prompt_template)]
-    counts = token_counts(prompts, load_tokenizer(config.model), add_generation_prompt=True)
+    counts = token_counts(prompts, dressed_tokenizer(config), add_generation_prompt=True)
     return drop_long(stage, key, rows, counts, config.max_prompt_length, "max_prompt_length")
 
 
@@ -131,7 +132,7 @@ def train_policy(
 ) -> dict[str, Any]:
     """Runs GRPO and saves the policy at the root of the stage. Rewards count 1 unless `weights` says otherwise."""
     config: RLConfig = stage.config  # type: ignore[assignment]
-    tokenizer = load_tokenizer(config.model)
+    tokenizer = dressed_tokenizer(config)
     prompted = prompt_rows(rows, config.prompt_template)
     asked = prompt_text(prompted[0]["prompt"], tokenizer)
     args.output_dir = str(stage.checkpoints)

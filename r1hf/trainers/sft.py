@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
-from r1hf.chat_templates import AUTO, chat_template, dress
 from r1hf.checks import template
 from r1hf.config import Parsed, StageConfig
 from r1hf.data.lengths import drop_long, token_counts
 from r1hf.data.rows import Row, check_rows
 from r1hf.data.spec import Source
-from r1hf.errors import ConfigError, DataError
-from r1hf.models import check_chat_template, load_tokenizer
+from r1hf.errors import DataError
 from r1hf.stage import Stage, preflight_inputs
 from r1hf.trainers.adapters import AdapterConfig, check_adapter, export, lora, quantization
 from r1hf.trainers.callbacks import train
+from r1hf.trainers.dressing import TemplateConfig, check_dress, dressed_tokenizer
 from r1hf.trainers.finite import FiniteSteps
 from r1hf.trainers.memory import MemoryConfig
 from r1hf.trainers.memory_batches import TunedMemory
@@ -31,21 +29,13 @@ COLUMNS = ("question", "completion")
 
 
 @dataclass(kw_only=True)
-class SFTStageConfig(AdapterConfig, StageConfig):
+class SFTStageConfig(TemplateConfig, AdapterConfig, StageConfig):
     """A model to start from and rows to learn."""
 
     model: str = field(metadata={"input": True, "help": "the base to start from: a stage's directory or a Hub id"})
     data: Source = field(metadata={"input": True, "help": f"rows with the columns {', '.join(COLUMNS)}"})
     expert_bias_speed: float = field(
         default=0.0, metadata={"help": "step of the experts' balancing biases (DeepSeek-V3: 0.001); 0 leaves them"}
-    )
-    chat_template: str | None = field(
-        default=None,
-        metadata={"help": "auto, qwen, llama, chat or a .jinja file; none: the one beside the tokenizer"},
-    )
-    prefill_think: bool = field(
-        default=False,
-        metadata={"help": "with chat_template: prompts end in <think>, and the model goes on inside"},
     )
     too_long: Literal["drop", "truncate"] = field(
         default="drop", metadata={"help": "rows longer than max_length: dropped and counted, or cut at its end"}
@@ -126,33 +116,11 @@ def preflight_sft(parsed: Parsed) -> None:
         check_dress(parsed.problems, config)
 
 
-def check_dress(problems: list[str], config: SFTStageConfig) -> None:
-    """Adds what is wrong with the chat template: the one asked for, or the one beside the tokenizer."""
-    if config.chat_template is None:
-        if config.prefill_think:
-            problems.append("prefill_think: needs chat_template too (auto, qwen or llama)")
-        check_chat_template(problems, "model", config.model)
-        return
-    try:
-        tokenizer = load_tokenizer(config.model) if Path(config.model).is_dir() else None
-        if tokenizer is not None:
-            dress(tokenizer, config.chat_template, config.prefill_think)
-            problems += [f"model: {config.model}: {found}" for found in template.findings(tokenizer) if found.fatal]
-        elif config.chat_template != AUTO:
-            chat_template(config.chat_template, config.prefill_think)
-    except ConfigError as error:
-        problems += [f"chat_template: {problem}" for problem in error.problems]
-    except (OSError, ValueError) as error:
-        problems.append(f"model: no tokenizer can be loaded from {config.model}: {' '.join(str(error).split())[:200]}")
-
-
 def finetune(stage: Stage, rows: list[Row], args: R1SFTConfig) -> dict[str, Any]:
     """Trains the stage's model on `rows` and saves it at the root of the stage."""
     config: SFTStageConfig = stage.config  # type: ignore[assignment]
     source = config.model
-    tokenizer = load_tokenizer(source)
-    if config.chat_template is not None:
-        dress(tokenizer, config.chat_template, config.prefill_think)
+    tokenizer = dressed_tokenizer(config)
     if args.max_length is not None and stage.config.too_long == "drop":  # type: ignore[attr-defined]
         counts = token_counts([_turns(row) for row in rows], tokenizer)
         rows = drop_long(stage, "data", rows, counts, args.max_length, "max_length")
