@@ -346,9 +346,7 @@ def test_published_traces_become_think_and_answer() -> None:
     assert made["completion"] == "<think>Wait.</think> <answer>So \\boxed{4}.</answer>"
 
 
-@pytest.mark.parametrize(
-    "text", [GOOD, "Hello Anna.", "<think>a", "<think>a <answer>1</answer></think> b", "<think></think> b"]
-)
+@pytest.mark.parametrize("text", [GOOD, "Hello Anna.", "<think>a", "<think></think> b"])
 def test_other_targets_stay_as_they_are(text: str) -> None:
     row = {"question": "Q?", "completion": text}
     assert as_targets([row]) == [row]

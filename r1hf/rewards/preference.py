@@ -13,6 +13,7 @@ from r1hf.models import load_tokenizer
 from r1hf.rewards._common import completion_texts, question_text
 
 View = Literal["answer", "full"]
+MAX_TOKENS = 32_768  # of one forward pass, padding included: long responses would not fit beside a policy otherwise
 
 
 def judged_text(tokenizer: PreTrainedTokenizerBase, question: str, completion: str, view: View) -> str:
@@ -52,11 +53,24 @@ class PreferenceReward:
         self._load()
         texts = [judged_text(self._tokenizer, q, c, self.view) for q, c in zip(questions, completions, strict=True)]
         found: list[float] = []
-        for start in range(0, len(texts), self.batch_size):
-            inputs = self._tokenizer(texts[start : start + self.batch_size], return_tensors="pt", padding=True)
+        for batch in self._batches(texts):
+            inputs = self._tokenizer(batch, return_tensors="pt", padding=True)
             with torch.inference_mode():
                 found += self._model(**inputs.to(self._model.device)).logits[:, 0].tolist()
         return found
+
+    def _batches(self, texts: Sequence[str]) -> list[list[str]]:
+        """In their order, at most `batch_size` and `MAX_TOKENS` at once."""
+        batches: list[list[str]] = []
+        longest = 0
+        for text, ids in zip(texts, self._tokenizer(list(texts))["input_ids"] if texts else [], strict=True):
+            longest = max(longest, len(ids))
+            count = len(batches[-1]) + 1 if batches else 0
+            if not count or count > self.batch_size or count * longest > MAX_TOKENS:
+                batches.append([])
+                longest = len(ids)
+            batches[-1].append(text)
+        return batches
 
     def _load(self) -> None:
         if self._model is None:
