@@ -42,7 +42,8 @@ def chat_template(name: str = "chat", prefill: bool = False) -> str:
         text = shipped.read_text(encoding="utf-8")
     else:
         raise ConfigError(
-            f"chat template '{name}' is neither a .jinja file nor one that r1hf ships: chat, r1_zero, {', '.join(FAMILIES)}"
+            f"chat template '{name}' is neither a .jinja file nor one that r1hf ships: chat, r1_zero, "
+            f"{', '.join(FAMILIES)}"
         )
     if not prefill:
         return text

@@ -87,6 +87,6 @@ def check_chat_template(problems: list[str], key: str, source: str | None) -> No
     tokenizer = check_tokenizer(problems, key, source)
     if tokenizer is not None and not tokenizer.chat_template:
         problems.append(
-            f"{key}: the tokenizer in {source} has no chat template; set chat_template: auto (in sft and distill), or "
+            f"{key}: the tokenizer in {source} has no chat template; set chat_template: auto, or "
             "put a chat_template.jinja beside it (r1hf/templates/chat.jinja is one for base models)"
         )
