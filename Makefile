@@ -7,7 +7,7 @@ PY := .venv/bin/python
 STAMP := .venv/.installed-$(EXTRAS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo chat test test-slow test-trl lint format pins clean
+.PHONY: help install demo check-hub chat test test-slow test-trl lint format pins clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,8 +20,12 @@ $(STAMP): pyproject.toml requirements/constraints.txt scripts/install.py
 	@"$(PYTHON)" scripts/install.py --extras "$(EXTRAS)"
 	@touch "$@"
 
-demo: $(STAMP)  ## Train the whole pipeline in the tiny world (SEED=7, ARGS="--dry-run")
+demo: $(STAMP)  ## Train the whole pipeline in the tiny world (SEED=7, ARGS="--dry-run", PUSH=me/tiny-r1)
 	$(PY) recipes/pipeline.py --config recipes/configs/tiny/pipeline.yaml $(if $(SEED),--seed $(SEED)) $(ARGS)
+	$(if $(PUSH),.venv/bin/r1hf push runs/tiny --repo $(PUSH))
+
+check-hub: $(STAMP)  ## Push the tiny run to a Hub on this machine and load it as a stranger would
+	$(PY) scripts/check_hub.py runs/tiny $(ARGS)
 
 chat:  ## Serve the tiny run and open the chat (CHAT_EXTRAS=dev,serve,app leaves vLLM out)
 	@$(MAKE) --no-print-directory install EXTRAS=$(CHAT_EXTRAS)

@@ -16,6 +16,7 @@ from trl.chat_template_utils import has_generation_markers, is_chat_template_sto
 from r1hf.chat_templates import FAMILIES, chat_template, dress, family
 from r1hf.checks import template
 from r1hf.errors import ConfigError
+from r1hf.serving import prompts as served
 
 Messages = list[dict[str, Any]]
 KINDS = [(name, prefill) for name in FAMILIES for prefill in (False, True)]
@@ -164,6 +165,7 @@ def test_the_template_survives_saving(
         assert ids_of(loaded, messages) == ids_of(tokenizer, messages)
     assert (loaded.eos_token, loaded.pad_token) == (tokenizer.eos_token, tokenizer.pad_token)
     assert not template.findings(loaded)
+    assert served.prompt_of(tmp_path, {}).form == ("prefilled" if kind[1] else "inline")
     assert has_generation_markers(loaded.chat_template) and is_chat_template_stop_token_trained(loaded)
 
 

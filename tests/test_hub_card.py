@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 from hub_run import evaluate, finish, make_run, model_stage
-from small_run import write
+from small_run import ROOT, write
 
+from r1hf.chat_templates import chat_template
 from r1hf.errors import R1Error
 from r1hf.hub.card import CardError, check, render, templates
 from r1hf.hub.plan import Options, Plan, make_plan
@@ -51,6 +52,16 @@ def test_the_numbers_are_the_measured_ones(run: Path) -> None:
     ):
         assert words in text
     assert "cores of" in text  # the hardware
+
+
+def test_a_prefilled_thought_is_told(run: Path, tmp_path: Path) -> None:
+    toy = shutil.copytree(run, tmp_path / "toy")
+    base = toy / "r1"
+    (base / "chat_template.jinja").write_text(chat_template("qwen", prefill=True))
+    finish(base, "all_scenario_rl", {"model": str(toy / "sft2")}, {"optimizer_steps": 20})
+    evaluate(toy, {"base": toy / "base", "r1": base})
+    words = "ends a prompt in `<think>`"
+    assert words in card(plan(base)) and words not in card(plan(run / "r1"))
 
 
 def test_the_teacher_stands_beside_its_student(run: Path) -> None:
@@ -206,3 +217,29 @@ def test_the_examples_are_rendered_cards() -> None:
     assert examples
     for path in examples:
         check(path.read_text(encoding="utf-8"), path.name)
+
+
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+def numbers(line: str) -> tuple[str, list[str]]:
+    """Name and numbers of a table's row; a column with an error gives two."""
+    cells = [cell.strip(" *`") for cell in line.strip("|").split("|")]
+    return cells[0], [number for cell in cells[2:] for number in NUMBER.findall(cell)]
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh.md"])
+def test_the_examples_and_the_readme_show_one_run(readme: str) -> None:
+    """Every model's numbers, in every card: the README's are those of the evaluation that the cards were made from."""
+    table = (ROOT / readme).read_text(encoding="utf-8").partition("<!-- results:begin -->")[2]
+    shown = dict(numbers(line) for line in table.splitlines() if "±" in line and " s |" in line or "– |" in line)
+    assert len(shown) == 12
+    cards = [path for path in (templates() / "examples").glob("*.md") if not path.name.endswith(".dataset.md")]
+    assert len(cards) == len(shown)
+    for path in cards:
+        rows = [line for line in path.read_text(encoding="utf-8").splitlines() if line.count("±") == 3]
+        assert {name for name, _ in map(numbers, rows)} == set(shown)
+        for name, found in map(numbers, rows):
+            truncated_and_errors = (5, 7, 9)
+            short = [number for place, number in enumerate(found) if place not in truncated_and_errors]
+            assert short == shown[name][:7], (path.name, name)

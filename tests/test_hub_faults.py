@@ -15,6 +15,8 @@ import pytest
 from hub_run import ROOT, TOKEN, environment, make_run, push
 from hub_server import HubServer
 
+from r1hf.manifest import sha256_file
+
 
 @pytest.fixture(scope="module")
 def run(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -54,6 +56,12 @@ def offline(hub: HubServer, env: dict[str, str]) -> None:
     env["HF_HUB_OFFLINE"] = "1"
 
 
+def login_page(path: str, method: str = "GET") -> Callable[[HubServer, dict[str, str]], None]:
+    """A proxy answers in the Hub's place."""
+    return lambda hub, env: hub.faults.answer(method, path, 200, "please log in", times=20)
+
+
+NO_HUB = "is no Hub (a proxy, or the login page of a network?)"
 REFUSALS: dict[str, tuple[Callable[[HubServer, dict[str, str]], object], str, str]] = {
     "no token": (lambda hub, env: env.pop("HF_TOKEN"), "me/one", "no token: log in with `hf auth login`"),
     "wrong token": (lambda hub, env: env.update(HF_TOKEN="hf_" + "Wrong" * 5), "me/one", "no token or a wrong one"),
@@ -65,6 +73,9 @@ REFUSALS: dict[str, tuple[Callable[[HubServer, dict[str, str]], object], str, st
     "dots": (lambda hub, env: None, "me/a..b", "a name is org/name"),
     "quota": (full, "me/one", "the quota is used up (Private repository storage limit reached"),
     "network gone": (gone, "me/one", "the Hub at http://127.0.0.1:9 cannot be reached"),
+    "proxy at login": (login_page("/api/whoami-v2"), "me/one", NO_HUB),
+    "proxy later": (login_page("/api/models/me/one"), "me/one", NO_HUB),
+    "proxy at the commit": (login_page("/commit/", "POST"), "me/one", NO_HUB),
     "offline": (offline, "me/one", "HF_HUB_OFFLINE is set"),
 }
 
@@ -105,6 +116,35 @@ def test_an_answer_in_the_middle(status: int, run: Path, hub: HubServer, env: di
     complete(run, hub, env)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [30, 75])
+def test_a_network_that_goes_and_stays_away(at: int, run: Path, hub: HubServer, env: dict[str, str]) -> None:
+    hub.faults.cut(at, stay_down=True)
+    result = push(run / "r1", "--repo", "me/one", env=env)
+    assert result.returncode == 1 and "cannot be reached" in result.stderr and "Traceback" not in result.stderr
+    assert "trying again in 8 s" in result.stderr and "go on with:\n  r1hf push" in result.stderr
+    assert_nothing_half(hub)
+    hub.faults.heal()
+    complete(run, hub, env)
+
+
+NO_ROOM = """
+import resource, runpy, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+
+
+def test_a_full_disk_does_not_stop_a_push(run: Path, hub: HubServer, env: dict[str, str]) -> None:
+    """It writes nothing here. (A download into a full disk: test_hub_refs.)"""
+    script = f"import sys; sys.argv[1:] = [{str(run / 'r1')!r}, '--repo', 'me/one']\n{NO_ROOM}"
+    script = script.replace("sys.argv[1],", f"{str(ROOT / 'recipes/push.py')!r},")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=env, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert hub.store.repos["model", "me/one"].tags
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_passing_fault_is_waited_out(status: int, run: Path, hub: HubServer, env: dict[str, str]) -> None:
     hub.faults.answer("POST", "/commit/r1-step-20", status)
@@ -122,6 +162,7 @@ def complete(run: Path, hub: HubServer, env: dict[str, str]) -> None:
     assert set(repo.branches) == {"main", "r1-step-20"}
     assert repo.tags[tag] == repo.refs["main"]
     assert repo.files(tag) == repo.files("r1-step-20")
+    assert repo.files(tag)["model.safetensors"] == sha256_file(run / "r1/model.safetensors")
     assert_nothing_half(hub)
 
 

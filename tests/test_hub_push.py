@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import pytest
 import yaml
 from hub_run import TOKEN, environment, evaluate, make_run, model_stage, push, python
 from hub_server import HubServer
+from small_run import ROOT
 
 from r1hf.manifest import sha256_file
 
@@ -205,3 +209,18 @@ def test_data_alone(run: Path, hub: HubServer, env: dict[str, str]) -> None:
     done(run / "cold_start", "--repo", "me/cold", env=env)
     assert "cold_start/train.jsonl" in hub.store.repos["dataset", "me/cold"].files()
     assert ("model", "me/cold") not in hub.store.repos
+
+
+@pytest.mark.slow
+def test_a_large_model_takes_no_large_memory(tmp_path: Path) -> None:
+    """benchmarks/push.py, which has the times too: 700 MB through less than 500, and nothing at the second push."""
+    spec = importlib.util.spec_from_file_location("push_benchmark", ROOT / "benchmarks/push.py")
+    assert spec is not None and spec.loader is not None
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    benchmark.make_run(tmp_path / "run", 700)
+    words = [sys.executable, str(ROOT / "recipes/push.py"), str(tmp_path / "run/base"), "--repo", "me/large"]
+    with benchmark.fresh_hub(tmp_path / "hub") as env:
+        peaks = [benchmark.timed(words, env)[1] for _ in range(2)]
+        again = subprocess.run(words, env=env, capture_output=True, text=True)
+    assert max(peaks) < 500 and "nothing to upload" in again.stdout

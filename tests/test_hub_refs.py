@@ -126,6 +126,7 @@ def test_a_stage_records_the_commits_of_its_inputs(
     words = arguments(None, model="me/same", data="me/same@main", output_dir=out, **SFT, **CPU)
     python(f"from recipes.sft import main\nmain({words!r})", env)
     inputs = json.loads((out / "manifest.json").read_text())["inputs"]
+    assert not [path for path in out.rglob("*") if path.is_file() and TOKEN.encode() in path.read_bytes()]
     assert inputs["model"] | {"commit": model.refs["main"], "repo": "me/same", "revision": "main"} == inputs["model"]
     assert inputs["data"] | {"commit": data.refs["main"], "repo_type": "dataset"} == inputs["data"]
     assert model.refs["main"] != data.refs["main"]

@@ -104,3 +104,28 @@ def test_faults_come_on_demand_and_once(hub: HubServer) -> None:
             status(hub, "/api/models/me/public")
     hub.faults.heal()
     assert status(hub, "/api/models/me/public")[0] == 200
+
+
+@pytest.mark.slow
+def test_transformers_and_datasets_push_to_it(hub: HubServer, tiny_base: Path, tmp_path: Path) -> None:
+    """The libraries' own `push_to_hub`, as anybody uses it."""
+    shown = python(
+        f"""
+import json, datasets, torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+base = {str(tiny_base)!r}
+model, tokenizer = AutoModelForCausalLM.from_pretrained(base), AutoTokenizer.from_pretrained(base)
+model.push_to_hub("me/plain", private=True)
+tokenizer.push_to_hub("me/plain")
+again = AutoModelForCausalLM.from_pretrained("me/plain")
+pairs = zip(model.state_dict().values(), again.state_dict().values())
+same = all(torch.equal(one, other) for one, other in pairs)
+rows = datasets.Dataset.from_list([{{"question": str(n)}} for n in range(5)])
+datasets.DatasetDict(train=rows, test=rows).push_to_hub("me/rows", "small", private=True)
+back = datasets.load_dataset("me/rows", "small")
+text = tokenizer("What is 2?")["input_ids"] == AutoTokenizer.from_pretrained("me/plain")("What is 2?")["input_ids"]
+print(json.dumps([same, text, back["test"]["question"] == rows["question"], sorted(back)]))
+""",
+        environment(hub, tmp_path / "home"),
+    )
+    assert json.loads(shown.splitlines()[-1]) == [True, True, True, ["test", "train"]]

@@ -7,11 +7,12 @@ import json
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import IO, Any
 
 CPU = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 
@@ -35,18 +36,22 @@ def vllm(model: str, env: Mapping[str, str], *options: str, length: int = 128) -
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model]
     command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--enforce-eager"]
     command += ["--max-model-len", str(length), *options]
-    with subprocess.Popen(command, env={**env, **CPU}) as server:
-        try:
-            _wait(port, server)
-            yield port
-        finally:
-            server.terminate()
+    with tempfile.TemporaryFile() as log:
+        with subprocess.Popen(command, env={**env, **CPU}, stdout=log, stderr=subprocess.STDOUT) as server:
+            try:
+                _wait(port, server, log)
+                yield port
+            finally:
+                server.terminate()
 
 
-def _wait(port: int, server: subprocess.Popen[bytes]) -> None:
+def _wait(port: int, server: subprocess.Popen[bytes], log: IO[bytes]) -> None:
     for _ in range(300):
         if server.poll() is not None:
-            raise AssertionError(f"vLLM ended with {server.returncode}")
+            log.seek(0)
+            raise AssertionError(
+                f"vLLM ended with {server.returncode}:\n{log.read().decode(errors='replace')[-3000:]}"
+            )
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
             return

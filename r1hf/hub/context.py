@@ -15,6 +15,7 @@ from r1hf.hub.licences import Source
 from r1hf.hub.lineage import Made, Parent, ancestors
 from r1hf.hub.scores import Evaluation
 from r1hf.report.stages import info, paper_name
+from r1hf.serving.prompts import prompt_of
 
 HYPERPARAMETERS = (
     "learning_rate", "lr_scheduler_type", "warmup_steps", "max_steps", "num_train_epochs",
@@ -80,6 +81,7 @@ def model_context(made: Made, place: Place, licence: str, sources: Sequence[Sour
         "base": None if root is None else base_id(root, run),
         "question": _question(evaluation),
         "think_tokens": think_tokens(made),
+        "prefilled": prompt_of(made.directory / made.inside, manifest.config).form == "prefilled",
         "context_length": _config(made).get("max_position_embeddings"),
         "rows": _rows(made, evaluation, run),
         "scores": scores,

@@ -6,7 +6,9 @@ import contextlib
 import errno
 import os
 import re
+import traceback
 from collections.abc import Iterator
+from pathlib import Path
 
 from r1hf.errors import R1Error
 
@@ -61,7 +63,23 @@ def explain(error: BaseException, action: str, repo: str = "") -> HubError | Non
             return HubError(f"could not {action}: the disk is full ({clean(str(cause))}); make room")
         if type(cause).__module__.split(".")[0] in _TRANSPORT or isinstance(cause, ConnectionError | TimeoutError):
             return _made(True, f"could not {action}: the Hub at {endpoint()} cannot be reached ({name})")
+    if isinstance(error, LookupError | TypeError | ValueError | AttributeError) and _in_client(error):
+        return no_hub(action)
     return None
+
+
+def no_hub(action: str) -> HubError:
+    """The error for a success that has nothing of the Hub's answer in it."""
+    return HubError(
+        f"could not {action}: what answers at {endpoint()} is no Hub (a proxy, or the login page of a network?); "
+        "look at HF_ENDPOINT and your connection"
+    )
+
+
+def _in_client(error: BaseException) -> bool:
+    """Whether huggingface_hub itself tripped, over an answer that it could not read."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any("huggingface_hub" in Path(frame.filename).parts for frame in frames)
 
 
 def _status(status: int, error: BaseException, repo: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
-from r1hf.hub.errors import HubError, TransientHubError, explained
+from r1hf.hub.errors import HubError, TransientHubError, explained, no_hub
 from r1hf.hub.files import PROVENANCE, Upload
 
 P = ParamSpec("P")
@@ -233,7 +233,10 @@ def check_login() -> str:
     if get_token() is None:
         raise HubError("no token: log in with `hf auth login`, or set HF_TOKEN to a token with the role 'write'")
     with explained("log in to the Hub"):
-        return str(HfApi().whoami()["name"])
+        known = HfApi().whoami()
+    if "name" not in known:
+        raise no_hub("log in to the Hub")
+    return str(known["name"])
 
 
 @contextlib.contextmanager
