@@ -45,7 +45,8 @@ def test_there_are_files() -> None:
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_it_is_sound_yaml(path: Path) -> None:
     assert not read_yaml(path).problems
-    assert all(len(line) <= 135 for line in path.read_text(encoding="utf-8").splitlines())
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert all(len(line) <= 135 or line.startswith("# accelerate launch ") for line in lines)
 
 
 @pytest.mark.parametrize("path", STAGES + PIPELINES, ids=name)
