@@ -55,15 +55,15 @@ def make_run(run: Path, megabytes: int) -> None:
     evaluate(run, {"base": base})
 
 
-def timed(command: list[str], env: dict[str, str]) -> tuple[float, float]:
-    """(seconds, peak MiB) of one process."""
+def timed(command: list[str], env: dict[str, str]) -> tuple[float, float, float]:
+    """(seconds, peak MiB, processor seconds) of one process. The last hardly depends on what else runs here."""
     started = time.perf_counter()
     process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit((process.stderr.read() if process.stderr else b"").decode())
     scale = 2**20 if sys.platform == "darwin" else 2**10
-    return time.perf_counter() - started, usage.ru_maxrss / scale
+    return time.perf_counter() - started, usage.ru_maxrss / scale, usage.ru_utime + usage.ru_stime
 
 
 @contextlib.contextmanager
@@ -93,7 +93,7 @@ def main() -> None:
         place = Path(folder)
         make_run(place / "run", options.megabytes)
         base = str(place / "run/base")
-        rows: dict[str, list[tuple[float, float]]] = {"upload_folder": [], "r1hf push": [], "again": []}
+        rows: dict[str, list[tuple[float, float, float]]] = {"upload_folder": [], "r1hf push": [], "again": []}
         push = [sys.executable, str(ROOT / "recipes/push.py"), base, "--repo", "me/pushed"]
         bare = [sys.executable, "-c", BARE, base, "me/bare"]
         for number in range(options.rounds):
@@ -105,13 +105,15 @@ def main() -> None:
                     if name == "r1hf push":
                         rows["again"].append(timed(command, env))
     print(f"{options.megabytes} MB, {options.rounds} rounds, median")
-    print(f"{'':16}{'seconds':>9}{'peak MiB':>10}")
+    print(f"{'':16}{'seconds':>9}{'peak MiB':>10}{'processor s':>13}")
     for name, values in rows.items():
-        seconds, memory = (statistics.median(column) for column in zip(*values, strict=True))
-        print(f"{name:16}{seconds:9.2f}{memory:10.0f}")
-    pairs = zip(rows["r1hf push"], rows["upload_folder"], strict=True)
-    ratios = [mine[0] / bare[0] for mine, bare in pairs]
-    print(f"push / upload_folder: {statistics.median(ratios):.3f}  (rounds: {', '.join(f'{r:.3f}' for r in ratios)})")
+        seconds, memory, processor = (statistics.median(column) for column in zip(*values, strict=True))
+        print(f"{name:16}{seconds:9.2f}{memory:10.0f}{processor:13.2f}")
+    for place, what in ((0, "time"), (2, "processor time")):
+        pairs = zip(rows["r1hf push"], rows["upload_folder"], strict=True)
+        ratios = [mine[place] / bare[place] for mine, bare in pairs]
+        rounds = ", ".join(f"{ratio:.3f}" for ratio in ratios)
+        print(f"push / upload_folder, {what}: {statistics.median(ratios):.3f}  (rounds: {rounds})")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hub_run import TOKEN, environment, finish, make_run, push, python
+from hub_run import TOKEN, environment, evaluate, finish, make_run, push, python
 from hub_server import HubServer
 from small_run import CPU, SFT, arguments
 
@@ -132,3 +132,35 @@ def test_a_stage_records_the_commits_of_its_inputs(
     assert model.refs["main"] != data.refs["main"]
     assert [path for path in hub.asked("GET", "/resolve/") if model.refs["main"] in path]
     assert not [path for path in hub.asked("GET", "/resolve/main/") if path.startswith("/me/same")]
+
+
+SERVED = """
+import json, sys
+from r1hf.errors import R1Error
+from r1hf.serving.models import resolve
+for source in sys.argv[1:]:
+    try:
+        (model,) = resolve([source])
+        print(json.dumps([model.name, str(model.directory), model.prompt.kind, model.prompt.languages]))
+    except R1Error as error:
+        print(json.dumps(str(error)))
+"""
+
+
+def test_a_server_takes_a_pinned_model_and_its_own_prompt(
+    run: Path, hub: HubServer, env: dict[str, str], tmp_path: Path
+) -> None:
+    toy = shutil.copytree(run, tmp_path / "toy")
+    inputs = {"model": str(toy / "base"), "prompts": str(toy / "base/data/train.jsonl")}
+    asked = {"en": "r1_zero_short_en", "zh": "r1_zero_short_zh"}
+    finish(toy / "r1_zero", "r1_zero", inputs, {"optimizer_steps": 20}, prompt_template=asked)
+    evaluate(toy, {"base": toy / "base", "r1_zero": toy / "r1_zero"})
+    assert push(toy / "r1_zero", "--repo", "me/zero", env=env).returncode == 0
+    head = hub.store.repos["model", "me/zero"].refs["main"]
+    fresh = environment(hub, tmp_path / "stranger")
+    words = ["me/zero", "me/zero@no-such"]
+    shown = python(f"import sys; sys.argv[1:] = {words!r}\n{SERVED}", fresh)
+    served, missing = map(json.loads, shown.splitlines())
+    assert served[0] == "zero" and Path(served[1]).name == head
+    assert served[2:] == ["template", ["en", "zh"]]  # asked as it was trained
+    assert "could not be had from the Hub: could not look up me/zero@no-such" in missing

@@ -12,7 +12,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from r1hf.hub.errors import HubError, TransientHubError, explained
 from r1hf.manifest import is_hub_id
@@ -100,8 +100,8 @@ def _cache(repo: str, repo_type: RepoType) -> Path:
     return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type=repo_type)
 
 
-def download(pinned: Pin) -> Path:
-    """The whole repository at that commit in the local cache; nothing is fetched twice."""
+def download(pinned: Pin, files: list[str] | None = None) -> Path:
+    """The repository at that commit in the local cache, whole or the `files` that fit; nothing is fetched twice."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
@@ -110,7 +110,8 @@ def download(pinned: Pin) -> Path:
         disable_progress_bars()
     try:
         with explained(f"download {pinned.repo}@{pinned.revision}", pinned.repo):
-            place = Path(snapshot_download(pinned.repo, revision=pinned.commit, repo_type=pinned.repo_type))
+            where: dict[str, Any] = {"revision": pinned.commit, "repo_type": pinned.repo_type}
+            place = Path(snapshot_download(pinned.repo, **where, allow_patterns=files))
             if pinned.revision != pinned.commit:  # for `cached_commit`, as the client itself notes a branch
                 note = _cache(pinned.repo, pinned.repo_type) / "refs" / pinned.revision
                 note.parent.mkdir(parents=True, exist_ok=True)
@@ -134,8 +135,8 @@ def checkout(pinned: Pin) -> Path:
     return place
 
 
-def resolve(reference: str | Path, repo_type: RepoType = "model") -> Resolved:
-    """The local directory of a path or a Hub reference.
+def resolve(reference: str | Path, repo_type: RepoType = "model", files: list[str] | None = None) -> Resolved:
+    """The local directory of a path or a Hub reference. files: patterns of those to download; none: all.
 
     Raises HubError where a reference cannot be looked up or downloaded, FileNotFoundError for neither.
     """
@@ -145,4 +146,4 @@ def resolve(reference: str | Path, repo_type: RepoType = "model") -> Resolved:
     if not is_hub_id(str(reference)):
         raise FileNotFoundError(f"{reference} is neither a path here nor a Hub id (org/name[@revision])")
     pinned = pin(str(reference), repo_type)
-    return Resolved(download(pinned), pinned.repo, pinned.revision, pinned.commit)
+    return Resolved(download(pinned, files), pinned.repo, pinned.revision, pinned.commit)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from r1hf.errors import ConfigError, R1Error
+from r1hf.hub.files import PROVENANCE
 from r1hf.manifest import is_hub_id, read_manifest
 from r1hf.serving.prompts import Prompt, prompt_of
 
@@ -143,15 +144,12 @@ def _generates(config: Path) -> bool:
 
 
 def _download(source: str) -> Path:
-    from huggingface_hub import snapshot_download
+    from r1hf.hub.refs import resolve
 
-    repo, _, revision = source.partition("@")
     try:
-        found = snapshot_download(repo, revision=revision or None, allow_patterns=_DOWNLOADED)
-    except Exception as error:  # the Hub's client raises its own, HTTP's and the system's errors
-        reason = " ".join(str(error).split())[:200]
-        raise ConfigError(f"{source} is no directory here and could not be had from the Hub: {reason}") from error
-    return Path(found)
+        return resolve(source, files=_DOWNLOADED).path
+    except R1Error as error:
+        raise ConfigError(f"{source} is no directory here and could not be had from the Hub: {error}") from error
 
 
 def read_model(directory: Path, name: str) -> ServedModel:
@@ -171,7 +169,7 @@ def read_model(directory: Path, name: str) -> ServedModel:
         weight_bytes, parameters = weight_bytes + more[0], parameters + more[1]
     if not (source / "tokenizer.json").exists() and not (source / "tokenizer.model").exists():
         raise ConfigError(f"{source} has no tokenizer (tokenizer.json); save the model's tokenizer beside it")
-    manifest = read_manifest(directory)
+    manifest = read_manifest(directory) or read_manifest(directory / PROVENANCE)  # the second: as pushed to the Hub
     sampling = _read_json(source / "generation_config.json", missing={})
     text = config.get("text_config") or config
     dtype = str(text.get("dtype") or text.get("torch_dtype") or "float32")
