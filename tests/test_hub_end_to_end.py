@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from hub_run import finish
-from small_run import SFT, answered, launched, run_recipe, write
+from small_run import ROOT, SFT, answered, run_recipe, write
 
 from r1hf.rewards import accuracy_reward
 
@@ -36,9 +38,15 @@ def trained(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
+def check_hub(run: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts/check_hub.py"), str(run), "--repo", "me/tiny-r1"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, env=env, timeout=900)
+
+
 @pytest.mark.slow
 def test_a_stranger_gets_answers_in_the_right_form(trained: Path) -> None:
-    done = launched(sys.executable, "scripts/check_hub.py", str(trained), "--repo", "me/tiny-r1")
+    done = check_hub(trained)
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     said = {name: text for name, _, text in (line.partition(": ") for line in done.stdout.splitlines())}
     ways = ["from_pretrained", "pipeline", *(["vllm"] if importlib.util.find_spec("vllm") else [])]
@@ -47,5 +55,5 @@ def test_a_stranger_gets_answers_in_the_right_form(trained: Path) -> None:
     assert json.loads(said["load_dataset"]) == {"mix": {"train": 8}}
     assert accuracy_reward([""], [ANSWER], answer=["14"]) == [1.0]
     (trained / "r1/model.safetensors").write_bytes(b"not the model")
-    refused = launched(sys.executable, "scripts/check_hub.py", str(trained), "--repo", "me/tiny-r1")
+    refused = check_hub(trained)
     assert refused.returncode == 1 and "the push failed" in refused.stderr
