@@ -25,6 +25,7 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerContr
 
 from r1hf.errors import StageError
 from r1hf.trainers import checkpoints
+from r1hf.trainers.sharded import gather, spread
 
 _COUNTERS = ("_step", "_total_train_tokens")  # TRL's: micro-batches of GRPO; tokens of SFT and reward models
 _EXTRA = "r1hf_{rank}.pt"
@@ -58,9 +59,9 @@ class ExactResume(Trainer):
             self.accelerator.wait_for_everyone()
             super()._save_checkpoint(model, trial)
             torch.save(self._extra_state(), saved / _EXTRA.format(rank=self.args.process_index))
+            self._save_reference(saved)
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
-                self._save_reference(saved)
                 checkpoints.complete(saved)
                 checkpoints.publish(saved, directory, self.args.save_total_limit)
             self.accelerator.wait_for_everyone()
@@ -97,8 +98,9 @@ class ExactResume(Trainer):
         """The reference model, once it has been replaced: TRL would load it from its first source again."""
         reference = getattr(self, "ref_model", None)
         if reference is not None and getattr(self.args, "sync_ref_model", False):
-            weights = self.accelerator.unwrap_model(reference).state_dict()
-            save_file({name: tensor.contiguous().clone() for name, tensor in weights.items()}, saved / _REFERENCE)
+            weights = gather(reference, self.accelerator)
+            if self.args.should_save:
+                save_file({name: tensor.contiguous().clone() for name, tensor in weights.items()}, saved / _REFERENCE)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Experts lie one by one in the file and fused in the model: `Trainer` would keep those of the start."""
@@ -139,7 +141,7 @@ class ExactResume(Trainer):
             self._buffered_inputs = state["rollouts"]
         reference = Path(checkpoint) / _REFERENCE
         if reference.is_file():
-            self.accelerator.unwrap_model(self.ref_model).load_state_dict(load_file(reference))
+            spread(self.ref_model, self.accelerator, load_file(reference))
         self._extra = state  # the sums of the loss are set to zero once more before the first step
 
     def _run_epoch(self, *arguments: Any, **named: Any) -> Any:
