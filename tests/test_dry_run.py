@@ -13,6 +13,7 @@ import yaml
 from small_run import ROOT, answered, recipe, write
 
 from r1hf.commands.main import main as r1hf
+from r1hf.dryrun import script
 from r1hf.dryrun.jobs import job_of
 from r1hf.dryrun.machine import leave_launcher
 from r1hf.dryrun.miniature import shrink, tiny_tokenizer, write_miniature
@@ -210,6 +211,12 @@ def test_as_a_script_and_under_a_launcher(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("passed, nothing was trained") == 1 and "not tried  2 processes" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["made.dry-run.yaml"]
-    wrong = [sys.executable, *words, "--max_step", "3"]
-    done = subprocess.run(wrong, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=600)
-    assert done.returncode == 2 and "did you mean 'max_steps'?" in done.stdout
+
+
+def test_a_script_with_a_mistake_ends_with_status_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    config = str(ROOT / "recipes" / "configs" / "tiny" / "r1_zero.yaml")
+    words = ["--config", config, "--output_dir", str(tmp_path / "made"), "--dry_run", "--max_step", "3"]
+    with pytest.raises(SystemExit) as ended:
+        script.main(ROOT / "recipes" / "r1_zero.py", words)
+    assert ended.value.code == 2 and "did you mean 'max_steps'?" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())

@@ -260,7 +260,7 @@ def test_a_job_out_of_time_saves_goes_back_to_the_queue_and_resumes(
 ) -> None:
     """Real training in two processes; only the scheduler is played."""
     rows = write(tmp_path / "rows.jsonl", answered(64))
-    training = {**CPU, **SFT, "max_steps": 400, "save_strategy": "steps", "save_steps": 1000}
+    training = {**CPU, **SFT, "max_steps": 200, "save_strategy": "steps", "save_steps": 1000}
     words = arguments("sft.yaml", model=tiny_base, data=rows, **training, output_dir=tmp_path / "made")
     start = ["bash", "recipes/slurm/train.sbatch", "recipes/accelerate/cpu_2.yaml", SFT_RECIPE, *words]
     env = job(slurm, "n1", RUN_STEPS="1")
@@ -274,13 +274,13 @@ def test_a_job_out_of_time_saves_goes_back_to_the_queue_and_resumes(
         batch.send_signal(signal.SIGUSR1)
         said = batch.communicate(timeout=300)[0]
     assert batch.returncode != 0 and "asking the trainers to save and stop" in said, said
-    assert re.search(r"stopped at step \d+ of 400, saved", said), said
+    assert re.search(r"stopped at step \d+ of 200, saved", said), said
     assert (slurm / "scontrol.log").read_text(encoding="utf-8") == "requeue 4242\n"
     (saved,) = (tmp_path / "made.partial" / "trainer").glob("checkpoint-*")
     step = int(saved.name.removeprefix("checkpoint-"))
-    assert 0 < step < 400
+    assert 0 < step < 200
     again = subprocess.run(start, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
     assert again.returncode == 0, again.stdout + again.stderr
     logged = [json.loads(line)["step"] for line in (tmp_path / "made" / "log.jsonl").read_text().splitlines()]
-    assert logged == list(range(1, 401))
+    assert logged == list(range(1, 201))
     assert (slurm / "scontrol.log").read_text(encoding="utf-8") == "requeue 4242\n"
