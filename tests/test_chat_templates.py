@@ -202,7 +202,7 @@ def test_both_templates_have_one_body() -> None:
 def test_a_template_that_does_not_fit_is_refused(tokenizers: Any, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"writes <\|eot_id\|>, .*does not have; its vocabulary fits 'qwen'"):
         dress(tokenizers["qwen", False], "llama")
-    with pytest.raises(ConfigError, match="neither a .jinja file nor one that r1hf ships: chat, qwen, llama"):
+    with pytest.raises(ConfigError, match="neither a .jinja file nor one that r1hf ships: chat, r1_zero, qwen, llama"):
         chat_template("mistral")
     with pytest.raises(ConfigError, match="cannot prefill"):
         chat_template("chat", prefill=True)

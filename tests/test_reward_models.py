@@ -12,6 +12,7 @@ import torch
 from small_run import CPU
 
 from r1hf.models import load_model, load_tokenizer
+from r1hf.rewards import preference
 from r1hf.rewards.preference import PreferenceReward, judged_text
 from r1hf.stage import set_seed
 from r1hf.trainers.reward_model import R1RewardConfig, new_reward_model, pairwise_trainer, pointwise_trainer
@@ -139,6 +140,19 @@ def test_scores_do_not_depend_on_the_batch(preference_models: dict[str, Any]) ->
     questions, texts = [row["question"] for row in rows], [row["response"] for row in rows]
     one, many = (PreferenceReward(path, "full", "x", batch_size=size).scores(questions, texts) for size in (1, 64))
     assert one == pytest.approx(many, abs=1e-4)
+
+
+def test_long_responses_share_fewer_batches(preference_models: dict[str, Any], monkeypatch: Any) -> None:
+    """A forward pass is bounded in tokens, padding included; the order and the scores stay."""
+    reward = PreferenceReward(preference_models["harmless"]["path"], "full", "x")
+    texts = [" ".join(["word"] * count) for count in (1, 2, 60, 3, 3)]
+    whole = reward.scores(["Hello."] * 5, texts)
+    length = len(reward._tokenizer(texts[2])["input_ids"])
+    monkeypatch.setattr(preference, "MAX_TOKENS", length + 10)
+    batches = reward._batches(texts)
+    assert [text for batch in batches for text in batch] == texts and ["word word word"] * 2 in batches
+    assert [texts[2]] in batches and len(batches) == 3
+    assert reward.scores(["Hello."] * 5, texts) == pytest.approx(whole, abs=1e-4)
 
 
 def test_a_preference_reward_can_be_pickled_before_and_after_use(preference_models: dict[str, Any]) -> None:
