@@ -59,7 +59,7 @@ def save_model(
 
 def check_tokenizer(problems: list[str], key: str, source: str | None) -> PreTrainedTokenizerBase | None:
     """Adds what the tokenizer in the directory `source` would break in training, and returns it if it can be read."""
-    if source is None or not Path(source).is_dir():
+    if not source or not Path(source).is_dir():
         return None
     if (Path(source) / "adapter_config.json").exists() and not (Path(source) / "config.json").exists():
         problems.append(f"{key}: {source} is an adapter alone; make it with --export both, or give a merged model")

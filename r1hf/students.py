@@ -6,7 +6,9 @@ learning rate. Everything published is here; what the paper leaves open is not g
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from r1hf.errors import ConfigError
 from r1hf.yamlfile import nearest
@@ -65,6 +67,23 @@ def student(name: str) -> Student:
         if wanted in (entry.name.lower(), entry.base.rsplit("/", 1)[-1].lower()):
             return entry
     raise ConfigError(f"no student '{name}' in the paper; {_hint(wanted)}. Any other model can be given by its id.")
+
+
+def student_values(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of fine-tuning with those of the student that `given` names, where `given` does not say otherwise.
+
+    Its batch of 64 rows is left to the machine: processes, rows of each, accumulation.
+    """
+    if not given.get("student"):
+        return dict(given)
+    found = student(given["student"])
+    own = {
+        "learning_rate": found.learning_rate,
+        "num_train_epochs": float(found.epochs[0]),
+        "max_length": found.context,
+        "lr_scheduler_kwargs": {"min_lr_rate": found.min_lr_rate},
+    }
+    return {**own, **given}
 
 
 def _hint(wanted: str) -> str:

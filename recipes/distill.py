@@ -1,25 +1,54 @@
 """Distillation: a student's base is fine-tuned on the mix that the teacher's pipeline made (section 3.4; v1, 2.4).
 
 Supervised fine-tuning only, as in the paper. Its twin, the same student trained by RL directly, is `r1_zero.py` with
-the student's base as `model`.
+the student's base as `model`; `on_policy_distill.py` goes on from what this makes.
 
-In:  model (the student's base), data (question, completion).
+In:  model (the student's base) or student (one of the paper's six, by name), data (question, completion).
 Out: the student.
 Run: accelerate launch recipes/distill.py --config recipes/configs/tiny/distill.yaml
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from r1hf.config import Parsed, parse
 from r1hf.data.rows import stage_rows
 from r1hf.data.targets import as_targets
 from r1hf.stage import Stage, run
+from r1hf.students import STUDENTS, student, student_values
+from r1hf.trainers.presets import filling
 from r1hf.trainers.sft import COLUMNS, R1SFTConfig, SFTStageConfig, finetune, preflight_sft
 
-CONFIGS = (SFTStageConfig, R1SFTConfig)
+_NAMES = f"one of the paper's students: {', '.join(STUDENTS)}"
+
+
+@dataclass(kw_only=True)
+class DistillConfig(SFTStageConfig):
+    """A student by name, or any model, and rows to learn."""
+
+    model: str = field(default="", metadata={"input": True, "help": "the student's base; none: that of `student`"})
+    student: str | None = field(default=None, metadata={"help": _NAMES})
+
+
+@filling(student_values)
+@dataclass
+class R1DistillConfig(R1SFTConfig):
+    """`R1SFTConfig` with what the paper published of the student; a key that is given wins over it."""
+
+    student: str | None = field(default=None, metadata={"help": _NAMES})
+
+
+CONFIGS = (DistillConfig, R1DistillConfig)
 
 
 def preflight(parsed: Parsed) -> None:
+    config, args = parsed.configs
+    if config is not None and not config.model:
+        if config.student is None:
+            parsed.problems.append(f"model is missing (the student's base); or set student, {_NAMES}")
+        elif args is not None:  # else the name is unknown, which is said already
+            parsed.inputs["model"] = config.model = student(config.student).base
     preflight_sft(parsed)
 
 

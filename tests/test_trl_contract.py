@@ -10,11 +10,13 @@ from typing import Any
 
 import grpo_signal_run
 import pytest
-from trl import GRPOConfig, GRPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
+from trl import DistillationTrainer, GRPOConfig, GRPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
 from trl.models import unwrap_model_for_generation
 from trl.trainer.utils import RepeatSampler
 
+from r1hf.trainers.cross_tokenizer import GOLDConfig, GOLDTrainer, ULDLoss
 from r1hf.trainers.grpo import R1GRPOConfig
+from r1hf.trainers.on_policy import ServerDistillationConfig, ServerDistillationTrainer
 from r1hf.trainers.presets import PRESETS
 from r1hf.trainers.reward_model import R1RewardConfig
 from r1hf.trainers.sft import R1SFTConfig
@@ -60,6 +62,13 @@ SIGNATURES: list[tuple[Callable[..., Any], list[str]]] = [
     ),
     (SFTTrainer.compute_loss, ["self", "model", "inputs", "return_outputs", "num_items_in_batch"]),
     (RewardTrainer.compute_loss, ["self", "model", "inputs", "return_outputs", "num_items_in_batch"]),
+    *[
+        (kind.compute_loss, ["self", "model", "inputs", "return_outputs", "num_items_in_batch"])
+        for kind in (DistillationTrainer, ServerDistillationTrainer, GOLDTrainer)
+    ],
+    (GOLDTrainer._maybe_add_completion_byte_offsets, ["self", "updated_slice"]),
+    (ULDLoss._initialize_vocabulary_mapping, ["self"]),
+    (ULDLoss._merge_probabilities_with_alignment_groups, ["self", "probs", "alignment_groups", "token_ids"]),
     (GRPOTrainer._compute_loss, ["self", "model", "inputs"]),
     (GRPOTrainer._generate_and_score_completions, ["self", "inputs"]),
     (GRPOTrainer.log, ["self", "logs", "start_time"]),
@@ -74,6 +83,10 @@ ARGUMENTS: list[tuple[type, set[str]]] = [
     (GRPOTrainer, {"model", "reward_funcs", "args", "train_dataset", "processing_class"}),
     (SFTTrainer, {"model", "args", "train_dataset", "processing_class"}),
     (RewardTrainer, {"model", "args", "train_dataset", "processing_class"}),
+    *[
+        (kind, {"model", "teacher_model", "args", "train_dataset", "processing_class", "peft_config"})
+        for kind in (DistillationTrainer, GOLDTrainer)
+    ],
 ]
 FIELDS: dict[type, set[str]] = {
     GRPOConfig: {
@@ -86,6 +99,11 @@ FIELDS: dict[type, set[str]] = {
     R1GRPOConfig: {key for preset in PRESETS.values() for key in preset},
     SFTConfig: {"completion_only_loss", "max_length", "packing", "model_init_kwargs", "chat_template_path"},
     RewardConfig: {"max_length", "center_rewards_coefficient", "num_train_epochs"},
+    GOLDConfig: {
+        *{"use_uld_loss", "uld_use_hybrid_loss", "uld_token_merge_strategy", "lmbda", "max_length"},
+        *{"uld_skip_student_eos", "uld_skip_teacher_eos", "uld_student_temperature", "uld_teacher_temperature"},
+    },
+    ServerDistillationConfig: {"teacher_model_server_url", "loss_top_k", "loss_add_tail"},
 }
 
 

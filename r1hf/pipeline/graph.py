@@ -23,7 +23,10 @@ from typing import Any
 from r1hf.yamlfile import nearest, read_yaml
 
 _Kinds = dict[str, tuple[type, ...]]
-_GRAPH_KEYS: _Kinds = {"run_dir": (str,), "seed": (int,), "launcher": (str, dict), "stages": (dict,)}
+_GRAPH_KEYS: _Kinds = {
+    **{"run_dir": (str,), "seed": (int,), "launcher": (str, dict), "stages": (dict,)},
+    "more_stages": (dict,),  # beside those of a file that this one extends
+}
 _STAGE_KEYS: _Kinds = {
     "recipe": (str,),
     "config": (str,),
@@ -120,7 +123,7 @@ def load_graph(
     values: dict[str, Any] = {
         key: value for key, value in file.values.items() if isinstance(value, _GRAPH_KEYS.get(key, ()))
     }
-    stages = values.get("stages", {})
+    stages = values.get("stages", {}) | values.get("more_stages", {})
     if run_dir is None and "run_dir" not in file.values and file.values:
         problems.append(f"{path}: run_dir is missing; set it there or with --run_dir")
     if not stages and not problems:

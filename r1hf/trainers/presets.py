@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from r1hf.errors import ConfigError
@@ -103,16 +103,23 @@ def preset_values(given: Mapping[str, Any]) -> dict[str, Any]:
     return {**chosen, **given}
 
 
-def with_presets(config: type[C]) -> type[C]:
-    """Lets a dataclass fill its fields from its `preset`: only what the call itself gives wins over it."""
-    init = config.__init__
-    signature = inspect.signature(init)
+def filling(values: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Callable[[type[C]], type[C]]:
+    """A decorator for dataclasses: `values` turns the arguments that a call gives into those that the object gets."""
 
-    @functools.wraps(init)
-    def __init__(self: Any, *arguments: Any, **named: Any) -> None:
-        given = dict(signature.bind_partial(self, *arguments, **named).arguments)
-        given.pop("self")
-        init(self, **preset_values(given))
+    def decorate(config: type[C]) -> type[C]:
+        init = config.__init__
+        signature = inspect.signature(init)
 
-    config.__init__ = __init__  # type: ignore[method-assign]
-    return config
+        @functools.wraps(init)
+        def __init__(self: Any, *arguments: Any, **named: Any) -> None:
+            given = dict(signature.bind_partial(self, *arguments, **named).arguments)
+            given.pop("self")
+            init(self, **values(given))
+
+        config.__init__ = __init__  # type: ignore[method-assign]
+        return config
+
+    return decorate
+
+
+with_presets = filling(preset_values)  # only what the call itself gives wins over a preset

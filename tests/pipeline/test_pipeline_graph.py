@@ -124,3 +124,15 @@ def test_the_tiny_graph_is_sound(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert "14 stages: 0 done, 14 run" in lines[0]
     assert [line.split()[2] for line in lines[1:]] == list(yaml.safe_load(config.read_text())["stages"])
+
+
+def test_a_file_adds_stages_to_one_that_it_extends(tmp_path: Path) -> None:
+    tiny = ROOT / "recipes" / "configs" / "tiny"
+    small, problems = load_graph(tiny / "pipeline.yaml", ROOT / "recipes")
+    large, more = load_graph(tiny / "distillation.yaml", ROOT / "recipes")
+    assert problems == more == [] and set(small.stages) < set(large.stages)
+    assert {n: s for n, s in small.stages.items() if n != "evaluate"}.items() <= large.stages.items()
+    added = set(large.stages) - set(small.stages)
+    assert added == {f"student_{name}" for name in
+                     ("qwen_on_policy", "llama_own_base", "llama_own", "llama_own_on_policy")}  # fmt: skip
+    assert set(small.stages["evaluate"].inputs["models"]) < set(large.stages["evaluate"].inputs["models"])

@@ -1,0 +1,38 @@
+"""On-policy distillation: the student writes, and learns the teacher's distribution at each of its own tokens.
+
+No stage of the paper, which distils by fine-tuning alone (v1, 2.4); this goes on from such a student. Where the two
+tokenizers mean the same by each id, whole distributions are compared (TRL's `DistillationTrainer`, arXiv:2306.13649),
+with the teacher here or behind a vLLM server; where not, as from Qwen to Llama, both cut the student's text and are
+compared where the cuts meet (TRL's GOLD).
+
+In:  model (the student after SFT, from `distill.py`), teacher, prompts (question).
+Out: the student.
+Run: accelerate launch recipes/on_policy_distill.py --config recipes/configs/tiny/on_policy_qwen.yaml
+"""
+
+from __future__ import annotations
+
+from r1hf.config import Parsed, parse
+from r1hf.data.rows import stage_rows
+from r1hf.stage import Stage, run
+from r1hf.trainers.distil import COLUMNS, OnPolicyStageConfig, preflight_on_policy, teach
+from r1hf.trainers.on_policy import R1OnPolicyConfig
+
+CONFIGS = (OnPolicyStageConfig, R1OnPolicyConfig)
+
+
+def preflight(parsed: Parsed) -> None:
+    preflight_on_policy(parsed)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parsed = parse(CONFIGS, argv)
+    preflight(parsed)
+    _, args = parsed.configs
+    with Stage(parsed, recipe=__file__) as stage:
+        rows = stage_rows(stage, "prompts", COLUMNS)
+        stage.finish(teach(stage, rows, args))
+
+
+if __name__ == "__main__":
+    run(main)
