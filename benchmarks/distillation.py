@@ -29,7 +29,7 @@ COMMON: dict[str, Any] = {
 LENGTH = 64  # tokens of a completion, in training and in evaluation
 SETTINGS: dict[str, dict[str, Any]] = {
     "sft": {"learning_rate": 3e-3, "per_device_train_batch_size": 64, "max_length": 192},
-    "on_policy": {"learning_rate": 1e-3, "per_device_train_batch_size": 64, "max_completion_length": LENGTH},
+    "on_policy": {"learning_rate": 3e-4, "per_device_train_batch_size": 64, "max_completion_length": LENGTH},
     "rl": {
         **{"learning_rate": 3e-4, "per_device_train_batch_size": 128, "num_generations": 8, "beta": 0.0},
         **{"max_completion_length": LENGTH, "sync_ref_model": False, "log_rollouts": False, "step_metrics": False},

@@ -44,11 +44,14 @@ CONFIGS = (DistillConfig, R1DistillConfig)
 
 def preflight(parsed: Parsed) -> None:
     config, args = parsed.configs
-    if config is not None and not config.model:
-        if config.student is None:
-            parsed.problems.append(f"model is missing (the student's base); or set student, {_NAMES}")
-        elif args is not None:  # else the name is unknown, which is said already
-            parsed.inputs["model"] = config.model = student(config.student).base
+    if config is not None and config.student and args is not None:  # else the name is unknown, which is said already
+        found = student(config.student)
+        parsed.inputs.setdefault("model", found.base)
+        config.model = config.model or found.base
+        if config.chat_template is None:
+            config.chat_template, config.prefill_think = found.template, found.prefill
+    elif config is not None and not config.model and not config.student:
+        parsed.problems.append(f"model is missing (the student's base); or set student, {_NAMES}")
     preflight_sft(parsed)
 
 

@@ -75,6 +75,7 @@ def test_the_recipe_takes_each_student_by_name(entry, tmp_path: Path) -> None:
     parsed = configured(tmp_path, student=entry.name)
     config, args = parsed.configs
     assert parsed.problems == [] and parsed.inputs["model"] == config.model == entry.base
+    assert (config.chat_template, config.prefill_think) == (entry.template, True)
     assert (args.learning_rate, args.max_length, args.num_train_epochs) == (entry.learning_rate, 32768, 2)
     assert args.lr_scheduler_kwargs == {"min_lr_rate": 0.1} and args.completion_only_loss
 

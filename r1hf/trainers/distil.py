@@ -31,6 +31,7 @@ from r1hf.trainers.on_policy import (
     fit_vocabulary,
     server_config,
 )
+from r1hf.trainers.sharded import whole_weights
 
 COLUMNS = ("question",)
 Method = Literal["same_vocabulary", "cross_tokenizer"]
@@ -205,8 +206,10 @@ def teach(stage: Stage, rows: list[Row], args: R1OnPolicyConfig) -> dict[str, An
         check_server(config.teacher_server)
     trainer = make_trainer(config, args, rows, tokenizer, method)
     metrics = train(trainer, stage)
+    weights = whole_weights(trainer)
     if trainer.accelerator.is_main_process:
-        export(trainer.accelerator.unwrap_model(trainer.model), tokenizer, stage.work, config, config.model)
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        export(model, tokenizer, stage.work, config, config.model, weights)
     return {**metrics, "method": method, "prompts": len(rows)}
 
 
