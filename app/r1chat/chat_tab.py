@@ -28,6 +28,7 @@ class ChatTab:
     def __init__(self, desk: Desk):
         self.desk, words, t = desk, desk.words, translate("en")
         self.store = gr.BrowserState(history.new_store(), storage_key=STORAGE_KEY, secret=STORAGE_SECRET)
+        self.held = gr.JSON(history.new_store(), visible=False)
         self.bot = words(
             gr.Chatbot(
                 elem_id="r1-chat",
@@ -73,7 +74,9 @@ class ChatTab:
     def wire(self, controls: Any, chats: Any, new: Any, delete: Any) -> None:
         """`controls` is the component with the settings; `chats` is the list of earlier chats."""
         self.chats = chats
-        given = [self.store, controls]
+        # The events are given a hidden copy of the chats, for the reason that `desk.packed` has.
+        self.store.change(None, self.store, self.held, js="(store) => store", **self.desk.quiet)
+        given = [self.held, controls]
         view = [self.box, self.alert, self.bot, self.store, self.send, self.halt, chats]
         quiet = self.desk.quiet
         # "multiple": a question during an answer is answered by a sentence, not ignored.
@@ -97,8 +100,9 @@ class ChatTab:
         new.click(self.new, given, view, queue=False, **quiet)
         chats.input(self.switch, [chats, *given], view, queue=False, **quiet)
         self.halt.click(self.stop, None, None, queue=False, **quiet)
-        # While it runs, further keys do nothing.
-        self.box.input(self.listen, None, None, concurrency_limit=None, **quiet)
+        self.box.input(
+            self.listen, None, None, concurrency_limit=None, **quiet
+        )  # while it runs, further keys do nothing
 
     async def listen(self) -> None:
         """Somebody writes: the page's stream of events is opened now, so that the question need not wait for it."""

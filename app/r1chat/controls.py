@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, NamedTuple
 
-from r1chat.quick import gradio as gr
 from r1chat.texts import LANGUAGES
 
 
@@ -34,17 +32,3 @@ class Controls(NamedTuple):
             system=given.system if isinstance(given.system, str) else "",
             stages=[name for name in stages if isinstance(name, str)],
         )
-
-
-def packed(components: Controls, quiet: dict[str, Any]) -> gr.JSON:
-    """A hidden component that always holds the values of `components`.
-
-    With each message of a stream Gradio's page updates every component that any event that ended had as an input:
-    with the components themselves a first token took 20 ms longer. Of a hidden one nothing is drawn.
-    """
-    names = json.dumps(Controls._fields)
-    value = {name: component.value for name, component in components._asdict().items()}
-    held = gr.JSON(value, visible=False)
-    pack = f"(...values) => Object.fromEntries({names}.map((name, index) => [name, values[index]]))"
-    gr.on([part.change for part in components], None, list(components), held, js=pack, **quiet)
-    return held

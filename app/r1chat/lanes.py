@@ -15,14 +15,16 @@ Draw = Callable[[int, Reply], str]
 
 
 class Lanes:
-    """A fixed row of cards, shown as far as they are needed. A card that did not change is not sent."""
+    """A fixed row of cards, shown as far as they hold something. A card that did not change is not sent.
+
+    The style sheet hides an empty card, so that a card is only ever given its text.
+    """
 
     def __init__(self, count: int, elem_id: str, label: str):
         self.count = count
         with gr.Row(elem_classes="r1-lanes", elem_id=elem_id):
             self.cards = [
                 gr.Markdown(
-                    visible=False,
                     elem_classes="r1-card",
                     latex_delimiters=LATEX,
                     line_breaks=True,
@@ -31,8 +33,8 @@ class Lanes:
                 for index in range(count)
             ]
 
-    def clear(self, used: int) -> list[Any]:
-        return [gr.update(value="", visible=index < used) for index in range(self.count)]
+    def clear(self) -> list[Any]:
+        return [""] * self.count
 
     def skip(self) -> list[Any]:
         return [gr.skip()] * self.count
@@ -52,8 +54,7 @@ async def stream(
             text = draw(index, running.replies[index])
             if shown.get(index) != text:
                 shown[index] = text
-                # Nothing beside the value: of two properties in one update the page now and then loses the text.
-                cards[index] = gr.update(value=text)
+                cards[index] = text
         return cards
 
     try:

@@ -10,8 +10,8 @@ from starlette.middleware import Middleware
 
 from r1chat import defang, history
 from r1chat.chat_tab import ChatTab
-from r1chat.controls import Controls, packed
-from r1chat.desk import Desk, free_dropdown, translate
+from r1chat.controls import Controls
+from r1chat.desk import Desk, free_dropdown, packed, translate
 from r1chat.prompt_tab import PromptTab
 from r1chat.quick import Blocks
 from r1chat.quick import gradio as gr
@@ -155,14 +155,15 @@ class Page:
         chat.wire(controls, self.chats, self.new, self.delete)
         self.stages.wire(controls)
         self.vote.wire(controls)
-        self.prompt.wire(chat.store, controls)
+        self.prompt.wire(chat.held, controls)
 
         health = [self.status, self.known, self.model, self.temperature, self.top_p, self.stages.models]
         view = [chat.box, chat.alert, chat.bot, chat.store, chat.send, chat.halt, self.chats]
         self.timer.tick(self.poll, [self.known, controls], health, queue=False, **desk.quiet)
-        self.blocks.load(
+        stored = gr.JSON(visible=False)
+        self.blocks.load(None, [chat.store, self.prefs], stored, js="(...kept) => [kept]", **desk.quiet).then(
             self.open,
-            [chat.store, self.prefs],
+            stored,
             [self.timer, self.language, *health, *view, *desk.words.components],
             queue=False,
             **desk.quiet,
@@ -174,14 +175,14 @@ class Page:
         set_lang = "(language, ...rest) => { document.documentElement.lang = language; return [language, ...rest]; }"
         self.language.input(
             self.speak,
-            [self.language, chat.store, self.model],
+            [self.language, chat.held, self.model],
             [self.prefs, self.status, chat.bot, *desk.words.components],
             queue=False,
             js=set_lang,
             **desk.quiet,
         )
         text = gr.Textbox(visible=False)
-        self.export.click(self.document, chat.store, text, queue=False, **desk.quiet).then(
+        self.export.click(self.document, chat.held, text, queue=False, **desk.quiet).then(
             None, text, None, js="(text) => window.r1Download('r1hf-chat.json', text)", **desk.quiet
         )
         self.blocks.unload(desk.leave)
@@ -210,8 +211,9 @@ class Page:
             gr.update(choices=desk.choices(), value=kept or names[:MAX_MODELS]),
         ]
 
-    async def open(self, value: Any, prefs: Any, request: gr.Request) -> list[Any]:
-        """A page is opened: its language, its last chat, the models."""
+    async def open(self, kept: Any, request: gr.Request) -> list[Any]:
+        """A page is opened: its language, its last chat, the models. `kept`: the chats and settings of the browser."""
+        value, prefs = kept if isinstance(kept, list) and len(kept) == 2 else (None, None)
         stored = prefs.get("language") if isinstance(prefs, dict) else None
         language = stored if stored in LANGUAGES else from_browser(request.headers.get("accept-language"))
         health = await self.poll(None, {"language": language})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 import os
@@ -38,6 +39,18 @@ finally:
         sys.modules["mcp"] = _mcp
 
 
+# Around each picture of each answer Gradio looks twice for matplotlib, which is not there: half a millisecond each.
+gradio.utils.MatplotlibBackendMananger = contextlib.nullcontext  # type: ignore[misc,assignment]
+
+
+class _Skip(dict[str, str]):
+    """What Gradio compares with another output as a whole.
+
+    It sends differences, which the page applies to the output before, in place: as a plain dictionary a skip would
+    take the value back out of an output that a busy page has not drawn yet.
+    """
+
+
 class Blocks(gradio.Blocks):
     """Passes `gr.skip()` on as it is. Gradio builds the component of each skipped output anew, a millisecond each."""
 
@@ -45,7 +58,7 @@ class Blocks(gradio.Blocks):
         count = len(block_fn.outputs)
         if count < 2 or not isinstance(predictions, list | tuple) or len(predictions) != count:
             return await super().postprocess_data(block_fn, predictions, state)
-        output = [gradio.skip() for _ in predictions]
+        output: list[Any] = [_Skip(gradio.skip()) for _ in predictions]
         given = [index for index, value in enumerate(predictions) if value != gradio.skip()]
         if given:
             fewer = copy.copy(block_fn)

@@ -85,7 +85,7 @@ class StagesTab:
 
         running = self.desk.begin(TAB, questions, request)
         try:
-            yield [alert(""), *buttons(True), *self.lanes.clear(len(names))]
+            yield [alert(""), *buttons(True), *self.lanes.clear()]
             async for cards in stream(running, self.lanes, draw, judge):
                 yield [gr.skip(), gr.skip(), gr.skip(), *cards]
         finally:

@@ -102,7 +102,7 @@ class VoteTab:
 
         chart = ""
         try:
-            yield [alert(""), *buttons(True), "", *self.lanes.clear(samples)]
+            yield [alert(""), *buttons(True), "", *self.lanes.clear()]
             async for cards in stream(running, self.lanes, draw, judge):
                 drawn = _chart(running, agreed, gold, t)
                 yield [gr.skip(), gr.skip(), gr.skip(), gr.skip() if drawn == chart else drawn, *cards]

@@ -193,6 +193,21 @@ def test_controls_reach_the_server(chat: ChatPage, faulty: Server) -> None:
     assert body["messages"][0] == {"role": "system", "content": "Be brief."}
 
 
+def test_the_stream_of_events_is_open_before_the_question(chat: ChatPage) -> None:
+    def streams() -> int:
+        return sum("/queue/data" in url for url in chat.requests)
+
+    before = streams()
+    with chat.page.expect_request("**/queue/data*"):
+        chat.page.type("#r1-box textarea", "What is")
+    chat.page.type("#r1-box textarea", " 2 + 3 * 4?")
+    chat.page.press("#r1-box textarea", "Enter")
+    chat.page.wait_for_selector(".r1-measures")
+    chat.settled()
+    assert streams() == before + 1
+    assert chat.text().count("14") and chat.page.input_value("#r1-box textarea") == ""
+
+
 def test_a_thinking_budget_ends_the_thought(chat: ChatPage) -> None:
     chat.sidebar()
     chat.page.fill("#r1-budget input", "10")

@@ -107,6 +107,21 @@ def test_limits_are_sentences_and_the_text_stays(browser: Any, faulty: Server) -
         context.close()
 
 
+def test_no_more_samples_are_asked_than_the_limit(browser: Any, faulty: Server) -> None:
+    pytest.importorskip("gradio", reason=NO_GRADIO)
+    with chat(faulty.url, R1HF_MAX_SAMPLES="3") as small:
+        context = browser.new_context(locale="en-US")
+        page = ChatPage(context, small)
+        before = len(seen(faulty, "r1"))
+        page.tab("vote")
+        page.page.fill("#r1-vote-n input[type=number]", "50")
+        page.page.press("#r1-vote-n input[type=number]", "Tab")
+        page.page.click("#r1-vote-run")
+        page.see("3 of 3 samples", "#r1-vote-chart")
+        assert len(seen(faulty, "r1")) == before + 3
+        context.close()
+
+
 def test_a_crowd_is_turned_away_with_a_sentence(browser: Any, faulty: Server) -> None:
     pytest.importorskip("gradio", reason=NO_GRADIO)
     with chat(faulty.url, R1HF_MAX_STREAMS="1", R1HF_MAX_WAITING="1") as small:

@@ -78,3 +78,22 @@ def test_pages_that_were_opened_and_left_are_forgotten(page: Page, monkeypatch: 
     monkeypatch.setattr(holder, "capacity", 5)
     asyncio.run(_ask(page, people=2, times=6, fresh=True))
     assert len(holder.session_data) == 5
+
+
+def test_streams_take_little_that_the_page_draws() -> None:
+    """With each message of a stream Gradio's page updates every input of all events that ended before."""
+    page = Page(Desk(Settings(port=0)))
+    try:
+        parts = {part["id"]: part for part in page.blocks.config["components"]}
+        streams = [event for event in page.blocks.config["dependencies"] if event["backend_fn"] and event["queue"]]
+        drawn = {
+            parts[index]["props"].get("elem_id") or parts[index]["type"]
+            for event in streams
+            for index in event["inputs"]
+            if parts[index]["type"] != "state" and parts[index]["props"].get("visible", True)
+        }
+        assert len(streams) >= 6
+        boxes = {"r1-box", "r1-stages-box", "r1-stages-gold", "r1-vote-box", "r1-vote-gold", "r1-vote-n"}
+        assert drawn <= boxes | {"r1-prompt-box", "r1-prompt-chat"}
+    finally:
+        page.desk.judge.close()

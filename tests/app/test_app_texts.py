@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from r1chat import defang, history, prompt, render, texts
 from r1chat.backend import KINDS, Piece, Tokens
+from r1chat.controls import Controls
 from r1chat.judge import Rewards, Vote
 from r1chat.limits import RateLimiter
 from r1chat.reply import VERDICTS, Reply
@@ -106,6 +107,14 @@ def test_whatever_a_browser_holds_becomes_a_store(value: object) -> None:
         store = history.restore(given_value)
         render.chat_messages(history.open_turns(store), T)
         history.with_turns(store, [done()])
+
+
+@given(st.dictionaries(st.sampled_from(Controls._fields), st.none() | st.integers() | st.text() | st.lists(st.text())))
+def test_whatever_a_browser_sends_becomes_controls(value: dict[str, object]) -> None:
+    read = Controls.read(value)
+    assert read.language in texts.LANGUAGES and isinstance(read.system, str) and isinstance(read.use_system, bool)
+    assert isinstance(read.model, str | None) and all(isinstance(name, str) for name in read.stages)
+    assert Controls.read(list(value)) == Controls.read(None) == Controls(stages=[])
 
 
 def test_a_damaged_reply_is_shown_as_one() -> None:
