@@ -303,7 +303,7 @@ def test_mistakes_are_found_before_anything_is_trained(tiny_base: Path, other: P
     with pytest.raises(ConfigError) as caught:
         problems(**given, teacher_server="localhost:8000", max_prompt_length=0)()
     said = str(caught.value)
-    assert "prompts: 4 rows are fewer than one step takes (128)" in said
+    assert "prompts: 4 rows are fewer than one step takes (64)" in said
     assert "teacher_server: 'localhost:8000' is no address" in said and "max_prompt_length: 0" in said
     with pytest.raises(ConfigError, match="method: same_vocabulary needs one vocabulary"):
         problems(**given, method="same_vocabulary", per_device_train_batch_size=2)()
