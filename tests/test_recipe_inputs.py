@@ -28,15 +28,18 @@ from small_run import (
 from r1hf.config import parse
 from r1hf.errors import ConfigError
 from r1hf.world import general
+from r1hf.yamlfile import read_yaml
 
 RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.py") if path.stem not in ("pipeline", "push"))
-STAGES = [(name, stage["recipe"], stage["config"]) for name, stage in GRAPH.items()]
+MORE = read_yaml(str(CONFIGS / "distillation.yaml")).values["more_stages"]
+EVERY: dict[str, dict[str, Any]] = {**MORE, **GRAPH}
+STAGES = [(name, stage["recipe"], stage["config"]) for name, stage in EVERY.items()]
 
 
 def test_every_recipe_and_every_configuration_is_in_the_graph() -> None:
-    assert {stage["recipe"] for stage in GRAPH.values()} == set(RECIPES)
-    files = {path.name for path in CONFIGS.glob("*.yaml")} - {"pipeline.yaml"}
-    assert {stage["config"] for stage in GRAPH.values()} == files
+    assert {stage["recipe"] for stage in EVERY.values()} == set(RECIPES)
+    files = {path.name for path in CONFIGS.glob("*.yaml")} - {"pipeline.yaml", "distillation.yaml"}
+    assert {stage["config"] for stage in EVERY.values()} == files
 
 
 @pytest.mark.parametrize(("stage", "name", "config"), STAGES, ids=[stage for stage, _, _ in STAGES])
@@ -54,7 +57,7 @@ def test_a_tiny_configuration_lacks_nothing_but_its_inputs(
     assert list(tmp_path.iterdir()) == []
     # Alone and in the graph, a stage reads and writes the same places.
     assert Path(parsed.configs[0].output_dir) == Path("runs/tiny") / stage
-    wanted = GRAPH[stage].get("inputs", {})
+    wanted = EVERY[stage].get("inputs", {})
     assert {key: _under("runs/tiny", value) for key, value in wanted.items()} == parsed.inputs
 
 

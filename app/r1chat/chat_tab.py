@@ -242,7 +242,8 @@ class ChatTab:
 
     def new(self, value: Any, controls: Any, request: gr.Request) -> list[Any]:
         self.desk.stop(TAB, request)
-        return self.picture(history.opened(history.restore(value), None), Controls.read(controls).language, "")
+        # The box stays as it is: this answer may arrive after the next question has been begun.
+        return self.picture(history.opened(history.restore(value), None), Controls.read(controls).language)
 
     def delete(self, value: Any, controls: Any, request: gr.Request) -> list[Any]:
         self.desk.stop(TAB, request)
