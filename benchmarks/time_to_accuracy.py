@@ -12,13 +12,10 @@ the same step (`r1hf.trainers.economy`), and gets half of the time, then all of 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -36,112 +33,65 @@ COMMON: dict[str, Any] = {
 }
 
 
+def make_trainer(options: argparse.Namespace, settings: dict[str, Any], directory: str, tokenizer: Any) -> Any:
+    """Stock TRL's trainer or r1hf's, with the same model, prompts and rewards."""
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
+
+    from r1hf.rewards import accuracy_reward, format_reward
+    from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
+    from r1hf.trainers.rl import shuffled
+
+    stock = settings.pop("variant", "stock") == "stock"
+    trainer_class, config_class = (GRPOTrainer, GRPOConfig) if stock else (R1GRPOTrainer, R1GRPOConfig)
+    args = config_class(
+        output_dir=directory, seed=options.seed, max_steps=100_000, lr_scheduler_type="constant", **settings
+    )
+    return trainer_class(
+        model=options.base,
+        reward_funcs=[accuracy_reward, format_reward],
+        args=args,
+        train_dataset=Dataset.from_list(shuffled(problems(options, "train"), options.seed)),
+        processing_class=tokenizer,
+    )
+
+
+def problems(options: argparse.Namespace, split: str) -> list[dict[str, Any]]:
+    from r1hf.data.rows import load_rows
+    from r1hf.trainers.rl import prompt_rows
+
+    rows = load_rows(f"{options.base}/data/{split}.jsonl")
+    return prompt_rows(rows, {"en": "r1_zero_short_en", "zh": "r1_zero_short_zh"})
+
+
 def one(options: argparse.Namespace) -> None:
     """Trains one variant and prints its curve as JSON."""
     import torch
 
     torch.set_num_threads(1)
-    from datasets import Dataset
-    from transformers import TrainerCallback
-    from trl import GRPOConfig, GRPOTrainer
+    from clock import ProcessorClock, pass_at_1
 
-    from r1hf.data.rows import load_rows
-    from r1hf.evaluation import judge, mean_and_error
     from r1hf.models import load_tokenizer
-    from r1hf.rewards import accuracy_reward, format_reward
-    from r1hf.sampling import Sampler
     from r1hf.stage import quiet_libraries, set_seed
-    from r1hf.trainers.rl import prompt_rows, shuffled
 
     quiet_libraries()
-    base = Path(options.base)
-    template = {"en": "r1_zero_short_en", "zh": "r1_zero_short_zh"}
-    rows = prompt_rows(shuffled(load_rows(str(base / "data/train.jsonl")), options.seed), template)
-    held_out = prompt_rows(load_rows(str(base / "data/held_out.jsonl")), template)
-    tokenizer = load_tokenizer(str(base))
-    settings = {**COMMON, **json.loads(options.set)}
-    variant = settings.pop("variant", "stock")
-    if variant == "stock":
-        trainer_class, config_class = GRPOTrainer, GRPOConfig
-    else:
-        from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
+    tokenizer, held_out = load_tokenizer(options.base), problems(options, "held_out")
+    prompts = [row["prompt"] for row in held_out]
 
-        trainer_class, config_class = R1GRPOTrainer, R1GRPOConfig
+    def score(model: Any, last: bool) -> Any:
+        return pass_at_1(model, tokenizer, held_out, prompts, 4 if last else 1, COMMON["max_completion_length"])
+
     set_seed(options.seed)
-
-    class Clock(TrainerCallback):
-        def __init__(self) -> None:
-            self.curve: list[dict[str, float]] = []
-            self.paused = 0.0
-            self.next = options.every
-
-        def elapsed(self) -> float:
-            return time.process_time() - self.start - self.paused
-
-        def on_train_begin(self, args, state, control, **kw):
-            self.start = time.process_time()
-
-        def on_step_end(self, args, state, control, model=None, **kw):
-            now = self.elapsed()
-            if now >= self.next or now >= options.seconds:
-                self.evaluate(now, state.global_step, model)
-                while self.next <= now:
-                    self.next += options.every
-            if now >= options.seconds:
-                control.should_training_stop = True
-
-        def evaluate(self, now, step, model):
-            samples = 4 if now >= options.seconds else 1
-            begun = time.process_time()
-            cpu, old = torch.get_rng_state(), model.generation_config
-            model.eval()
-            sampler = Sampler(model, tokenizer, 544)
-            with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-                groups = sampler.sample([r["prompt"] for r in held_out], samples, max_new_tokens=48, seed=1)
-            right = [[float(bool(judge(r, c).correct)) for c in g] for r, g in zip(held_out, groups, strict=True)]
-            model.generation_config = old
-            model.train()
-            torch.set_rng_state(cpu)
-            mean, error = mean_and_error(right)
-            self.curve.append({"seconds": now, "step": step, "pass_at_1": mean, "error": error})
-            self.paused += time.process_time() - begun
-
-    clock = Clock()
-
-    def rate(step: int) -> float:
-        if not hasattr(clock, "start"):
-            return 1.0
-        return max(0.0, 1 - clock.elapsed() / options.seconds)
-
+    clock = ProcessorClock(options.seconds, options.every, score)
     with tempfile.TemporaryDirectory() as directory:
-        args = config_class(
-            output_dir=directory, seed=options.seed, max_steps=100_000, lr_scheduler_type="constant", **settings
-        )
-        trainer = trainer_class(
-            model=str(base),
-            reward_funcs=[accuracy_reward, format_reward],
-            args=args,
-            train_dataset=Dataset.from_list(rows),
-            processing_class=tokenizer,
-            callbacks=[clock],
-        )
-        trainer.create_optimizer()
-        trainer.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(trainer.optimizer, rate)
+        trainer = make_trainer(options, {**COMMON, **json.loads(options.set)}, directory, tokenizer)
+        clock.attach(trainer)
         trainer.train()
-        log = [r for r in trainer.state.log_history if "reward" in r]
+    log = [row for row in trainer.state.log_history if "reward" in row]
     keys = ("frac_reward_zero_std", "entropy", "completions/mean_length", "step_time", "grad_norm", "reward")
-    print(
-        json.dumps(
-            {
-                "set": options.set,
-                "seed": options.seed,
-                "curve": clock.curve,
-                "log": [
-                    {k: round(r[k], 4) for k in keys if r.get(k) is not None} for r in log[:: max(1, len(log) // 12)]
-                ],
-            }
-        )
-    )
+    shown = [{key: round(row[key], 4) for key in keys if row.get(key) is not None} for row in log]
+    shown = shown[:: max(1, len(shown) // 12)]
+    print(json.dumps({"set": options.set, "seed": options.seed, "curve": clock.curve, "log": shown}))
 
 
 ECONOMY = ("compact_generation", "share_prompts", "skip_zero_advantage")

@@ -55,16 +55,31 @@ def _find(name: str, config: Path) -> Path | None:
     return next((path / name for path in (Path(), *above) if (path / name).is_file()), None)
 
 
+def given(argv: list[str]) -> dict[str, str]:
+    """The keys of a recipe's command line, `--some-key value` and `--some_key=value` alike; "" for a bare flag."""
+    found: dict[str, str] = {}
+    key = None
+    for word in argv:
+        if word.startswith("--"):
+            name, _, value = word[2:].partition("=")
+            key = name.replace("-", "_")
+            found[key] = value
+        elif key is not None and not found[key]:
+            found[key] = word
+    return found
+
+
+def is_dry(argv: list[str]) -> bool:
+    """Whether `--dry_run` is among the words, and not as false."""
+    return given(argv).get("dry_run", "false").lower() not in ("false", "no", "off", "0")
+
+
 def value_of(key: str, argv: list[str]) -> Any:
     """What a recipe's command line gives for `key`: its own word, or the value in its `--config` file, or None."""
-    given: dict[str, str] = {}
-    for number, word in enumerate(argv):
-        name, equals, value = word.partition("=")
-        if name.startswith("--"):
-            given[name[2:].replace("-", "_")] = value if equals else "".join(argv[number + 1 : number + 2])
-    if key in given:
-        return given[key]
-    return read_yaml(given["config"]).values.get(key) if "config" in given else None
+    own = given(argv)
+    if key in own:
+        return own[key]
+    return read_yaml(own["config"]).values.get(key) if "config" in own else None
 
 
 if __name__ == "__main__":  # for shell scripts: python -m r1hf.launch KEY WORD ...

@@ -7,7 +7,6 @@ with Stage(parsed, recipe=__file__) as stage:
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import importlib
 import json
@@ -28,6 +27,7 @@ from typing import Any
 from r1hf.config import Parsed, StageConfig, jsonable, redact, redact_argv
 from r1hf.errors import ConfigError, R1Error, StageError
 from r1hf.hub.inputs import pin_inputs, with_commits, with_pins
+from r1hf.launch import is_dry
 from r1hf.manifest import (
     LOG,
     MANIFEST,
@@ -39,43 +39,15 @@ from r1hf.manifest import (
     input_records,
     is_hub_id,
     peak_rss_mb,
-    sync_directory,
     versions,
     write_manifest,
 )
-from r1hf.process import FileLock, watch_parent
+from r1hf.outputs import StageLog, publish, recover, sibling, stage_lock, sync_files, uninterrupted
+from r1hf.process import watch_parent
 
 CHECKPOINTS = "trainer"
 REQUEST = ".request.json"
 LOCK_WAIT = 5.0  # seconds: longer than a stage takes to notice that its pipeline is gone
-
-
-class StageLog:
-    """Appends rows to `log.jsonl`; each is in the file when `write` returns."""
-
-    def __init__(self, path: Path, enabled: bool = True):
-        self.path = path
-        self.enabled = enabled
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        """One JSON line. NaN becomes null."""
-        if self.enabled:
-            with self.path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(jsonable(dict(row)), ensure_ascii=False) + "\n")
-
-    def rows(self) -> list[dict[str, Any]]:
-        """All rows so far; a last line that a kill cut short is no row."""
-        if not self.path.is_file():
-            return []
-        lines = self.path.read_text(encoding="utf-8").split("\n")[:-1]
-        return [json.loads(line) for line in lines]
-
-    def rewrite(self, rows: list[dict[str, Any]]) -> None:
-        """Replaces the log, at once."""
-        if self.enabled:
-            partial = self.path.with_name(f"{LOG}.partial")
-            partial.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-            partial.replace(self.path)
 
 
 class Stage:
@@ -222,7 +194,7 @@ class Stage:
         outputs = hash_outputs(self.work)
         if not set(outputs) - {LOG}:
             raise StageError(f"stage {self.name} wrote no output")
-        _sync_files([self.work / name for name in outputs])
+        sync_files([self.work / name for name in outputs])
         manifest = Manifest(
             stage=self.name,
             recipe=f"{self.recipe.parent.name}/{self.recipe.name}",
@@ -242,7 +214,7 @@ class Stage:
             hardware=hardware(),
         )
         write_manifest(self.work, manifest)
-        with _uninterrupted():
+        with uninterrupted():
             publish(self.output_dir)
 
     def _discard(self) -> None:
@@ -282,38 +254,6 @@ def _changes(before: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
     read, reads = before.get("inputs", {}), asked["inputs"]
     changed += [f"the data in {key}" for key in sorted({*read, *reads}) if read.get(key) != reads.get(key)]
     return ", ".join(changed)
-
-
-def sibling(output_dir: Path, ending: str) -> Path:
-    """`runs/tiny/base.partial` beside `runs/tiny/base`."""
-    return output_dir.with_name(f"{output_dir.name}.{ending}")
-
-
-def stage_lock(output_dir: Path) -> FileLock:
-    """The lock that a stage holds while it writes `output_dir`."""
-    return FileLock(sibling(output_dir, "lock"), f"the output directory {output_dir}")
-
-
-def publish(output_dir: Path) -> None:
-    """Puts the finished `.partial` in the place of `output_dir`; `recover` completes it after a kill."""
-    partial, old = sibling(output_dir, "partial"), sibling(output_dir, "old")
-    shutil.rmtree(old, ignore_errors=True)
-    if output_dir.exists():
-        output_dir.rename(old)
-    partial.rename(output_dir)
-    sync_directory(output_dir.absolute().parent)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def recover(output_dir: Path) -> None:
-    """Ends a `publish` that was killed half way. Only for the holder of the stage's lock."""
-    partial, old = sibling(output_dir, "partial"), sibling(output_dir, "old")
-    if (partial / MANIFEST).is_file():  # the manifest is written last: the work was complete
-        publish(output_dir)
-    elif old.exists() and not output_dir.exists():
-        old.rename(output_dir)
-    else:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def preflight_inputs(parsed: Parsed) -> None:
@@ -375,7 +315,7 @@ def run(main: Callable[[], object]) -> None:
     With `--dry_run` the recipe is tried on miniatures in its place (r1hf/dryrun).
     """
     try:
-        if _is_dry(sys.argv[1:]) and "CONFIGS" in getattr(main, "__globals__", {}):
+        if is_dry(sys.argv[1:]) and "CONFIGS" in getattr(main, "__globals__", {}):
             importlib.import_module("r1hf.dryrun.script").main(Path(sys.argv[0]), sys.argv[1:])
         else:
             main()
@@ -393,34 +333,9 @@ def run(main: Callable[[], object]) -> None:
         raise SystemExit(130) from None
 
 
-def _is_dry(argv: list[str]) -> bool:
-    """Whether `--dry_run` is among the words, and not as false."""
-    for number, word in enumerate(argv):
-        after = argv[number + 1] if number + 1 < len(argv) else "--"
-        key, equals, value = word.partition("=")
-        if key.replace("-", "_") == "__dry_run":
-            said = value if equals else after
-            return said.startswith("--") or said.lower() not in ("false", "no", "off")
-    return False
-
-
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not break the clean-up
     raise SystemExit(128 + number)
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ignores SIGTERM and Ctrl-C for the moment in which finished work is put in place."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 def _numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
@@ -440,9 +355,3 @@ def _barrier() -> None:
     distributed = sys.modules.get("torch.distributed")
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
         distributed.barrier()
-
-
-def _sync_files(paths: list[Path]) -> None:
-    for path in paths:
-        with path.open("rb") as stream:
-            os.fsync(stream.fileno())

@@ -17,8 +17,9 @@ import pytest
 from r1hf.config import Parsed, StageConfig, parse
 from r1hf.errors import IntegrityError, StageError
 from r1hf.manifest import MANIFEST, verify
+from r1hf.outputs import StageLog, recover, sibling
 from r1hf.process import FileLock, identity
-from r1hf.stage import Stage, StageLog, preflight_inputs, recover, run, sibling
+from r1hf.stage import Stage, preflight_inputs, run
 
 ROOT = Path(__file__).resolve().parents[1]
 MAKE = ROOT / "tests" / "dummy_recipes" / "make.py"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from r1hf.errors import ConfigError
+from r1hf.files import read_object
 from r1hf.plan.shapes import BUILT_IN, built_in_name, config_file
 
 # Heads of 32 are the smallest that every attention kernel takes.
@@ -66,10 +66,7 @@ def architecture(source: str, family: Sequence[Known] = (), _seen: tuple[str, ..
     """
     file = config_file(source)
     if file is not None:
-        try:
-            config = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{file} cannot be read as JSON: {error}") from error
+        config = read_object(file)
         base = config.get("base_model_name_or_path")
         return architecture(base, family, _seen) if base else Architecture(config, str(file))
     for known in family:
@@ -105,7 +102,7 @@ def _from_hub(source: str) -> dict[str, Any]:
         raise ConfigError(f"{source}: not here, and no YAML beside makes it; run its stage first, or {advice}")
     try:
         file = hf_hub_download(repo, "config.json", revision=revision or None)
-        return dict(json.loads(Path(file).read_text(encoding="utf-8")))
+        return read_object(Path(file))
     except Exception as error:  # the Hub's client raises what it likes
         reason = " ".join(str(error).split())[:150]
         raise ConfigError(

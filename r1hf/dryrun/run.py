@@ -27,9 +27,10 @@ from r1hf.dryrun.report import Report
 from r1hf.dryrun.rows import first_rows, local, made_up, write_source
 from r1hf.errors import ConfigError, NothingKept, R1Error
 from r1hf.files import write_atomic
+from r1hf.outputs import sibling
 from r1hf.pipeline.check import load_recipe, planned_processes, read_stage
 from r1hf.rehearsal import rehearsal
-from r1hf.stage import quiet_libraries, sibling
+from r1hf.stage import quiet_libraries
 
 # What makes data recipes and the base short; a key counts only where the recipe has it.
 _SHORT = {

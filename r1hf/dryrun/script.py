@@ -9,6 +9,7 @@ from pathlib import Path
 from r1hf.dryrun.jobs import job_of
 from r1hf.dryrun.machine import leave_launcher
 from r1hf.dryrun.run import dry_run
+from r1hf.launch import given
 
 
 def main(recipe: Path, argv: list[str]) -> None:
@@ -20,7 +21,8 @@ def main(recipe: Path, argv: list[str]) -> None:
         return
     processes, asked = leave_launcher()
     words = without_flag(argv)
-    job = job_of(recipe, words, _config(words), processes)
+    config = given(words).get("config")
+    job = job_of(recipe, words, Path(config) if config else None, processes)
     job.untried += asked
     report = dry_run(job)
     print(report)
@@ -38,11 +40,3 @@ def without_flag(argv: list[str]) -> list[str]:
             kept.append(word)
         skip = flag and "=" not in word
     return kept
-
-
-def _config(argv: list[str]) -> Path | None:
-    for number, word in enumerate(argv):
-        key, equals, value = word.partition("=")
-        if key == "--config":
-            return Path(value if equals else "".join(argv[number + 1 : number + 2]))
-    return None

@@ -21,12 +21,13 @@ from typing import Any
 from r1hf.config import redact_argv
 from r1hf.errors import IntegrityError, R1Error
 from r1hf.manifest import MANIFEST
+from r1hf.outputs import recover, sibling, stage_lock
 from r1hf.pipeline import launch
 from r1hf.pipeline.graph import FORK, Graph
 from r1hf.pipeline.plan import EVENTS, Decision, Planner
 from r1hf.pipeline.view import duration, headline, sources
 from r1hf.process import FileLock
-from r1hf.stage import LOCK_WAIT, recover, sibling, stage_lock
+from r1hf.stage import LOCK_WAIT
 
 
 def run_lock(run_dir: Path) -> FileLock:

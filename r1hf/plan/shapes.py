@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from r1hf.errors import ConfigError
+from r1hf.files import read_object
 
 KNOWN_TYPES = ("llama", "mistral", "qwen2", "qwen3", "deepseek_v3")
 
@@ -273,10 +273,7 @@ def shape_of(source: str) -> Shape:
     """The shape of a model directory, a Hub id in the cache, or a model that is built in. Raises ConfigError."""
     file = config_file(source)
     if file is not None:
-        try:
-            config = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{file} cannot be read as JSON: {error}") from error
+        config = read_object(file)
         if "base_model_name_or_path" in config:
             return shape_of(str(config["base_model_name_or_path"]))
         try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from r1hf.errors import ConfigError, R1Error
+from r1hf.files import read_object
 from r1hf.hub.files import PROVENANCE
 from r1hf.manifest import is_hub_id, read_manifest
 from r1hf.serving.prompts import Prompt, prompt_of
@@ -196,16 +197,11 @@ def read_model(directory: Path, name: str) -> ServedModel:
 
 def _read_json(path: Path, missing: dict[str, Any] | None = None) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return read_object(path)
     except FileNotFoundError:
         if missing is not None:
             return missing
         raise ConfigError(f"{path.parent} has no {path.name}: it is no model directory") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} is not a JSON object")
-    return content
 
 
 def _adapter(directory: Path) -> tuple[Path, int]:
