@@ -13,7 +13,7 @@ from r1hf.doctor.load import Loaded
 from r1hf.errors import ConfigError, R1Error
 from r1hf.plan.gpus import PRICED, Cluster
 from r1hf.plan.shapes import Shape, shape_of
-from r1hf.plan.stage import Given, StagePlan, kind_of, plan_stage, total_hours
+from r1hf.plan.stage import Given, StagePlan, kind_of, no_plan, plan_stage, total_hours
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def make_plan(
             if shape is not None:
                 shapes[stage.name] = shape
             if kind_of(values) is None:
-                skipped[stage.name] = "trains and samples no model of a known kind"
+                skipped[stage.name] = no_plan(values)
                 continue
             rows = count_rows(stage)
             own = given if given.prompt else replace(given, prompt=longest_prompt(stage, values))

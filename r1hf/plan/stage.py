@@ -55,6 +55,13 @@ def kind_of(values: Mapping[str, Any]) -> str | None:
     return "sample" if "max_new_tokens" in values else None
 
 
+def no_plan(values: Mapping[str, Any]) -> str:
+    """Why a configuration without a kind has no plan."""
+    if "teacher" in values:
+        return "on-policy distillation is not planned: add the teacher's weights to an RL stage of the student's size"
+    return "trains and samples no model of a known kind"
+
+
 def make_job(
     values: Mapping[str, Any],
     launch: Path | None,
@@ -66,7 +73,7 @@ def make_job(
     """A job from the resolved values of a configuration. Raises ConfigError for a model whose shape is not known."""
     kind = kind_of(values)
     if kind is None:
-        raise ConfigError("trains and samples no language model that a plan could be made for")
+        raise ConfigError(no_plan(values))
     processes, sharding = read_launch(launch)
     if launch is None:
         processes = gpus
