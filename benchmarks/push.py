@@ -17,7 +17,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,15 +54,24 @@ def make_run(run: Path, megabytes: int) -> None:
     evaluate(run, {"base": base})
 
 
+# A process counts in its peak what the one that forked it held, so a small one stands between.
+WATCH = """
+import json, os, subprocess, sys, time
+started = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(json.dumps([time.perf_counter() - started, usage.ru_maxrss, usage.ru_utime + usage.ru_stime]))
+sys.exit(1 if status else 0)
+"""
+
+
 def timed(command: list[str], env: dict[str, str]) -> tuple[float, float, float]:
     """(seconds, peak MiB, processor seconds) of one process. The last hardly depends on what else runs here."""
-    started = time.perf_counter()
-    process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit((process.stderr.read() if process.stderr else b"").decode())
-    scale = 2**20 if sys.platform == "darwin" else 2**10
-    return time.perf_counter() - started, usage.ru_maxrss / scale, usage.ru_utime + usage.ru_stime
+    done = subprocess.run([sys.executable, "-c", WATCH, *command], env=env, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    seconds, peak, processor = json.loads(done.stdout)
+    return seconds, peak / (2**20 if sys.platform == "darwin" else 2**10), processor
 
 
 @contextlib.contextmanager

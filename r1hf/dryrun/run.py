@@ -169,7 +169,7 @@ def _inputs(job: Job, parsed: Parsed, config: StageConfig, directory: Path, repo
             places = [_model(job, name, n, source, directory, report) for n, source in enumerate(sources)]
             made[name] = places if isinstance(value, list) else places[0]
         else:
-            made[name] = _rows(parsed, config, name, value, directory, report)
+            made[name] = _rows(job, parsed, config, name, value, directory, report)
     return made
 
 
@@ -191,12 +191,15 @@ def _model(job: Job, name: str, number: int, source: str, directory: Path, repor
     return str(place)
 
 
-def _rows(parsed: Parsed, config: StageConfig, name: str, value: Any, directory: Path, report: Report) -> str:
+def _rows(
+    job: Job, parsed: Parsed, config: StageConfig, name: str, value: Any, directory: Path, report: Report
+) -> str:
     args = parsed.configs[-1]
-    count = _ROWS if _is_trainer(parsed) else 2
-    groups = getattr(args, "num_generations", None)
-    if groups:
-        count = max(count, args.generation_batch_size // groups)
+    count = 2
+    if _is_trainer(parsed):
+        groups = getattr(args, "num_generations", None)
+        batch = args.per_device_train_batch_size * args.gradient_accumulation_steps * job.processes
+        count = max(_ROWS, args.generation_batch_size // groups if groups else batch)
     templates = getattr(config, "prompt_template", None)
     shown = ", ".join(paths_of(value))
     if local(value):
