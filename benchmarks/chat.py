@@ -118,7 +118,6 @@ def start_app(backend: str) -> tuple[Server, float]:
         "R1HF_BACKEND": backend,
         "R1HF_CHAT_PORT": str(port),
         "R1HF_RATE": "0",
-        "R1HF_HEALTH_INTERVAL": "1",
     }
     began = time.monotonic()
     server = Server([sys.executable, str(ROOT / "app/app.py")], port, "/config", env).start()

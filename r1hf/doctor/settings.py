@@ -228,9 +228,9 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         ("packing", "packing_strategy"),
-        lambda v: _sft(v) and bool(v.get("packing")) and v.get("packing_strategy") == "bfd",
-        "bfd cuts what is longer than max_length: the end of a long thought and its answer are lost",
-        "packing_strategy: bfd_split, or a max_length above the longest row",
+        lambda v: _sft(v) and bool(v.get("packing")) and v.get("packing_strategy") == "wrapped",
+        "wrapped cuts wherever a packed row is full: a thought in one, its answer in the next",
+        "packing_strategy: bfd, which keeps every row of at most max_length whole",
         f"{TRL}, SFTConfig.packing_strategy",
     ),
     Rule(
@@ -243,9 +243,9 @@ RULES: tuple[Rule, ...] = (
     Rule(
         ("packing", "padding_free"),
         lambda v: _sft(v) and bool(v.get("packing") or v.get("padding_free")) and not _flash(v),
-        "without a flash attention kernel, packed rows see one another",
-        "model_init_kwargs: {attn_implementation: flash_attention_2}",
-        f"{TRL}, SFTTrainer.__init__",
+        "without a flash attention kernel, the mask that keeps packed rows apart takes max_length² bytes or more",
+        "model_init_kwargs: {attn_implementation: flash_attention_2}, or a max_length that has room",
+        "transformers, masking_utils.find_packed_sequence_indices",
     ),
     Rule(
         ("truncation_mode",),
