@@ -8,6 +8,7 @@ itself distils by supervised fine-tuning alone (arXiv:2501.12948v1, 2.4).
 from __future__ import annotations
 
 import warnings
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,12 +17,15 @@ from trl import DistillationConfig, DistillationTrainer
 from trl.import_utils import TRLExperimentalWarning
 
 from r1hf.errors import ConfigError
+from r1hf.trainers import vllm_server
 from r1hf.trainers.finite import FiniteSteps
 from r1hf.trainers.resume import ExactResume
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", TRLExperimentalWarning)
     from trl.experimental.server_distillation import ServerDistillationConfig, ServerDistillationTrainer
+
+PATIENCE = 600.0  # seconds for one answer of a teacher's server: it reads a batch of whole texts
 
 
 @dataclass
@@ -79,9 +83,24 @@ class R1DistillationTrainer(StepwiseRollouts, FiniteSteps, DistillationTrainer):
 
 
 class R1ServerDistillationTrainer(StepwiseRollouts, FiniteSteps, ServerDistillationTrainer):
-    """TRL's `ServerDistillationTrainer`: the teacher's log-probabilities come from a vLLM server."""
+    """TRL's `ServerDistillationTrainer`: the teacher's log-probabilities come from a vLLM server.
+
+    Raises StageError where the server fails or gives no answer in PATIENCE seconds.
+    """
 
     _tag_names = ["trl", "server-distillation", "r1hf"]
+
+    def __init__(self, *arguments: Any, **named: Any):
+        self._address = named["args"].teacher_model_server_url
+        with self._explained("before training"), vllm_server.bounded(PATIENCE):
+            super().__init__(*arguments, **named)
+
+    def _explained(self, when: str) -> AbstractContextManager[None]:
+        return vllm_server.explained(self._address, when, vllm_server.TEACHER)
+
+    def _get_teacher_token_logprobs_from_server(self, *arguments: Any, **named: Any) -> Any:
+        with self._explained(f"after step {self.state.global_step}"):
+            return super()._get_teacher_token_logprobs_from_server(*arguments, **named)
 
 
 def server_config(args: R1OnPolicyConfig, address: str) -> ServerDistillationConfig:

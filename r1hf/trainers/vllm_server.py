@@ -1,4 +1,5 @@
-"""The vLLM server that makes rollouts: asked before training, waited for within bounds, and explained when it fails.
+"""The vLLM server that makes rollouts or holds a teacher: asked before training, waited for within bounds, and
+explained when it fails.
 
 TRL's own client asks without a time limit, and waits for ever on a server that answers its health check with an error.
 """
@@ -18,6 +19,9 @@ from r1hf.errors import StageError
 COMMAND = (
     'VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --weight-transfer-config \'{"backend": "nccl"}\' '
     "--logprobs-mode processed_logprobs --max-logprobs -1"
+)
+TEACHER = (
+    "python -m vllm.entrypoints.openai.api_server --model TEACHER --max-logprobs -1 --logprobs-mode processed_logprobs"
 )
 _ASK = 10.0  # seconds for one answer to a question about the server itself
 _AGAIN = 2.0
@@ -108,8 +112,8 @@ def bounded(seconds: float) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def explained(url: str, when: str) -> Iterator[None]:
-    """Turns the client's errors into a StageError. when: what was under way."""
+def explained(url: str, when: str, command: str = COMMAND) -> Iterator[None]:
+    """Turns the client's errors into a StageError. when: what was under way; command: what starts such a server."""
     try:
         yield
     except StageError:
@@ -120,7 +124,7 @@ def explained(url: str, when: str) -> Iterator[None]:
             raise
         raise StageError(
             f"the vLLM server at {url} failed ({when}): {text}; look at the server's log, start it anew with "
-            f"`{COMMAND}`, then repeat this command"
+            f"`{command}`, then repeat this command"
         ) from error
 
 
