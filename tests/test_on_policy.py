@@ -318,3 +318,18 @@ def test_a_server_that_is_not_there_is_named(tiny_base: Path, tmp_path: Path) ->
     address = json.dumps("http://127.0.0.1:9")
     with pytest.raises(StageError, match="teacher_server: no vLLM server answers at http://127.0.0.1:9"):
         problems(**given, teacher_server=address, per_device_train_batch_size=2)()
+
+
+@pytest.mark.parametrize("kind", ["same_vocabulary", "cross_tokenizer"])
+def test_an_adapter_is_trained_and_merged(kind: str, tiny_base: Path, other: Path, tmp_path: Path) -> None:
+    student = tiny_base if kind == "same_vocabulary" else other
+    given = {"model": student, "teacher": tiny_base / "student_llama_base", "output_dir": tmp_path / "made"}
+    rows = write(tmp_path / "rows.jsonl", answered(8))
+    lora = {"use_peft": True, "lora_r": 4, "lora_alpha": 8, "learning_rate": 1e-2, "warmup_steps": 0}
+    steps = {"max_steps": 2, "per_device_train_batch_size": 4, "max_completion_length": 12}
+    made = run_recipe("on_policy_distill", "on_policy_qwen.yaml", prompts=rows, **given, **lora, **steps)
+    assert manifest(made)["metrics"]["method"] == kind
+    assert (made / "adapter" / "adapter_config.json").exists()
+    before, after = (dict(load_model(str(path)).named_parameters()) for path in (student, made))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed and all("_proj" in name for name in changed)
