@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
 
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from r1hf import templates
+from r1hf.config import StageConfig
 from r1hf.grammar import opening
 from r1hf.models import load_model, load_tokenizer
 from r1hf.progress import Progress
@@ -26,8 +28,47 @@ class Completion:
     truncated: bool
 
 
+@dataclass(kw_only=True)
+class SamplingConfig(StageConfig):
+    """A stage that samples from models."""
+
+    batch_size: int = field(default=256, metadata={"help": "sequences generated at once"})
+    sampler: Literal["transformers", "vllm"] = field(
+        default="transformers", metadata={"help": "what samples: generate, or vLLM, which is many times faster"}
+    )
+    vllm: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={"help": "settings of vLLM's engine, such as {max_model_len: 8192, tensor_parallel_size: 8}"},
+    )
+
+
+def check_sampler(problems: list[str], config: SamplingConfig) -> None:
+    """Adds what is wrong with the keys of `SamplingConfig`."""
+    if config.sampler == "vllm":
+        from r1hf.vllm_sampling import check_vllm
+
+        check_vllm(problems)
+    elif config.vllm:
+        problems.append(f"vllm: {config.vllm} would not be read with sampler transformers; set sampler: vllm")
+
+
+def load_sampler(config: SamplingConfig, source: str) -> Sampler:
+    """The sampler that a stage's keys ask for, of a model directory or Hub id. To be closed."""
+    if config.sampler == "transformers":
+        return Sampler.load(source, config.batch_size)
+    from r1hf.vllm_sampling import VllmSampler
+
+    return VllmSampler(source, config.batch_size, **config.vllm)
+
+
+def end_tokens(tokenizer: PreTrainedTokenizerBase, own: int | list[int] | None) -> set[int]:
+    """The tokens that end an answer: the tokenizer's, and `own`, those of the model's generation settings."""
+    ends = {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])}
+    return {token for token in ends if isinstance(token, int)}
+
+
 class Sampler:
-    """Samples from one model. `batch_size` counts sequences, not prompts."""
+    """Samples from one model, until it is closed. `batch_size` counts sequences, not prompts."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int = 256):
         self.model, self.tokenizer, self.batch_size = model, tokenizer, batch_size
@@ -40,12 +81,31 @@ class Sampler:
             model.to("cuda")
         return cls(model, load_tokenizer(source), batch_size)
 
+    def close(self) -> None:
+        """Gives the model's memory back."""
+        del self.model
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
     def chat(self, questions: Sequence[str], template: str | None = None) -> list[str]:
         """Prompts for `questions`: through the tokenizer's chat template, or a named prompt template."""
         if template is not None:
             return [templates.render(template, question) for question in questions]
         turns = [[{"role": "user", "content": question}] for question in questions]
         return self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+
+    def encode(self, prompts: list[str]) -> list[list[int]]:
+        """The tokens of prompts. A chat template writes the start token itself; the tokenizer would add a second."""
+        start = self.tokenizer.bos_token
+        special = start is None or not prompts[0].startswith(start)
+        ids: list[list[int]] = self.tokenizer(prompts, add_special_tokens=special)["input_ids"]
+        return ids
 
     def sample(
         self,
@@ -79,16 +139,8 @@ class Sampler:
 
     @torch.inference_mode()
     def _batch(self, prompts: list[str], temperature: float, top_p: float, limit: int) -> list[Completion]:
-        # A chat template writes the start token itself; the tokenizer would add a second one.
-        start = self.tokenizer.bos_token
-        inputs = self.tokenizer(
-            prompts,
-            return_tensors="pt",
-            padding=True,
-            add_special_tokens=start is None or not prompts[0].startswith(start),
-        ).to(self.model.device)
-        own = self.model.generation_config.eos_token_id
-        ends = {self.tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
+        inputs = self.tokenizer.pad({"input_ids": self.encode(prompts)}, return_tensors="pt").to(self.model.device)
+        ends = end_tokens(self.tokenizer, self.model.generation_config.eos_token_id)
         # Fresh settings, the model's too: `generate` fills what is left open from those, and a repetition penalty of
         # the model's own would change what is measured.
         settings = self.model.generation_config = GenerationConfig(
@@ -102,7 +154,7 @@ class Sampler:
         )
         output = self.model.generate(**inputs, generation_config=settings)
         rows = output[:, inputs["input_ids"].shape[1] :].tolist()
-        ends.add(self.tokenizer.pad_token_id)
+        ends.add(int(self.tokenizer.pad_token_id))
         kept = [next((i for i, token in enumerate(row) if token in ends), len(row)) for row in rows]
         texts = self.tokenizer.batch_decode(
             [row[:length] for row, length in zip(rows, kept, strict=True)], skip_special_tokens=True

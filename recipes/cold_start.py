@@ -14,14 +14,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from r1hf.config import Parsed, StageConfig, parse
+from r1hf.config import Parsed, parse
 from r1hf.data.cold_start import prompted, rewritten, take
 from r1hf.data.filters import SampleFilter
 from r1hf.data.rows import Row, check_rows, stage_rows, write_rows
 from r1hf.data.spec import Source
 from r1hf.errors import NothingKept
 from r1hf.models import check_chat_template
-from r1hf.sampling import Sampler
+from r1hf.sampling import SamplingConfig, check_sampler, load_sampler
 from r1hf.stage import Stage, preflight_inputs, run
 from r1hf.trainers.rl import COLUMNS, check_templates, shuffled
 
@@ -29,7 +29,7 @@ METHODS = ("few_shot", "direct", "rewrite")
 
 
 @dataclass(kw_only=True)
-class ColdStartConfig(StageConfig):
+class ColdStartConfig(SamplingConfig):
     model: str = field(metadata={"input": True, "help": "the base that is prompted"})
     zero: str = field(metadata={"input": True, "help": "R1-Zero, whose outputs are rewritten"})
     prompts: Source = field(metadata={"input": True, "help": f"prompts with the columns {', '.join(COLUMNS)}"})
@@ -39,7 +39,6 @@ class ColdStartConfig(StageConfig):
     samples: int = field(default=4, metadata={"help": "samples a problem and method"})
     rows_per_method: int = field(default=2000, metadata={"help": "most rows to keep of a method"})
     max_new_tokens: int = field(default=4096, metadata={"help": "tokens of a sample"})
-    batch_size: int = field(default=256, metadata={"help": "sequences generated at once"})
 
 
 CONFIGS = (ColdStartConfig,)
@@ -53,23 +52,24 @@ def preflight(parsed: Parsed) -> None:
         check_chat_template(parsed.problems, "zero", config.zero)
         check_templates(parsed.problems, "few_shot_template", config.few_shot_template)
         check_templates(parsed.problems, "direct_template", config.direct_template)
+        check_sampler(parsed.problems, config)
 
 
 def collect(config: ColdStartConfig, rows: list[Row], queue: list[Row]) -> tuple[list[Row], dict[str, SampleFilter]]:
     """The kept rows of every method, and each method's filter with its counts."""
     limit, n = config.max_new_tokens, config.samples
-    base = Sampler.load(config.model, config.batch_size)
-    zero = Sampler.load(config.zero, config.batch_size)
-    makers = {
-        "few_shot": lambda: prompted(base, rows, config.few_shot_template, n, limit, config.seed, "few_shot"),
-        "direct": lambda: prompted(base, rows, config.direct_template, n, limit, config.seed + 1, "direct"),
-        "rewrite": lambda: rewritten(zero, rows, n, limit, config.seed + 2, queue),
-    }
+    with load_sampler(config, config.model) as base:
+        made = {
+            "few_shot": prompted(base, rows, config.few_shot_template, n, limit, config.seed, "few_shot"),
+            "direct": prompted(base, rows, config.direct_template, n, limit, config.seed + 1, "direct"),
+        }
+    with load_sampler(config, config.zero) as zero:
+        made["rewrite"] = rewritten(zero, rows, n, limit, config.seed + 2, queue)
     kept: list[Row] = []
     filters = {}
     for method in METHODS:
         filters[method] = SampleFilter(form="cold_start", max_tokens=limit)
-        kept += take(makers[method](), filters[method].keeps, method, config.rows_per_method)
+        kept += take(made[method], filters[method].keeps, method, config.rows_per_method)
     return kept, filters
 
 

@@ -15,18 +15,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from r1hf.config import Parsed, StageConfig, parse
+from r1hf.config import Parsed, parse
 from r1hf.data.rows import Row, check_rows, check_tasks, stage_rows, write_rows
 from r1hf.data.spec import Source
 from r1hf.evaluation import Judged, general_metrics, judge_samples, reasoning_metrics
 from r1hf.models import check_chat_template
-from r1hf.sampling import Sampler
+from r1hf.sampling import SamplingConfig, check_sampler, load_sampler
 from r1hf.stage import Stage, preflight_inputs, run
 from r1hf.trainers.rl import COLUMNS
 
 
 @dataclass(kw_only=True)
-class EvaluateConfig(StageConfig):
+class EvaluateConfig(SamplingConfig):
     models: list[str] = field(metadata={"input": True, "help": "stage directories or Hub ids"})
     prompts: Source = field(metadata={"input": True, "help": f"held-out problems: {', '.join(COLUMNS)}"})
     general_prompts: Source | None = field(
@@ -38,7 +38,6 @@ class EvaluateConfig(StageConfig):
     top_p: float = field(default=1.0, metadata={"help": "nucleus"})
     max_new_tokens: int = field(default=32768, metadata={"help": "tokens of a sample (paper: 32768)"})
     shown: list[str] = field(default_factory=list, metadata={"help": "questions whose answers go to samples.jsonl"})
-    batch_size: int = field(default=256, metadata={"help": "sequences generated at once"})
 
 
 CONFIGS = (EvaluateConfig,)
@@ -57,6 +56,7 @@ def preflight(parsed: Parsed) -> None:
     for question in config.shown if known else ():
         if question not in known:
             parsed.problems.append(f"shown: {question!r} is among neither prompts nor general_prompts")
+    check_sampler(parsed.problems, config)
     for model in config.models:
         check_chat_template(parsed.problems, "models", model)
     if len({model_name(model) for model in config.models}) < len(config.models):
@@ -97,14 +97,14 @@ def main(argv: list[str] | None = None) -> None:
         samples: list[dict[str, Any]] = []
         for source in config.models:
             name = model_name(source)
-            sampler = Sampler.load(source, config.batch_size)
-            groups = judge_samples(sampler, rows, config.k, seed=config.seed, name=name, **sampling)
-            results[name] = reasoning_metrics(groups)
-            samples += shown_rows(name, rows, groups, config.shown)
-            if general:
-                groups = judge_samples(sampler, general, config.general_k, seed=config.seed, name=name, **sampling)
-                results[name] |= general_metrics(general, groups)
-                samples += shown_rows(name, general, groups, config.shown)
+            with load_sampler(config, source) as sampler:
+                groups = judge_samples(sampler, rows, config.k, seed=config.seed, name=name, **sampling)
+                results[name] = reasoning_metrics(groups)
+                samples += shown_rows(name, rows, groups, config.shown)
+                if general:
+                    groups = judge_samples(sampler, general, config.general_k, seed=config.seed, name=name, **sampling)
+                    results[name] |= general_metrics(general, groups)
+                    samples += shown_rows(name, general, groups, config.shown)
             _show(name, results[name])
         settings = {**sampling, "k": config.k, "general_k": config.general_k, "problems": len(rows)}
         report = {"settings": {**settings, "general_prompts": len(general)}, "models": results}

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from r1hf.config import Parsed, StageConfig, parse
+from r1hf.config import Parsed, parse
 from r1hf.data.filters import SampleFilter
 from r1hf.data.rows import Row, check_rows, stage_rows, write_rows
 from r1hf.data.spec import Source
 from r1hf.errors import NothingKept
 from r1hf.models import check_chat_template
-from r1hf.sampling import Sampler
+from r1hf.sampling import SamplingConfig, check_sampler, load_sampler
 from r1hf.stage import Stage, preflight_inputs, run
 from r1hf.trainers.rl import COLUMNS, shuffled
 
@@ -26,7 +26,7 @@ GENERAL_COLUMNS = ("question", "completion")
 
 
 @dataclass(kw_only=True)
-class RejectionSamplingConfig(StageConfig):
+class RejectionSamplingConfig(SamplingConfig):
     model: str = field(metadata={"input": True, "help": "the model that is sampled, Dev2"})
     prompts: Source = field(metadata={"input": True, "help": f"prompts with the columns {', '.join(COLUMNS)}"})
     general: Source = field(metadata={"input": True, "help": "non-reasoning rows: question and completion"})
@@ -36,7 +36,6 @@ class RejectionSamplingConfig(StageConfig):
     max_tokens: int = field(default=2048, metadata={"help": "a longer kept sample would ramble"})
     min_language_share: float = field(default=1.0, metadata={"help": "least share of words in the row's language"})
     general_ratio: float = field(default=1 / 3, metadata={"help": "general rows for each reasoning row (paper: 1/3)"})
-    batch_size: int = field(default=256, metadata={"help": "sequences generated at once"})
 
 
 CONFIGS = (RejectionSamplingConfig,)
@@ -49,20 +48,20 @@ def preflight(parsed: Parsed) -> None:
         check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
         check_rows(parsed.problems, "general", config.general, GENERAL_COLUMNS)
         check_chat_template(parsed.problems, "model", config.model)
+        check_sampler(parsed.problems, config)
 
 
 def select(config: RejectionSamplingConfig, rows: list[Row], judge: SampleFilter) -> list[Row]:
     """The kept samples as rows."""
-    sampler = Sampler.load(config.model, config.batch_size)
-    prompts = sampler.chat([row["question"] for row in rows])
-    groups = sampler.sample(
-        prompts,
-        config.samples,
-        temperature=config.temperature,
-        max_new_tokens=config.max_new_tokens,
-        seed=config.seed,
-        name="rejection_sampling",
-    )
+    with load_sampler(config, config.model) as sampler:
+        groups = sampler.sample(
+            sampler.chat([row["question"] for row in rows]),
+            config.samples,
+            temperature=config.temperature,
+            max_new_tokens=config.max_new_tokens,
+            seed=config.seed,
+            name="rejection_sampling",
+        )
     return [
         {**row, "completion": sample.text.strip()}
         for row, group in zip(rows, groups, strict=True)

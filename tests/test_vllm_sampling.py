@@ -1,0 +1,89 @@
+"""The sampler over vLLM, for real on this machine's CPU: what `Sampler` gives, and the stages that use it."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from small_run import answered, manifest, run_recipe, write
+
+from r1hf.config import parse
+from r1hf.data.rows import load_rows
+from r1hf.errors import StageError
+from r1hf.sampling import Sampler, SamplingConfig, check_sampler, load_sampler
+from r1hf.vllm_sampling import NO_VLLM, VllmSampler
+
+HERE = importlib.util.find_spec("vllm") is not None
+needs_vllm = pytest.mark.skipif(not HERE, reason="vllm is not installed")
+QUESTIONS = [row["question"] for row in answered(8)]
+
+
+def said(**given: object) -> list[str]:
+    problems: list[str] = []
+    words = [f"--{key}={value}" for key, value in {"output_dir": "made", **given}.items()]
+    (config,) = parse((SamplingConfig,), words).configs
+    check_sampler(problems, config)
+    return problems
+
+
+def test_keys_that_would_not_be_read_are_named() -> None:
+    assert said() == []
+    assert said(sampler="vllm") == ([] if HERE else [NO_VLLM])
+    (found,) = said(vllm='{"max_model_len": 64}')
+    assert "max_model_len" in found and "set sampler: vllm" in found
+
+
+@pytest.fixture(scope="module")
+def sampler(memorised: Path) -> Iterator[VllmSampler]:
+    with VllmSampler(str(memorised), batch_size=16) as found:
+        yield found
+
+
+@pytest.mark.slow
+@needs_vllm
+def test_it_says_what_transformers_says(sampler: VllmSampler, memorised: Path) -> None:
+    other = Sampler.load(str(memorised))
+    prompts = other.chat(QUESTIONS)
+    assert sampler.chat(QUESTIONS) == prompts
+    given = {"temperature": 0.01, "max_new_tokens": 60}
+    groups = sampler.sample(prompts, 2, **given)
+    assert groups == other.sample(prompts, 2, **given)
+    assert [group[0].text for group in groups] == [row["completion"] for row in answered(8)]
+
+
+@pytest.mark.slow
+@needs_vllm
+def test_seeds_lengths_and_order(sampler: VllmSampler) -> None:
+    prompts = sampler.chat(QUESTIONS)
+    hot = {"temperature": 2.0, "max_new_tokens": 12}
+    first = sampler.sample(prompts, 3, seed=1, **hot)
+    assert sampler.sample(prompts, 3, seed=1, **hot) == first
+    assert sampler.sample(prompts, 3, seed=2, **hot) != first
+    assert sampler.sample(prompts[:4], 3, seed=1, **hot) == first[:4]
+    assert all(len(group) == 3 and len({sample.text for sample in group}) > 1 for group in first)
+    assert all(sample.truncated == (sample.tokens == 12) for group in first for sample in group)
+    assert sampler.sample([], 3) == []
+
+
+@pytest.mark.slow
+@needs_vllm
+def test_a_stage_samples_with_it(memorised: Path, tmp_path: Path) -> None:
+    rows = write(tmp_path / "rows.jsonl", answered(8))
+    general = write(tmp_path / "general.jsonl", [{"question": "Hi.", "completion": "Hello."}])
+    out = run_recipe(
+        "rejection_sampling",
+        **{"model": memorised, "prompts": rows, "general": general, "output_dir": tmp_path / "made"},
+        **{"samples": 2, "temperature": 0.01, "max_new_tokens": 60, "batch_size": 8, "sampler": "vllm"},
+    )
+    assert manifest(out)["metrics"]["sampled"] == 16
+    assert len(load_rows(str(out / "data.jsonl"))) >= 8
+
+
+@pytest.mark.slow
+@needs_vllm
+def test_what_vllm_refuses_is_said(memorised: Path) -> None:
+    (config,) = parse((SamplingConfig,), ["--output_dir=made", "--sampler=vllm", '--vllm={"dtype": "none"}']).configs
+    with pytest.raises(StageError, match="vLLM does not start with .*dtype"):
+        load_sampler(config, str(memorised))
