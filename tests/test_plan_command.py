@@ -54,6 +54,28 @@ def test_a_stage_has_memory_time_and_cost(plan):
     assert found["cost"] == pytest.approx(2 * found["gpu_hours"])
 
 
+SAMPLE = """# python recipes/rejection_sampling.py --config x.yaml
+model: Qwen/Qwen2.5-7B
+output_dir: {out}
+prompts: org/data
+general: org/general
+samples: 4
+max_new_tokens: 4096
+"""
+
+
+def test_a_stage_that_samples_with_vllm(plan):
+    words = ("--recipe", "rejection_sampling", "--set", "sampler=vllm")
+    usual, one, eight = (
+        plan(*given, text=SAMPLE)[1]["stages"][0]
+        for given in (words[:2], words, (*words, "--set", "vllm={tensor_parallel_size: 8}"))
+    )
+    times = [stage["seconds"]["step"] for stage in (usual, one, eight)]
+    assert times[1] < times[0] / 4 and times[2] < times[1] / 4
+    assert list(one["memory"]["generation"]) == ["vLLM"]
+    assert any("vLLM in bfloat16 on 8 GPUs" in line for line in eight["assumed"])
+
+
 def test_what_does_not_fit_is_said_with_what_to_change(plan):
     status, found = plan("--gpus", "RTX4090")
     assert (status, found["fits"]) == (1, False)

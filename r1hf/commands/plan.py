@@ -102,7 +102,8 @@ def _times(stage: StagePlan, plan: Plan) -> str:
     times = stage.times
     assert times is not None
     if stage.job.kind == "sample":
-        return f"  {stage.job.samples} samples: {_hours(stage.hours)} on one GPU, {_money(plan.cost(stage.hours))}"
+        where = "one GPU" if stage.job.processes == 1 else f"{stage.job.processes} GPUs"
+        return f"  {stage.job.samples} samples: {_hours(stage.hours)} on {where}, {_money(plan.cost(stage.hours))}"
     parts = f"generation {times.generation:.1f} s, reference {times.scoring:.1f} s, training {times.training:.1f} s"
     steps = "" if stage.job.steps is None else f", {stage.job.steps} steps"
     return (

@@ -229,11 +229,13 @@ def _scoring(job: Job, cuda: bool) -> Phase:
 
 def _generation(job: Job, device: Device | None) -> Phase:
     """`generate` reads float32 weights outside autocast, so its cache has the weights' type."""
+    share = job.vllm_share * device.memory if device else 0.0
+    if job.vllm and job.kind == "sample":
+        return Phase("generation", {"vLLM": share})
     parts = states(job)
     if job.vllm == "server":
         return Phase("generation", parts)
     if job.vllm == "colocate":
-        share = job.vllm_share * device.memory if device else 0.0
         return Phase("generation", parts | {"vLLM": share})
     shape, batch = job.shape, job.generation_batch
     width = _HALF if job.weight_bytes == _HALF or (_deepspeed(job) and job.bf16) else _FLOAT

@@ -14,6 +14,7 @@ from r1hf.plan.job import OPTIMIZER_BYTES, Job, read_launch, read_lora
 from r1hf.plan.shapes import Shape, shape_of
 
 PROMPT, MEAN = 512, 0.5  # assumed where nothing is known: tokens of a prompt, and of a mean completion to the longest
+VLLM_SHARE = 0.92  # of a GPU, that vLLM takes when it has it for itself: its default
 
 
 @dataclass(frozen=True)
@@ -174,17 +175,23 @@ def _sampling(
     models = values.get("models")
     count *= len(models) if isinstance(models, list) else 1
     longest, mean = int(values["max_new_tokens"]), given.mean or MEAN
-    assumed.append("transformers' generate in float32, one process")
+    vllm, options = values.get("sampler") == "vllm", values.get("vllm") or {}
+    parallel = int(options.get("tensor_parallel_size", 1)) if vllm else 1
+    gpus = f"{parallel} GPU" + ("s" if parallel > 1 else "")
+    assumed.append(f"vLLM in bfloat16 on {gpus}" if vllm else "transformers' generate in float32, one process")
     return Job(
         kind="sample",
         samples=rows * count,
         prompt=given.prompt or PROMPT,
         completion=longest,
         mean_completion=longest * mean,
-        generation_batch=int(values.get("batch_size") or 1),
-        bf16=False,
+        generation_batch=max(1, int(values.get("batch_size") or 1) // parallel),
+        bf16=vllm,
+        vllm="colocate" if vllm else None,
+        vllm_share=float(options.get("gpu_memory_utilization", VLLM_SHARE)),
+        vllm_parallel=parallel,
         assumed=tuple(assumed),
-        **(common | {"processes": 1, "sharding": "none"}),
+        **(common | {"processes": parallel, "sharding": "none"}),
     )
 
 
