@@ -14,7 +14,7 @@ from r1chat.limits import Places, TooManyWaiting
 from r1chat.reply import Reply, opening
 
 TICK = 0.5  # seconds between two pictures of a silent stream: the timer runs on
-PACE = 0.08  # least seconds between two pictures of a busy one: each costs the browser 15 ms or more
+PACE = 0.1  # least seconds between two pictures of a busy one: each costs the browser 15 ms or more
 SLOWEST_PACE = 0.25
 DRAWN_A_SECOND = 15_000  # characters that a slow browser draws anew in a second
 BUSY_PATIENCE = 20.0  # seconds for which a busy server is asked again

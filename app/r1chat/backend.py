@@ -6,13 +6,15 @@ Every failure is a BackendError with one of KINDS, from which the interface make
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
-import httpx
+import aiohttp
 
 CONNECT_TIMEOUT = 5.0
 KINDS = (
@@ -35,6 +37,7 @@ _TOO_LONG = re.compile(
 _LOADING = re.compile(r"\bloading|\b(?:re)?starting|being (?:loaded|started)|warming up|not ready", re.I)
 _HOPELESS = re.compile(r"cannot be served", re.I)
 MAX_DETAIL = 300
+LINE = 2**20  # most bytes of an event
 
 
 class BackendError(Exception):
@@ -95,31 +98,37 @@ class Model:
 
 @dataclass
 class Backend:
-    """The server at `url` (ending in /v1). `timeout`: seconds of silence after which an answer is given up."""
+    """The server at `url` (ending in /v1). `timeout`: seconds of silence after which an answer is given up.
+
+    aiohttp, and not the httpx that comes with Gradio: reading a stream took most of the app's time with that.
+    """
 
     url: str
     key: str = field(default="", repr=False)
     timeout: float = 120.0
-    _client: httpx.AsyncClient | None = field(default=None, init=False, repr=False)
+    _client: aiohttp.ClientSession | None = field(default=None, init=False, repr=False)
 
     @property
     def root(self) -> str:
         return self.url.removesuffix("/v1")
 
-    def _http(self) -> httpx.AsyncClient:
+    def _http(self) -> aiohttp.ClientSession:
         # Made on first use, inside the event loop that will use it.
         if self._client is None:
-            headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
-            # Shorter than the 5 s after which uvicorn closes an idle connection.
-            limits = httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=4)
-            timeout = httpx.Timeout(self.timeout, connect=CONNECT_TIMEOUT)
-            # No proxy from the environment: a server on this machine must not be asked through one.
-            local = httpx.URL(self.url).host in ("127.0.0.1", "localhost", "::1")
-            self._client = httpx.AsyncClient(headers=headers, limits=limits, timeout=timeout, trust_env=not local)
+            self._client = aiohttp.ClientSession(
+                headers={"Authorization": f"Bearer {self.key}"} if self.key else {},
+                # Shorter than the 5 s after which uvicorn closes an idle connection.
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=self.timeout),
+                # No proxy from the environment: a server on this machine must not be asked through one.
+                trust_env=urlsplit(self.url).hostname not in ("127.0.0.1", "localhost", "::1"),
+                read_bufsize=LINE,
+            )
         return self._client
 
     async def models(self) -> list[Model]:
-        body = await self._json("GET", f"{self.url}/models", timeout=CONNECT_TIMEOUT)
+        soon = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT, sock_read=CONNECT_TIMEOUT)
+        body = await self._json("GET", f"{self.url}/models", timeout=soon)
         rows = body.get("data")
         if not isinstance(rows, list):
             raise BackendError("broken", "/models has no list `data`")
@@ -147,45 +156,50 @@ class Backend:
             async with contextlib.AsyncExitStack() as stack:
                 response = await self._open(stack, f"{self.url}/{path}", body)
                 started = True
-                async for line in response.aiter_lines():
-                    data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
-                    if data == "[DONE]":
+                async for line in response.content:
+                    data = line[5:].strip() if line.startswith(b"data:") else b""
+                    if data == b"[DONE]":
                         finished = True
                     elif data:
                         piece = _piece(data)
                         finished = finished or piece.finish is not None
                         yield piece
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise BackendError("down") from error
-        except httpx.TimeoutException as error:
+        except TimeoutError as error:
             raise BackendError("timeout") from error
-        except httpx.HTTPError as error:
+        except aiohttp.ClientError as error:
             if finished:
                 return
             raise BackendError("cut" if started else "down") from error
         if not finished:
             raise BackendError("cut")
 
-    async def _open(self, stack: contextlib.AsyncExitStack, url: str, body: dict[str, Any]) -> httpx.Response:
+    async def _open(self, stack: contextlib.AsyncExitStack, url: str, body: dict[str, Any]) -> aiohttp.ClientResponse:
         """The response to a POST, its body unread; asked twice if the server just closed a connection kept open."""
+        ask = functools.partial(self._http().post, url, json=body, allow_redirects=False)
         try:
-            response = await stack.enter_async_context(self._http().stream("POST", url, json=body))
-        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-            response = await stack.enter_async_context(self._http().stream("POST", url, json=body))
-        if response.status_code != 200:
-            await response.aread()
-            raise _refusal(response)
+            response = await stack.enter_async_context(ask())
+        except (aiohttp.ClientConnectorError, TimeoutError):
+            raise
+        except aiohttp.ClientConnectionError:
+            response = await stack.enter_async_context(ask())
+        stack.callback(response.close)
+        if response.status != 200:
+            raise await _refusal(response)
         return response
 
     async def _json(self, method: str, url: str, **options: Any) -> dict[str, Any]:
         try:
-            response = await self._http().request(method, url, **options)
-            if response.status_code != 200:
-                raise _refusal(response)
-            body = response.json()
-        except httpx.ReadTimeout as error:
+            async with self._http().request(method, url, allow_redirects=False, **options) as response:
+                if response.status != 200:
+                    raise await _refusal(response)
+                body = json.loads(await response.read())
+        except aiohttp.ConnectionTimeoutError as error:
+            raise BackendError("down") from error
+        except TimeoutError as error:
             raise BackendError("timeout") from error
-        except httpx.HTTPError as error:
+        except aiohttp.ClientError as error:
             raise BackendError("down") from error
         except ValueError as error:
             raise BackendError("broken", "the answer is no JSON") from error
@@ -195,11 +209,11 @@ class Backend:
 
     async def close(self) -> None:
         if self._client is not None:
-            await self._client.aclose()
+            await self._client.close()
             self._client = None
 
 
-def _piece(data: str) -> Piece:
+def _piece(data: bytes) -> Piece:
     try:
         event = json.loads(data)
         if error := event.get("error"):
@@ -215,15 +229,18 @@ def _piece(data: str) -> Piece:
             finish=choice.get("finish_reason"),
         )
     except (ValueError, AttributeError, TypeError, LookupError) as error:
-        raise BackendError("broken", f"an event that is not understood: {data[:80]}") from error
+        raise BackendError(
+            "broken", f"an event that is not understood: {data[:80].decode(errors='replace')}"
+        ) from error
 
 
-def _refusal(response: httpx.Response) -> BackendError:
+async def _refusal(response: aiohttp.ClientResponse) -> BackendError:
+    text = (await response.read()).decode(errors="replace")
     try:
-        detail = _message(response.json())
+        detail = _message(json.loads(text))
     except ValueError:
-        detail = response.text
-    status = response.status_code
+        detail = text
+    status = response.status
     if status == 503 and _HOPELESS.search(detail):
         return BackendError("broken", detail)
     if status in (429, 503):
