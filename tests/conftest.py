@@ -1,6 +1,7 @@
 """What holds for every test: no network, no surprise from timing. And the toy models that tests share."""
 
 import os
+import signal
 from pathlib import Path
 
 # Before any test imports a Hugging Face library: they read these once, on import.
@@ -15,6 +16,11 @@ from hypothesis import settings  # noqa: E402
 # A busy machine is slow, not wrong.
 settings.register_profile("r1hf", deadline=None, print_blob=True)
 settings.load_profile("r1hf")
+
+
+# A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
