@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,11 @@ def has_gpu() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def has_vllm() -> bool:
+    """vLLM can be imported in this environment."""
+    return importlib.util.find_spec("vllm") is not None
 
 
 @contextlib.contextmanager

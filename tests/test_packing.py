@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_run import CPU, SFT, answered, manifest, run_recipe, write
+from small_run import CPU, SFT, answered, log, manifest, run_recipe, write
 
 from r1hf.data.rows import Row
 from r1hf.models import load_model, load_tokenizer
@@ -80,7 +80,8 @@ def test_packed_rows_do_not_see_one_another(tiny_base: Path, tmp_path: Path, att
 
 def test_the_recipe_drops_what_is_too_long_and_packs_the_rest(tiny_base: Path, tmp_path: Path) -> None:
     rows = mixed()
-    given = {"model": tiny_base, "data": write(tmp_path / "rows.jsonl", [*rows, long_thought(100, 5)]), **SFT}
-    packing = {"packing": True, "packing_strategy": "bfd", "max_length": LONGEST}
-    out = run_recipe("distill", "distill.yaml", output_dir=tmp_path / "out", **given, **packing)
+    given = {"model": tiny_base, "data": write(tmp_path / "rows.jsonl", [*rows, long_thought(100, 5)])}
+    packing = {"packing": True, "packing_strategy": "bfd", "max_length": LONGEST, "per_device_train_batch_size": 1}
+    out = run_recipe("distill", "distill.yaml", output_dir=tmp_path / "out", **given, **{**SFT, **packing})
     assert manifest(out)["metrics"]["rows"] == len(rows)
+    assert log(out)[-1]["epoch"] > 2 / len(rows), "two steps of one row each see more rows than two"

@@ -13,7 +13,7 @@ from r1hf.config import parse
 from r1hf.data.rows import load_rows
 from r1hf.errors import StageError
 from r1hf.sampling import Sampler, SamplingConfig, check_sampler, load_sampler
-from r1hf.vllm_sampling import NO_VLLM, VllmSampler
+from r1hf.vllm_sampling import VllmSampler
 
 HERE = importlib.util.find_spec("vllm") is not None
 needs_vllm = pytest.mark.skipif(not HERE, reason="vllm is not installed")
@@ -28,9 +28,12 @@ def said(**given: object) -> list[str]:
     return problems
 
 
-def test_keys_that_would_not_be_read_are_named() -> None:
+def test_keys_that_cannot_be_followed_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert said() == []
-    assert said(sampler="vllm") == ([] if HERE else [NO_VLLM])
+    assert bool(said(sampler="vllm")) != HERE
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    (found,) = said(sampler="vllm")
+    assert "which is not installed" in found
     (found,) = said(vllm='{"max_model_len": 64}')
     assert "max_model_len" in found and "set sampler: vllm" in found
 
@@ -69,7 +72,8 @@ def test_seeds_lengths_and_order(sampler: VllmSampler) -> None:
 
 @pytest.mark.slow
 @needs_vllm
-def test_a_stage_samples_with_it(memorised: Path, tmp_path: Path) -> None:
+def test_a_stage_samples_with_it(memorised: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(Sampler, "load")  # what samples with `generate`
     rows = write(tmp_path / "rows.jsonl", answered(8))
     general = write(tmp_path / "general.jsonl", [{"question": "Hi.", "completion": "Hello."}])
     out = run_recipe(

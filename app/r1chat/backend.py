@@ -100,7 +100,7 @@ class Model:
 class Backend:
     """The server at `url` (ending in /v1). `timeout`: seconds of silence after which an answer is given up.
 
-    aiohttp, and not the httpx that comes with Gradio: reading a stream took most of the app's time with that.
+    aiohttp, and not the httpx that comes with Gradio: reading a stream took half of the app's time with that.
     """
 
     url: str
@@ -229,9 +229,8 @@ def _piece(data: bytes) -> Piece:
             finish=choice.get("finish_reason"),
         )
     except (ValueError, AttributeError, TypeError, LookupError) as error:
-        raise BackendError(
-            "broken", f"an event that is not understood: {data[:80].decode(errors='replace')}"
-        ) from error
+        shown = data[:80].decode(errors="replace")
+        raise BackendError("broken", f"an event that is not understood: {shown}") from error
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> BackendError:

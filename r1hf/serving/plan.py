@@ -18,6 +18,7 @@ from typing import Literal
 
 from r1hf.errors import ConfigError
 from r1hf.grammar import THINK_CLOSE, THINK_OPEN
+from r1hf.hardware import has_vllm
 from r1hf.serving.engine import EngineSpec
 from r1hf.serving.models import TEMPERATURE, TOP_P, ServedModel
 
@@ -62,11 +63,6 @@ class Plan:
     routes: dict[str, tuple[str, ...]]
     contexts: dict[str, int]
     notes: tuple[str, ...] = ()
-
-
-def has_vllm() -> bool:
-    """True if vLLM can be imported in this environment."""
-    return importlib.util.find_spec("vllm") is not None
 
 
 @cache

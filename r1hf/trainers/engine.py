@@ -8,7 +8,6 @@ engine would not read is refused. A server that fails ends the run, saved, with 
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ from transformers.trainer_utils import SaveStrategy
 from trl import GRPOConfig, GRPOTrainer
 
 from r1hf.errors import ConfigError, StageError
-from r1hf.hardware import gpu_assumed, has_gpu
+from r1hf.hardware import gpu_assumed, has_gpu, has_vllm
 from r1hf.trainers import vllm_server
 
 _SERVER = ("vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_group_port")
@@ -106,7 +105,7 @@ def check_engine(problems: list[str], args: EngineConfig | None) -> None:
     """Adds what this machine lacks for the engine. Asks no server: it may start later than a check."""
     if args is None or args.rollout_engine == "transformers" or gpu_assumed():
         return
-    if importlib.util.find_spec("vllm") is None:
+    if not has_vllm():
         problems.append(
             f"rollout_engine: {args.rollout_engine} needs vLLM, which is not installed: pip install 'r1hf[vllm]' (an "
             "NVIDIA GPU), or rollout_engine transformers"
