@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from r1hf.rewards._common import AnswerReward, column, missing, optional_column
-from r1hf.verify.choice import verify_choice
-from r1hf.verify.extract import gold_answer
+from r1hf.verify.choice import names_option, verify_choice
+from r1hf.verify.extract import gold_answer, stated_answers
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,18 @@ class ChoiceReward(AnswerReward):
         golds = column(columns, self.answer_column, count, self.__name__)
         return list(zip(golds, optional_column(columns, self.choices_column, count, self.__name__), strict=True))
 
-    def judge(self, answer: str | None, gold: Any) -> bool | None:
+    def answer(self, text: str) -> Any:
+        return stated_answers(text, prefilled=self.prefilled)
+
+    def judge(self, answer: Any, gold: Any) -> bool | None:
         right, choices = gold
         if missing(right):
             return None
-        return verify_choice(answer, gold_answer(right) if isinstance(right, str) else right, choices)
+        right = gold_answer(right) if isinstance(right, str) else right
+        # A box that names no option is working ("\boxed{E = mc^2}"); all answers that name one must be right.
+        named = [text for text in answer if names_option(text, choices)] or answer[-1:]
+        verdicts = [verify_choice(text, right, choices) for text in named or [""]]
+        return None if None in verdicts else all(verdicts)
 
 
 choice_reward = ChoiceReward()

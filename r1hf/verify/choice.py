@@ -60,6 +60,15 @@ def verify_choice(prediction: str | None, gold: str | int | None, choices: Choic
     return chosen == wanted
 
 
+def names_option(prediction: str, choices: Choices | None = None) -> bool:
+    """Whether a text can be read as a choice at all, right or wrong: "B", "A or B", an option's text."""
+    options = _options(choices)
+    plain = _plain(prediction)
+    if _chosen(plain, options, several=True) is not None:
+        return True
+    return any(found[0] in options for found in _HEDGE.finditer(plain))
+
+
 def _options(choices: Choices | None) -> dict[str, str]:
     """{label: text}; labels are A, B, … where none are given."""
     if isinstance(choices, Mapping):

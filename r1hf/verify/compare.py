@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Items
+from fractions import Fraction
 
-from r1hf.verify.answers import (
+from r1hf.verify.evaluate import ratio_sign, same_value, symbols
+from r1hf.verify.kinds import (
     Answer,
     Assignment,
     Based,
+    Chain,
+    Clock,
+    Code,
     Collection,
     Congruence,
     Equation,
     Inequality,
     Matrix,
+    Measured,
     Ratio,
+    Rounded,
     Sequence,
     Value,
-    reals_of,
 )
-from r1hf.verify.evaluate import ratio_sign, same_value, symbols
 from r1hf.verify.sets import Reals, same_reals
+from r1hf.verify.terms import as_point, reals_of
 from r1hf.verify.tree import Node, make
 from r1hf.verify.units import same_unit
 
@@ -36,6 +42,13 @@ class Unfinished(ValueError):
 
 def equal(first: Answer, second: Answer) -> bool:
     """Same kind and same value. Raises Unfinished, and Undecided where values cannot be compared."""
+    if isinstance(first, Measured) or isinstance(second, Measured):
+        (a, unit), (b, other) = (x if isinstance(x, Measured) else (x, None) for x in (first, second))
+        return same_unit(unit, other) and equal(a, b)
+    if isinstance(first, Rounded):
+        return any(equal(claim, second) for claim in first)
+    if isinstance(second, Rounded):
+        return any(equal(first, claim) for claim in second)
     if isinstance(first, Assignment) and isinstance(second, Assignment):
         return _equal_assignments(first, second)
     if isinstance(first, Equation) or isinstance(second, Equation):
@@ -44,9 +57,21 @@ def equal(first: Answer, second: Answer) -> bool:
     second = second.value if isinstance(second, Assignment) else second
     if isinstance(first, Value) and isinstance(second, Value):
         return _equal_values(first, second)
+    if isinstance(first, Clock) or isinstance(second, Clock):
+        return _equal_clocks(first, second)
+    if isinstance(first, Code) or isinstance(second, Code):
+        return _equal_codes(first, second)
     if isinstance(first, Reals) or isinstance(second, Reals):
-        a, b = reals_of(first), reals_of(second)
-        return a is not None and b is not None and same_reals(a, b)
+        a_reals, b_reals = reals_of(first), reals_of(second)
+        return a_reals is not None and b_reals is not None and same_reals(a_reals, b_reals)
+    return _equal_structures(first, second)
+
+
+def _equal_structures(first: Answer, second: Answer) -> bool:
+    """Answers that are made of answers."""
+    if isinstance(first, Sequence) or isinstance(second, Sequence):
+        first, second = as_point(first), as_point(second)
+        first, second = _as_tuple(first), _as_tuple(second)
     if isinstance(first, Sequence) and isinstance(second, Sequence):
         return first.brackets == second.brackets and _all_equal(first.items, second.items)
     if isinstance(first, Collection) and isinstance(second, Collection):
@@ -56,11 +81,58 @@ def equal(first: Answer, second: Answer) -> bool:
         return bool(a_rows and b_rows) and len(a_rows) == len(b_rows) and all(map(_all_equal, a_rows, b_rows))
     if isinstance(first, Inequality) and isinstance(second, Inequality):
         return first.strict == second.strict and ratio_sign(first.node, second.node) == 1
-    if isinstance(first, Ratio) and isinstance(second, Ratio):
+    if isinstance(first, Chain) and isinstance(second, Chain):
+        return first.strict == second.strict and all(map(same_value, first.nodes, second.nodes))
+    if isinstance(first, Ratio) or isinstance(second, Ratio):
         return _equal_ratios(first, second)
     if isinstance(first, Congruence) and isinstance(second, Congruence):
         return _equal_congruences(first, second)
     return isinstance(first, Based) and first == second
+
+
+def _as_tuple(answer: Answer) -> Answer:
+    """{1, 3} without backslashes is (1, 3) too."""
+    if isinstance(answer, Collection) and answer.grouped and len(answer.items) > 1:
+        return Sequence("()", answer.items)
+    return answer
+
+
+def _equal_clocks(first: Answer, second: Answer) -> bool:
+    """3:00 PM is 15:00; a half of the day counts only where both name one, or an hour is past 12."""
+    clocks = [_as_clock(first), _as_clock(second)]
+    a, b = clocks
+    if a is None or b is None:
+        return False
+    if (a.minute, a.second) != (b.minute, b.second):
+        return False
+    if a.half == b.half or (a.half is None and a.hour <= 12) or (b.half is None and b.hour <= 12):
+        return a.hour % 24 == b.hour % 24 if a.half == b.half else a.hour % 12 == b.hour % 12
+    return _hour(a) == _hour(b)
+
+
+def _as_clock(answer: Answer) -> Clock | None:
+    if isinstance(answer, Ratio) and len(answer.parts) == 2 and all(part.node[0] == "num" for part in answer.parts):
+        hour, minute = (part.node[1] for part in answer.parts)
+        return Clock(int(hour), int(minute), 0, answer.parts[-1].unit)
+    return answer if isinstance(answer, Clock) else None
+
+
+def _hour(clock: Clock) -> int:
+    return clock.hour % 12 + 12 * (clock.half == "pm") if clock.half else clock.hour % 24
+
+
+def _equal_codes(first: Answer, second: Answer) -> bool:
+    """Digits as they stand; "5 to 7" is the range 5-7. A gold that is a difference after all is unfinished."""
+    if isinstance(first, Code) and isinstance(second, Code):
+        return first == second
+    code, other = (first, second) if isinstance(first, Code) else (second, first)
+    assert isinstance(code, Code)
+    if isinstance(other, Ratio):
+        return [("num", Fraction(part)) for part in code.parts] == [part.node for part in other.parts]
+    if isinstance(other, Value) and len(code.parts) == 2:
+        if other.node == ("num", Fraction(code.parts[0]) - Fraction(code.parts[1])):
+            raise Unfinished(second=code is second)
+    return False
 
 
 def _equal_values(first: Value, second: Value) -> bool:
@@ -74,7 +146,9 @@ def _equal_values(first: Value, second: Value) -> bool:
 def _equal_assignments(first: Assignment, second: Assignment) -> bool:
     functions = [item.name == "y" or item.name.endswith(")") for item in (first, second)]
     if first.name == second.name or all(functions):
-        return _equal_values(first.value, second.value)
+        return equal(first.value, second.value)
+    if isinstance(first.value, Ratio) or isinstance(second.value, Ratio):
+        return False
     if not symbols(first.value.node) or not symbols(second.value.node):
         return False
     return _proportional(_difference(first), _difference(second))
@@ -82,7 +156,7 @@ def _equal_assignments(first: Assignment, second: Assignment) -> bool:
 
 def _equal_equations(first: Answer, second: Answer) -> bool:
     pair = [_as_solution(first, second), _as_solution(second, first)]
-    if not all(isinstance(item, Equation | Assignment) for item in pair):
+    if not all(isinstance(item, Equation) or _assigns_value(item) for item in pair):
         return False
     first, second = pair
     same = _proportional(_difference(first), _difference(second))
@@ -90,6 +164,10 @@ def _equal_equations(first: Answer, second: Answer) -> bool:
     if same and any(solved):
         raise Unfinished(second=solved[0])
     return same
+
+
+def _assigns_value(answer: Answer) -> bool:
+    return isinstance(answer, Assignment) and isinstance(answer.value, Value)
 
 
 def _as_solution(answer: Answer, other: Answer) -> Answer:
@@ -103,6 +181,7 @@ def _as_solution(answer: Answer, other: Answer) -> Answer:
 
 def _difference(answer: Answer) -> Node:
     if isinstance(answer, Assignment):
+        assert isinstance(answer.value, Value)
         return make("-", ("sym", answer.name), answer.value.node)
     assert isinstance(answer, Equation)
     return make("-", answer.left, answer.right)
@@ -120,16 +199,23 @@ def _equal_collections(first: Collection, second: Collection) -> bool:
     a, b = list(first.items), list(second.items)
     if len(a) > MAX_ITEMS or len(b) > MAX_ITEMS:
         return False
-    if first.braced or second.braced:
+    if first.braced or second.braced or all(isinstance(item, Sequence) for item in (*a, *b)):
         a, b = _distinct(a), _distinct(b)
     if len(a) != len(b):
         return False
+    if _has_names(a) != _has_names(b):
+        # "x = 1, y = 2" is 1, 2 in this order.
+        return _all_equal(a, b)
     for item in a:
         at = next((at for at, other in enumerate(b) if equal(item, other)), None)
         if at is None:
             return False
         b.pop(at)
     return True
+
+
+def _has_names(items: list[Answer]) -> bool:
+    return len({item.name for item in items if isinstance(item, Assignment)}) > 1
 
 
 def _distinct(items: list[Answer]) -> list[Answer]:
@@ -150,13 +236,22 @@ def _rows(answer: Answer) -> tuple[tuple[Answer, ...], ...]:
     return ()
 
 
-def _equal_ratios(first: Ratio, second: Ratio) -> bool:
-    a, b = ([part.node for part in ratio.parts] for ratio in (first, second))
-    if first.clock or second.clock or len(a) != len(b) or ("num", 0) in (a[0], b[0]):
+def _equal_ratios(first: Answer, second: Answer) -> bool:
+    parts = [_ratio_parts(first), _ratio_parts(second)]
+    if not all(parts) or len(parts[0]) != len(parts[1]):
+        return False
+    if not all(same_unit(a.unit, b.unit) for a, b in zip(*parts, strict=True)):
+        return False
+    a, b = ([part.node for part in side] for side in parts)
+    if ("num", 0) in (a[0], b[0]):
         return a == b
     return all(
         same_value(make("/", left, a[0]), make("/", right, b[0])) for left, right in zip(a[1:], b[1:], strict=True)
     )
+
+
+def _ratio_parts(answer: Answer) -> tuple[Value, ...]:
+    return answer.parts if isinstance(answer, Ratio) else ()
 
 
 def _equal_congruences(first: Congruence, second: Congruence) -> bool:

@@ -2,36 +2,71 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 from r1hf.errors import ConfigError
 from r1hf.grammar import ANSWER_CLOSE, ANSWER_OPEN, Response, parse, strip_summary_label
-from r1hf.verify.numeric import Number, normalise, parse_number
+from r1hf.verify.boxes import CutOff, are_one_list, claims, distinct
+from r1hf.verify.normal import normalise
+from r1hf.verify.numeric import parse_number
+from r1hf.verify.prose import has_formula, is_sentence, last_claim, last_number
 
 _STATEMENT = re.compile(
     r"(?:\bthe\s{1,4})?(?:\bfinal\s{1,4})?\banswer\*{0,2}\s*(?:is\b\s*:?|[:=：])"
     r"|(?:最[终終])?答案\*{0,2}\s*(?:(?:是|为|為)\s*[:：]?|[:：])",
     re.IGNORECASE,
 )
-_BRACE = re.compile(r"\\f?boxed\s*\{|\\.|[{}]", re.DOTALL)
-_NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?%?")
-_SINGLE = re.compile(r"\{(\w)\}")
+_STATED = re.compile(r"(?:actually|therefore|thus|now|really|simply|just|then|indeed|option|choice)\s+", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[。!！\n]|\.(?=\s|$)|\s(?:because|since|as|so|which|from|after|when|for)\s|,\s(?=[a-z])")
+_COURTESY = re.compile(r"\.?\s*I hope (?:it|this) is correct\.?\s*$|\s*<\|im_(?:start|end)\|>.*$", re.IGNORECASE)
 _HASHES = "####"
+_FALLBACKS = (None, "last_number", "prose")
 
 
 def final_answer(completion: str | Response, *, prefilled: bool = False, fallback: str | None = None) -> str | None:
-    """The final answer as text, or None where there is none or more than one.
+    r"""The final answer as text, or None where there is none or more than one.
 
-    Looked for in `<answer>` if it is there and closed, else in the text after the thought. Inside: the `\\boxed{}`
-    (the same number or text twice is one), else a statement that ends the text ("The answer is X.", "答案是 X。",
+    Looked for in `<answer>` if it is there and closed, else in the text after the thought. Inside: the `\boxed{}`
+    with the sign and the unit that stand at it, else a statement that ends the text ("The answer is X.", "答案是 X。",
     "答案：X"), else all of it. Text without any tag answers only through a box or a statement. An unclosed or a
-    second `<answer>` gives None: a cut-off "1" is no "1", and two answers are a hedge.
+    second `<answer>`, a last box that was cut off, and a statement behind the box that says something else give None:
+    a cut-off "1" is no "1", and two answers are a hedge. Several different boxes that stand together are given back
+    as such, joined; they are right only for a gold that is a list.
 
-    `fallback="last_number"` takes the last number of the visible text where there is no box and no statement; it
-    is for evaluation of models that know no format, and too easy to hack for a reward.
+    `fallback` reads what a model wrote that knows no format, where there is no box and no statement. "last_number":
+    the last number of the visible text. "prose": the last formula or number of its last sentence with
+    one, and a statement behind a box rather than the box. They serve data filters, evaluation and the chat
+    (`read_answer`), and are too easy to hack for a reward.
     """
-    if fallback not in (None, "last_number"):
-        raise ConfigError(f"fallback {fallback!r} is unknown; use None or 'last_number'")
+    text = _visible(completion, prefilled, fallback)
+    return None if text is None else _inside(text[0], whole=text[1], fallback=fallback)
+
+
+def read_answer(completion: str | Response, *, prefilled: bool = False) -> str | None:
+    """The final answer as a person would read it. For everything that judges but is not trained against."""
+    return final_answer(completion, prefilled=prefilled, fallback="prose")
+
+
+def stated_answers(completion: str | Response, *, prefilled: bool = False) -> list[str]:
+    """All that a completion may be taken to answer, in order: its boxes, the statements after them; else all of it."""
+    text = _visible(completion, prefilled, None)
+    if text is None:
+        return []
+    try:
+        boxes = claims(text[0]) if "box" in text[0] else []
+    except CutOff:
+        return []
+    stated = _statements(text[0][boxes[-1][1] if boxes else 0 :])
+    found = [claim for claim, _ in boxes] + [answer for answer in stated if answer]
+    rest = _inside(text[0], whole=text[1], fallback=None) if not found else None
+    return found or ([rest] if rest else [])
+
+
+def _visible(completion: str | Response, prefilled: bool, fallback: str | None) -> tuple[str, bool] | None:
+    """The text that answers, and whether all of it may be the answer; None where it was cut off or given twice."""
+    if fallback not in _FALLBACKS:
+        raise ConfigError(f"fallback {fallback!r} is unknown; use None, 'last_number' or 'prose'")
     response = parse(completion, prefilled=prefilled) if isinstance(completion, str) else completion
     if response.truncated or (response.reasoning is not None and response.answer is None):
         return None
@@ -45,71 +80,109 @@ def final_answer(completion: str | Response, *, prefilled: bool = False, fallbac
         text, closed, _ = tagged.partition(ANSWER_CLOSE)
         if ANSWER_OPEN in tagged or not closed:
             return None
-    return _inside(text.strip(), whole=response.answer is not None, fallback=fallback)
+    return text.strip(), response.answer is not None
+
+
+def _inside(text: str, *, whole: bool, fallback: str | None) -> str | None:
+    try:
+        boxes = claims(text) if "box" in text else []
+    except CutOff:
+        return None
+    later = _statements(text[boxes[-1][1] :]) if boxes else []
+    if boxes and not (fallback and later):
+        return _boxed(boxes, text, later)
+    if said := later or _said(text):
+        stated = distinct([_claimed(_first_reading(answer)) or "" for answer in said] if fallback else said)
+        return stated[0] or None if len(stated) == 1 else None
+    if fallback and _HASHES in text:
+        text = text.rpartition(_HASHES)[2].strip()
+    text = strip_summary_label(text)
+    if fallback and parse_number(text) is None:
+        return last_number(text) if fallback == "last_number" else _claimed(text)
+    return text or None if whole or fallback else None
+
+
+def _boxed(boxes: list[tuple[str, int]], text: str, later: list[str]) -> str | None:
+    """The answer in the boxes, unless a statement after them says something else."""
+    found = distinct([claim for claim, _ in boxes])
+    if found == [""]:
+        return None
+    if len(found) > 1:
+        return _all_of(found) if are_one_list(text) else None
+    return found[0] if all(len(distinct([found[0], stated])) == 1 for stated in later) else None
+
+
+def _all_of(answers: list[str]) -> str:
+    return ", ".join(rf"\boxed{{{answer}}}" for answer in answers)
+
+
+def _said(text: str) -> list[str]:
+    """What follows each statement of an answer, up to the next."""
+    heads = list(_STATEMENT.finditer(text))
+    ends = [head.start() for head in heads[1:]] + [len(text)] if heads else []
+    said = [_trim(text[head.end() : end]) for head, end in zip(heads, ends, strict=True)]
+    return [answer for answer in said if answer] or said[:1]  # "Final answer: The final answer is 5."
+
+
+def _statements(text: str) -> list[str]:
+    """What statements say that can be read as an answer: "The answer is 15." but not "The answer is obtained by"."""
+    return [answer for said in _said(text) if (answer := _first_reading(said)) and _is_short(answer)]
+
+
+def _is_short(answer: str) -> bool:
+    text = normalise(answer)
+    return len(text) <= 60 and (any(char.isdigit() for char in text) or len(text.split()) <= 2)
+
+
+def _first_reading(stated: str) -> str:
+    """The answer at the start of what a statement says: "15 because 7 + 8 = 15", "5. I hope it is correct."."""
+    stated = _COURTESY.sub("", _STATED.sub("", stated))
+    if parse_number(stated) or not (end := _SENTENCE_END.search(stated)):
+        return _trim(stated)
+    head = _trim(stated[: end.start()])
+    return head if head else _trim(stated)
 
 
 def gold_answer(gold: str) -> str | None:
-    """The answer in a gold column that may hold a worked solution; None if it is empty or gives several.
+    r"""The answer in a gold column that may hold a worked solution; None if it is empty or was cut off.
 
-    In this order: the `\\boxed{}`, what follows the last "####" (GSM8K), the content of `<answer>`, the
-    last statement ("Therefore, the answer is: 180."), else all of it.
+    In this order: the `\boxed{}` (several different ones joined), what follows the last "####" (GSM8K), the content
+    of `<answer>`, the last statement ("Therefore, the answer is: 180."), the last formula of a sentence ("Therefore
+    $x \geq 5$ is the solution."), the one item of a list (["14"]), else all of it.
     """
-    if "boxed" in gold and (boxes := boxed_answers(gold)):
-        return boxes[-1] or None if len(boxes) == 1 else None
+    if "box" in gold:
+        try:
+            boxes = distinct([claim for claim, _ in claims(gold)])
+        except CutOff:
+            return None
+        if boxes:
+            return (boxes[0] or None) if len(boxes) == 1 else _all_of(boxes) if are_one_list(gold) else None
     if _HASHES in gold:
         return gold.rpartition(_HASHES)[2].strip() or None
     if ANSWER_OPEN in gold:
         return final_answer(gold)
     heads = list(_STATEMENT.finditer(gold)) if len(gold) > 3 else []
-    return (_trim(gold[heads[-1].end() :]) if heads else gold.strip()) or None
-
-
-def boxed_answers(text: str) -> list[str]:
-    """The different contents of the boxes in `text`, in order: the same number or text twice is one."""
-    found: dict[Number | str, str] = {}
-    for box in _boxes(text):
-        key = parse_number(box) or _SINGLE.sub(r"\1", "".join(normalise(box).split()))
-        found.pop(key, None)
-        found[key] = box
-    return list(found.values())
-
-
-def _inside(text: str, *, whole: bool, fallback: str | None) -> str | None:
-    if "boxed" in text and (boxes := boxed_answers(text)):
-        return boxes[0] or None if len(boxes) == 1 else None
-    heads = list(_STATEMENT.finditer(text))
     if heads:
-        ends = [head.start() for head in heads[1:]] + [len(text)]
-        stated = {_trim(text[head.end() : end]) for head, end in zip(heads, ends, strict=True)}
-        return stated.pop() or None if len(stated) == 1 else None
-    text = strip_summary_label(text)
-    if fallback and parse_number(text) is None:
-        numbers = _NUMBER.findall(text)
-        return numbers[-1] if numbers else None
-    return text or None if whole else None
+        return _first_reading(gold[heads[-1].end() :]) or None
+    return _only_item(gold) or (_claimed(gold) if has_formula(gold) else None) or gold.strip() or None
+
+
+def _claimed(text: str) -> str | None:
+    """What a sentence claims; a text that is no sentence, as it stands."""
+    return (last_claim(text) if is_sentence(text) else text) or None
+
+
+def _only_item(gold: str) -> str | None:
+    """14 of '["14"]' or "[14]"."""
+    text = gold.strip()
+    if not (text.startswith("[") and text.endswith("]") and len(text) < 400):
+        return None
+    try:
+        items = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    return str(items[0]) if isinstance(items, list) and len(items) == 1 and isinstance(items[0], str | int) else None
 
 
 def _trim(text: str) -> str:
     return text.rstrip(" \t\r\n.。!！*").lstrip(" \t\r\n*")
-
-
-def _boxes(text: str) -> list[str]:
-    """Contents of every closed outermost `\\boxed{…}`, in one pass."""
-    found = []
-    open_braces: list[int] = []  # start of the content, or -1 for a brace that opens no box
-    boxed = 0
-    for match in _BRACE.finditer(text):
-        sign = match[0]
-        is_box = len(sign) > 2
-        if sign[0] == "\\" and not is_box:
-            continue  # \\{ and other commands
-        if sign != "}":
-            open_braces.append(match.end() if is_box else -1)
-            boxed += is_box
-        elif open_braces:
-            start = open_braces.pop()
-            if start >= 0:
-                boxed -= 1
-                if not boxed:
-                    found.append(text[start : match.start()].strip())
-    return found

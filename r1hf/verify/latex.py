@@ -12,7 +12,9 @@ MAX_TOKENS = 600
 MAX_DEPTH = 40
 MAX_OPERATIONS = 150  # in one expression; a tree is no deeper
 
-Token = tuple[str, str]  # kind (num, cmd, let, sep, op) and text
+UNIT_OPEN, UNIT_CLOSE = "⟦", "⟧"  # around the name of a unit; `normalise` takes them out of what people write
+
+Token = tuple[str, str]  # kind (num, cmd, let, sep, op, unit) and text
 
 
 class Expression(NamedTuple):
@@ -22,7 +24,11 @@ class Expression(NamedTuple):
     arithmetic: bool
 
 
-_TOKEN = re.compile(r"(\s+)|(\d+(?:\.\d+)?|\.\d+)|(\\[A-Za-z]+|\\.)|([A-Za-z]+)|(\*\*|<=|>=|!=|.)", re.DOTALL)
+_TOKEN = re.compile(
+    rf"{UNIT_OPEN}([^{UNIT_CLOSE}]*){UNIT_CLOSE}|"
+    r"(\s+)|(\d+(?:\.\d+)?|\.\d+)|(\\[A-Za-z]+|\\.)|([A-Za-z]+)|(\*\*|<=|>=|!=|.)",
+    re.DOTALL,
+)
 _DROPPED = frozenset(
     "\\left \\right \\displaystyle \\textstyle \\limits \\quad \\qquad \\big \\Big \\bigl \\bigr \\Bigl \\Bigr "
     "\\, \\! \\; \\: \\$ \\> ~ $".split()
@@ -37,7 +43,7 @@ _ALIASES = {
     "\\varnothing": "\\emptyset", "\\ldots": "\\dots", "\\cdots": "\\dots", "\\bigcup": "\\cup", "\\infin": "\\infty",
     "\\land": "and", "\\wedge": "and", "\\lor": "or", "\\vee": "or", "\\tg": "\\tan", "\\ctg": "\\cot",
     "\\asin": "\\arcsin", "\\acos": "\\arccos", "\\atan": "\\arctan", "\\varphi": "\\phi", "\\varepsilon": "\\epsilon",
-    "\\lg": "\\log",
+    "\\lg": "\\log", "\\thickapprox": "\\approx", "\\simeq": "\\approx", "\\doteq": "\\approx",
 }  # fmt: skip
 _FUNCTIONS = frozenset("sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln exp log".split())
 _GREEK = frozenset(
@@ -57,10 +63,12 @@ _FACTOR_STARTS = frozenset("\\frac \\sqrt \\binom \\pi \\infty".split())
 def tokenise(text: str) -> list[Token]:
     """The tokens of normalised text. Raises Unreadable for prose, unbalanced brackets and more than MAX_TOKENS."""
     tokens: list[Token] = []
-    for space, number, command, word, other in _TOKEN.findall(text):
+    for unit, space, number, command, word, other in _TOKEN.findall(text):
         if space:
             continue
-        if number:
+        if unit:
+            tokens.append(("unit", unit))
+        elif number:
             tokens.append(("num", number))
         elif word:
             tokens += _word_tokens(word)
@@ -82,6 +90,8 @@ def _word_tokens(word: str) -> list[Token]:
         return [("cmd", known)]
     if word.lower() in ("and", "or"):
         return [("sep", word.lower())]
+    if word.isupper() and len(word) <= 6:
+        return [("let", letter) for letter in word]  # points: ABCD
     if len(word) > 3 or word.lower() in _SHORT_WORDS:
         raise Unreadable(f"the word {word[:20]!r}")
     return [("let", letter) for letter in word]

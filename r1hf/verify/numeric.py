@@ -1,4 +1,4 @@
-"""Exact numbers out of short answers: integers, decimals, fractions, percent, a unit. No arithmetic is done.
+"""Exact numbers out of short answers: integers, decimals, fractions, percent, a scale, a unit. No arithmetic is done.
 
 "2 + 3 * 4" is no number here, so that repeating the question is no answer.
 """
@@ -6,39 +6,20 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
-from r1hf.verify.units import CURRENCY, same_unit, unit_name
+from r1hf.verify.normal import TEXT_COMMANDS, THOUSANDS_MARK, expand_repeating, normalise, strip_text_commands
+from r1hf.verify.units import CURRENCY, are_unit_letters, bare_letters, same_unit, unit_name
 
 MAX_LENGTH = 200  # characters; longer text is no number
 
-_WRAPPERS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("`", "`"))
-_SUPERSCRIPTS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+")
-_SUBSCRIPTS = re.compile("[₀-₉₊₋]+")
-_VULGAR = re.compile("(\\d?)([¼-¾⅐-⅞↉])")
-_INVISIBLE = dict.fromkeys(
-    [0x00AD, 0x2060, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-)
-_MATHS = str.maketrans(
-    {
-        "⁄": "/", "∕": "/", "−": "-", "–": "-", "—": "-", "﹣": "-", "×": "\\times ", "⋅": "\\cdot ", "·": "\\cdot ",
-        "∙": "\\cdot ", "÷": "\\div ", "√": "\\sqrt ", "∞": "\\infty ", "≤": "\\le ", "≥": "\\ge ", "⩽": "\\le ",
-        "⩾": "\\ge ", "≠": "\\ne ", "±": "\\pm ", "∓": "\\mp ", "∪": "\\cup ", "∩": "\\cap ", "∈": "\\in ",
-        "∅": "\\emptyset ", "π": "\\pi ", "θ": "\\theta ", "α": "\\alpha ", "β": "\\beta ", "γ": "\\gamma ",
-        "λ": "\\lambda ", "μ": "\\mu ", "φ": "\\phi ", "ω": "\\omega ", "℃": "°", "【": "[", "】": "]",
-    }
-)  # fmt: skip
-_SPACING = re.compile(r"\\[!,;: ]|~|\\(?:quad|displaystyle|left|right)(?![A-Za-z])")
-THOUSANDS_MARK = re.compile(r"(?<=\d)(?:\\[,;: ]|\{,\}|,\\!\s?)(?=\d{3}(?!\d))")
-_CELSIUS = re.compile(r"°\s*[CF]$")
-_REPEATING = re.compile(r"(\d{0,20})\.(\d{0,20})\\overline\s*\{(\d{1,20})\}")
+_SPACING = re.compile(r"\\[,!;: ]|~|\\(?:quad|displaystyle|left|right)(?![A-Za-z])")
 _ASSIGNMENT = re.compile(r"[A-Za-z]\s*=\s*(?=[^=\s])")
-_TEXT_COMMAND = re.compile(r"\\(?:text|mathrm|mbox|textbf|textit|textrm|mathbf|rm)\s*\{([^{}]*)\}")
-_ENDS_IN_TEXT = re.compile(r"\\(?:text|mathrm|mbox|textrm|rm)\s*\{[^{}]*\}(?:\s*\^\s*\{?\s*[23]\s*\}?)?$")
-_PLAIN = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+"
+_ENDS_IN_TEXT = re.compile(TEXT_COMMANDS + r"\s*\{[^{}]*\}(?:\s*\^\s*\{?\s*-?\d\s*\}?)?$|\\Omega$")
+_INNER_DOLLARS = re.compile(r"\$([^$]+)\$")
+_PLAIN = r"(?:[1-9]\d{0,2}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+"
 _GROUP = rf"(?:\{{\s*([+-]?\s*(?:{_PLAIN}))\s*\}}|\s*(\d))"
 _FORMS = re.compile(
     rf"(?P<sign>[+-]?)\s*(?:"
@@ -47,13 +28,31 @@ _FORMS = re.compile(
     rf"|(?P<top>{_PLAIN})(?:\s*/\s*(?P<bottom>[+-]?(?:{_PLAIN})))?"
     rf"|(?P<mantissa>{_PLAIN})\s*(?:[eE](?P<exp>[+-]?\d{{1,2}})"
     rf"|(?:\\times|\\cdot|\*|x)\s*10\s*\^\s*\{{?\s*(?P<power>[+-]?\s*\d{{1,2}})\s*\}}?)"
-    rf")\s*(?P<percent>\\?%|\\text\{{%\}}|percent)?"
+    rf")\s*(?P<percent>\\?%|percent(?:age)?(?: points)?|per cent|pct\.?)?"
 )
-_NUMBER_THEN_UNIT = re.compile(r"(?P<number>.*?[\d}.])\s*(?P<unit>[^\W\d_°][^\d{}\\]*(?:\^\s*\{?[23]\}?)?|°)")
+_SCALES = {
+    **{"hundred": 10**2, "thousand": 10**3, "million": 10**6, "mn": 10**6, "billion": 10**9, "bn": 10**9},
+    **{"trillion": 10**12, "dozen": 12, "百": 10**2, "千": 10**3, "万": 10**4, "萬": 10**4, "百万": 10**6},
+    **{"千万": 10**7, "亿": 10**8, "億": 10**8, "十亿": 10**9, "百亿": 10**10, "千亿": 10**11, "万亿": 10**12},
+}
+_MONEY_SCALES = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9}  # "$5M"; a bare 5 M is molar
+_SCALE = re.compile(
+    rf"(.*[\d}}.])\s*({'|'.join(sorted(_SCALES, key=len, reverse=True))})s?(?![a-z])(?<!千(?=[米克瓦卡赫帕伏焦牛]))\s*(.*)"
+)
+_MONEY_SCALE = re.compile(r"(.*\d)\s*([kKMB])")
+_MONEY_WORDS = {
+    **{"US$": "dollar", "USD": "dollar", "US $": "dollar", "RMB": "yuan", "CNY": "yuan", "EUR": "euro"},
+    **{"GBP": "gbp", "Rs.": "rupee", "Rs": "rupee", "INR": "rupee"},
+}
+_MONEY_WORD = re.compile(rf"({'|'.join(map(re.escape, _MONEY_WORDS))})\s*(?=[\d.])")
+_UNIT_STARTS = re.compile(r"(?<=[\d}.)])\s*(?=[^\W\d_]|°)")
+_UNIT_SIGNS = (("\\cdot", "*"), ("\\times", "*"), ("\\Omega", "Ω"), ("\\mu", "µ"))
+_SHORT_POWER = re.compile(r"\s*\^\s*\{?\s*([+-]?\d)\s*\}?(?!\d)(?=[^\d]*$)")
+_PREFIX_APART = re.compile(r"(?<=[\skMGmµu])\s+(?=Ω)|(?<=µ)\s+(?=[A-Za-z])")
 
 
 class Number(NamedTuple):
-    """An exact value; `unit` is canonical ("mile") or None."""
+    """An exact value; `unit` is canonical ("mi") or None."""
 
     value: Fraction
     percent: bool = False
@@ -69,54 +68,8 @@ class Number(NamedTuple):
         return plain.value in (percent.value, percent.value / 100)
 
 
-def normalise(text: str) -> str:
-    """One spelling for one answer: NFKC, ASCII digits and minus, no enclosing math or emphasis marks, no full stop.
-
-    Superscripts become powers before NFKC, which would turn 1⁴ into 14. Signs such as √ and ≤ become commands.
-    """
-    if not text.isascii():
-        text = _fold(text)
-    before = None
-    while text != before:
-        before = text
-        text = text.strip().rstrip(".。,;").strip()
-        for left, right in _WRAPPERS:
-            inner = text[len(left) : -len(right)]
-            if len(text) > len(left) + len(right) and text.startswith(left) and text.endswith(right):
-                if left not in inner and right not in inner:
-                    text = inner
-    return text
-
-
-def _fold(text: str) -> str:
-    text = text.translate(_INVISIBLE)
-    text = _SUPERSCRIPTS.sub(lambda run: "^{" + unicodedata.normalize("NFKC", run[0]) + "}", text)
-    text = _SUBSCRIPTS.sub(lambda run: "_{" + unicodedata.normalize("NFKC", run[0]) + "}", text)
-    text = _VULGAR.sub(lambda pair: f"{pair[1]} {unicodedata.normalize('NFKC', pair[2])}", text)
-    text = unicodedata.normalize("NFKC", text).translate(_MATHS)
-    if text.isascii():
-        return text
-    return "".join(str(unicodedata.decimal(char)) if char.isdecimal() else char for char in text)
-
-
-def strip_text_commands(text: str) -> str:
-    """`text` with the content of \\text{…}, \\mathrm{…} and the like in their place."""
-    return _TEXT_COMMAND.sub(r" \1 ", text) if "\\" in text else text
-
-
-def expand_repeating(text: str) -> str:
-    r"""`text` with 0.1\overline{6} written as a fraction."""
-    return _REPEATING.sub(_repeating_fraction, text) if "overline" in text else text
-
-
-def _repeating_fraction(match: re.Match[str]) -> str:
-    whole, fixed, repeated = match[1] or "0", match[2], match[3]
-    bottom = 10 ** len(fixed) * (10 ** len(repeated) - 1)
-    return rf"\frac{{{int(whole + fixed + repeated) - int(whole + fixed)}}}{{{bottom}}}"
-
-
 def parse_number(text: str) -> Number | None:
-    """The number that `text` is, whole: 14, 14.0, 1,400, 28/2, \\frac{28}{2}, 3 1/2, 50%, $14$, 14 miles, x = 14.
+    """The number that `text` is, whole: 14, 1,400, 28/2, \\frac{28}{2}, 3 1/2, 50%, 3 million, 14 miles, x = 14.
 
     None for anything else, also for an unfinished sum, a list, two numbers or text around a number.
     """
@@ -133,24 +86,64 @@ def _parse(text: str) -> Number | None:
     text = expand_repeating(text)
     if not text[:1].isdigit() and (assigned := _ASSIGNMENT.match(text)):
         text = text[assigned.end() :]
-    text = text.replace("\\$", "$").replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
-    text = text.replace("^\\circ", "°").replace("^{\\circ}", "°")
-    text = _SPACING.sub(" ", THOUSANDS_MARK.sub("", text)).strip()
+    text = _INNER_DOLLARS.sub(r" \1 ", text).replace("\\$", "$").replace("\\dfrac", "\\frac")
+    text = text.replace("\\tfrac", "\\frac").replace("^\\circ", "°").replace("^{\\circ}", "°").strip()
+    text = _SHORT_POWER.sub(r"^\1", _SPACING.sub(" ", THOUSANDS_MARK.sub("", text))).strip()
     marked = _ENDS_IN_TEXT.search(text) is not None
-    text = _CELSIUS.sub("°", strip_text_commands(text).strip())
-    unit, sign = None, ""
+    text = " ".join(strip_text_commands(text).split()).replace(" ^", "^")
+    unit, text = _money(text)
+    number = _value(text) or _scaled(text, unit is not None) or _with_unit(text, marked)
+    if number is None or not same_unit(unit, number.unit):
+        return None
+    return number._replace(unit=unit or number.unit or None)
+
+
+def _money(text: str) -> tuple[str | None, str]:
+    """The currency at either end of `text`, and the rest: "-$5", "5 €", "US$ 5"."""
+    sign = ""
     if text[:1] in "+-" and text[1:2] in CURRENCY:
         sign, text = text[0], text[1:]
+    if word := _MONEY_WORD.match(text):
+        return _MONEY_WORDS[word[1]], text[word.end() :]
     if text[:1] in CURRENCY:
-        unit, text = CURRENCY[text[0]], sign + text[1:].lstrip()
-    elif text[-1:] in CURRENCY:
-        unit, text = CURRENCY[text[-1]], text[:-1].rstrip()
-    number = _value(text)
-    if number is None and (split := _NUMBER_THEN_UNIT.fullmatch(text)):
-        named = unit_name(split["unit"], marked)
-        if named is not None and same_unit(unit, named) and (number := _value(split["number"].strip())):
-            unit = unit or named or None
-    return number._replace(unit=unit) if number else None
+        return CURRENCY[text[0]], sign + text[1:].lstrip()
+    if text[-1:] in CURRENCY:
+        return CURRENCY[text[-1]], text[:-1].rstrip()
+    return None, text
+
+
+def _scaled(text: str, money: bool) -> Number | None:
+    """5.2 billion, 3万, $5M; a unit may follow ("3 million people")."""
+    if not (match := _SCALE.fullmatch(text)):
+        short = _MONEY_SCALE.fullmatch(text) if money else None
+        number = _value(short[1]) if short else None
+        return number._replace(value=number.value * _MONEY_SCALES[short[2]]) if number and short else None
+    number = _value(match[1].strip())
+    if number is None or number.percent:
+        return None
+    unit = unit_name(match[3].removeprefix("of ").strip(), marked=True) if match[3] else None
+    if match[3] and unit is None:
+        return None
+    return Number(number.value * _SCALES[match[2]], unit=unit or None)
+
+
+def _with_unit(text: str, marked: bool) -> Number | None:
+    r"""A number and the unit behind it. `marked`: the unit stood in \text{…}."""
+    if not any(char.isalpha() or char == "°" for char in text):
+        return None
+    for sign, plain in _UNIT_SIGNS:
+        text = text.replace(sign, plain)
+    text = _PREFIX_APART.sub("", text)
+    for start in list(_UNIT_STARTS.finditer(text))[:6]:
+        name = text[start.end() :].replace("{", "").replace("}", "")
+        head = text[: start.start()]
+        set_off = bool(start[0]) or "." in head or "," in head
+        unit = unit_name(name, marked or set_off and bare_letters(name) and are_unit_letters(name))
+        if not unit and name.isascii() and not start[0]:
+            continue  # "2abc" is a product
+        if unit is not None and (number := _value(head)):
+            return number._replace(unit=unit)
+    return None
 
 
 def _value(text: str) -> Number | None:
