@@ -160,7 +160,9 @@ def _equal_equations(first: Answer, second: Answer) -> bool:
         return False
     first, second = pair
     same = _proportional(_difference(first), _difference(second))
-    solved = [isinstance(item, Assignment) and not symbols(item.value.node) for item in pair]
+    solved = [
+        isinstance(a := item, Assignment) and isinstance(a.value, Value) and not symbols(a.value.node) for item in pair
+    ]
     if same and any(solved):
         raise Unfinished(second=solved[0])
     return same

@@ -17,6 +17,9 @@ _STATEMENT = re.compile(
     r"|(?:最[终終])?答案\*{0,2}\s*(?:(?:是|为|為)\s*[:：]?|[:：])",
     re.IGNORECASE,
 )
+_CHECKING = re.compile(
+    r"\b(?:check|verify|verifying|checking|confirm|test)\s+(?:our|the|this|my|your)?\s*$", re.IGNORECASE
+)
 _STATED = re.compile(r"(?:actually|therefore|thus|now|really|simply|just|then|indeed|option|choice)\s+", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[。!！\n]|\.(?=\s|$)|\s(?:because|since|as|so|which|from|after|when|for)\s|,\s(?=[a-z])")
 _COURTESY = re.compile(r"\.?\s*I hope (?:it|this) is correct\.?\s*$|\s*<\|im_(?:start|end)\|>.*$", re.IGNORECASE)
@@ -118,7 +121,11 @@ def _all_of(answers: list[str]) -> str:
 
 def _said(text: str) -> list[str]:
     """What follows each statement of an answer, up to the next."""
-    heads = list(_STATEMENT.finditer(text))
+    heads = [
+        head
+        for head in _STATEMENT.finditer(text)
+        if not _CHECKING.search(text[max(0, head.start() - 30) : head.start()])
+    ]
     ends = [head.start() for head in heads[1:]] + [len(text)] if heads else []
     said = [_trim(text[head.end() : end]) for head, end in zip(heads, ends, strict=True)]
     return [answer for answer in said if answer] or said[:1]  # "Final answer: The final answer is 5."

@@ -20,6 +20,7 @@ from r1hf.verify.tree import Unreadable
 
 MAX_LENGTH = 4000  # characters of an answer that is looked at; a longer one is right only if it is literally the gold
 
+_HARD = {HARD, HARD_GOLD}
 _MANY = "\n\n"  # between the answers of several boxes
 
 
@@ -43,20 +44,24 @@ def verify_math_batch(predictions: Sequence[str | None], golds: Sequence[str | N
     """`verify_math` of every pair; what needs a worker is shared out over all. Raises ValueError on lengths."""
     pairs = [(prediction or "", gold or "") for prediction, gold in zip(predictions, golds, strict=True)]
     verdicts = [_judge(*pair) for pair in pairs]
-    if not {HARD, HARD_GOLD} & set(verdicts):
+    if not _HARD & set(verdicts):
         return verdicts  # type: ignore[return-value]
-    asked = {pair: _hard_pair(*pair) for pair, verdict in zip(pairs, verdicts, strict=True) if verdict == HARD}
+    asked = {
+        pair: _question(*pair, verdict) for pair, verdict in zip(pairs, verdicts, strict=True) if verdict in _HARD
+    }
     questions = list(dict.fromkeys(asked.values()))
     answers = dict(zip(questions, pool.judge_all(questions), strict=True))
     found: list[bool | None] = []
     for pair, verdict in zip(pairs, verdicts, strict=True):
+        if verdict not in _HARD:
+            found.append(verdict)  # type: ignore[arg-type]
+            continue
+        answer = answers[asked[pair]]
         if verdict == HARD_GOLD:
-            verdict = None if pool.judge("0.5772", _prepared_gold(pair[1]) or "") is None else False
-        elif verdict == HARD:
-            verdict = answers[asked[pair]]
-            if verdict and parse_number(asked[pair][0]):
-                verdict = None  # the gold is an unfinished sum
-        found.append(verdict)  # type: ignore[arg-type]
+            answer = None if answer is None else False
+        elif answer and parse_number(asked[pair][0]):
+            answer = None  # the gold is an unfinished sum
+        found.append(answer)
     return found
 
 
@@ -70,7 +75,7 @@ def _judge_once(prediction: str, gold: str) -> Verdict:
     own_gold = _prepared_gold(gold)
     if own_gold is None:
         return None
-    own = _prepared_prediction(prediction)
+    own = _joined(prediction)
     if own == own_gold:
         return True
     if len(own_gold) > MAX_LENGTH:
@@ -88,8 +93,9 @@ def _judge_once(prediction: str, gold: str) -> Verdict:
 _judge_cached = lru_cache(maxsize=8192)(_judge_once)
 
 
-def _hard_pair(prediction: str, gold: str) -> pool.Pair:
-    return _prepared_prediction(prediction), _prepared_gold(gold) or ""
+def _question(prediction: str, gold: str, verdict: Verdict) -> pool.Pair:
+    """What a worker is asked: the pair, or whether the gold can be read at all."""
+    return _joined(prediction) if verdict == HARD else "0.5772", _prepared_gold(gold) or ""
 
 
 def _prepared_gold(gold: str) -> str | None:
@@ -98,10 +104,6 @@ def _prepared_gold(gold: str) -> str | None:
     if found is None or is_placeholder(found):
         return None
     return _joined(found) or None
-
-
-def _prepared_prediction(prediction: str) -> str:
-    return _joined(prediction)
 
 
 def _joined(text: str) -> str:

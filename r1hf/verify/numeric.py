@@ -36,9 +36,9 @@ _SCALES = {
     **{"千万": 10**7, "亿": 10**8, "億": 10**8, "十亿": 10**9, "百亿": 10**10, "千亿": 10**11, "万亿": 10**12},
 }
 _MONEY_SCALES = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9}  # "$5M"; a bare 5 M is molar
-_SCALE = re.compile(
-    rf"(.*[\d}}.])\s*({'|'.join(sorted(_SCALES, key=len, reverse=True))})s?(?![a-z])(?<!千(?=[米克瓦卡赫帕伏焦牛]))\s*(.*)"
-)
+_SCALE_NAME = "|".join(sorted(_SCALES, key=len, reverse=True))
+# 千 before a unit is its prefix: 千米.
+_SCALE = re.compile(rf"(.*[\d}}.])\s*({_SCALE_NAME})s?(?![a-z])(?<!千(?=[米克瓦卡赫帕伏焦牛]))\s*(.*)")
 _MONEY_SCALE = re.compile(r"(.*\d)\s*([kKMB])")
 _MONEY_WORDS = {
     **{"US$": "dollar", "USD": "dollar", "US $": "dollar", "RMB": "yuan", "CNY": "yuan", "EUR": "euro"},

@@ -26,7 +26,7 @@ _UNIT_WORDS = re.compile(
 )
 # A number as people write it; a sign is one only where no operand stands before it.
 _NUMBER = re.compile(
-    r"(?:(?<![\w)\]}.-])[-−])?(?<![A-Za-z\d])(?:[€£¥]\s?)?(?:[1-9]\d{0,2}(?:,\d{3})+|\d+,\d{1,2}(?![\d,])|\d+)"
+    r"(?:(?<![\w)\]}.-])[-−])?(?<![A-Za-z\d])(?:[€£¥]\s?)?(?:[1-9]\d{0,2}(?:[, \u00a0]\d{3})+(?!\d)|\d+,\d{1,2}(?![\d,])|\d+)"
     r"(?:\.\d+)?(?:/\d+(?!\d*/))?(?:\s?(?:×|\\times|x)\s?10\s?\^\s?\{?-?\d+\}?)?%?"
 )
 _AFTER_PREPOSITION = re.compile(
@@ -105,7 +105,9 @@ def _number_in(text: str, start: int, end: int) -> re.Match[str] | None:
     side = text.rfind("=", start, end)
     claimed = [number for number in numbers if 0 <= side < number.start()]
     free = [n for n in numbers[-20:] if not _AFTER_PREPOSITION.search(text[max(start, n.start() - 40) : n.start()])]
-    return claimed[0] if claimed else (free or numbers or [None])[-1]
+    if claimed or not numbers:
+        return claimed[0] if claimed else None
+    return (free or numbers)[-1]
 
 
 def _content(span: re.Match[str]) -> str:

@@ -204,9 +204,9 @@ def with_unit(answer: Answer, unit: str) -> Answer:
     if isinstance(answer, Value):
         return answer if answer.unit else answer._replace(unit=unit)
     if isinstance(answer, Assignment):
-        return answer._replace(value=with_unit(answer.value, unit))
+        return Assignment(answer.name, with_unit(answer.value, unit))  # type: ignore[arg-type]
     if isinstance(answer, Ratio):
-        return Ratio(tuple(with_unit(part, unit) for part in answer.parts))
+        return Ratio(tuple(part if part.unit else part._replace(unit=unit) for part in answer.parts))
     if isinstance(answer, Sequence | Collection):
         return answer._replace(items=tuple(with_unit(item, unit) for item in answer.items))
     if isinstance(answer, Matrix):
