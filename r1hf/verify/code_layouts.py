@@ -46,7 +46,7 @@ class Names:
 
 def names_in(mapping: Mapping[str, Any]) -> Names:
     """The names in a case, in the mapping around the cases, or in a row of a data set."""
-    function = given(mapping, *_FUNCTION_KEYS)
+    function = given(mapping, *_FUNCTION_KEYS) or None
     metadata = mapping.get("metadata")
     if isinstance(metadata, str):
         try:
@@ -54,7 +54,7 @@ def names_in(mapping: Mapping[str, Any]) -> Names:
         except (ValueError, RecursionError):
             metadata = None
     if function is None and isinstance(metadata, Mapping):
-        function = given(metadata, *_FUNCTION_KEYS)
+        function = given(metadata, *_FUNCTION_KEYS) or None
     starter = mapping.get("starter_code")
     return Names(function, only_function(starter) if isinstance(starter, str) else None)
 
