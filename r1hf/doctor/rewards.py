@@ -146,7 +146,8 @@ def _row_fault(judge: Judge, row: Row) -> str | None:
 
 
 def _has_tests(judge: Judge, row: Row) -> bool:
-    return any(hasattr(innermost(reward), "tests_column") and applies(reward, row) for reward in judge.rewards.values())
+    rewards = [reward for reward in judge.rewards.values() if hasattr(innermost(reward), "tests_column")]
+    return any(applies(reward, row) for reward in rewards)
 
 
 def _numbered(source: Source) -> list[tuple[str, Row]]:

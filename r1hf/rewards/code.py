@@ -147,7 +147,7 @@ def get_code_reward(
         workers,
         sandbox,
         unsafe_exec,
-        tuple(packages),
+        (packages,) if isinstance(packages, str) else tuple(packages),
     )
 
 

@@ -180,9 +180,7 @@ def _first_working(backend: str, unsafe_exec: bool, packages: tuple[str, ...]) -
     )
 
 
-def check_sandbox(
-    backend: str = "auto", *, unsafe_exec: bool = False, packages: Sequence[str] = PACKAGES
-) -> Sandbox:
+def check_sandbox(backend: str = "auto", *, unsafe_exec: bool = False, packages: Sequence[str] = PACKAGES) -> Sandbox:
     """The first backend that works here, of bwrap, namespaces, landlock, or the one named. Tried once in a process.
 
     `unsafe_exec` allows to run without any where none works; `backend="none"` asks for that. `packages` are the

@@ -16,7 +16,8 @@ from r1hf.errors import ConfigError
 PACKAGES = ("numpy",)  # what programs may import beside the standard library
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
-_MODULES = ("codec", "kernel", "landlock", "seccomp", "enter", "frame", "packages", "case", "supervisor")  # each after what it imports
+# each after what it imports
+_MODULES = ("codec", "kernel", "landlock", "seccomp", "enter", "frame", "packages", "case", "supervisor")
 
 # Modules come down the pipe, compiled: no file of ours has to be seen inside, and none is compiled at every start.
 _START = """
@@ -75,7 +76,8 @@ def find_runtime(packages: tuple[str, ...] = PACKAGES) -> Runtime:
         *_LIBRARIES,
         *(os.path.join(prefix, name) for name in ("lib", "lib64")),
         os.path.realpath(sysconfig.get_path("stdlib")),
-        os.path.realpath(sysconfig.get_path("platstdlib")),
+        # Python's own, and not the virtual environment's, which holds all that is installed
+        os.path.realpath(sysconfig.get_path("platstdlib", vars={"platbase": sys.base_exec_prefix})),
         executable,
         *(path for _, place in places for path in _files_of(place)),
     ]

@@ -16,7 +16,9 @@ class CodeConfig:
 
     code: dict[str, Any] | None = field(
         default=None,
-        metadata={"help": "options of the code reward for rows with `tests`, {} for its defaults; none: no such reward"},
+        metadata={
+            "help": "options of the code reward for rows with `tests`, {} for its defaults; none: no such reward"
+        },
     )
 
 

@@ -107,9 +107,7 @@ def verify_code(
     """
     tolerance = checked_tolerance(tolerance)
     cases = tests if _is_parsed(tests) else parse_tests(tests, {"starter_code": code})
-    reals = tolerance is not None or any(
-        has_decimals(case.stdout) for case in cases if isinstance(case, StdioCase)
-    )
+    reals = tolerance is not None or any(has_decimals(case.stdout) for case in cases if isinstance(case, StdioCase))
     results: list[Result] = []
     with Session(sandbox or check_sandbox(unsafe_exec=unsafe_exec), code, limits) as session:
         for case in cases:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from r1hf.errors import ConfigError
@@ -75,14 +75,18 @@ def _same_words(found: str, wanted: str, tolerance: float) -> bool:
     if all(decimals):
         return _near(float(found), float(wanted), tolerance)
     integer = wanted if decimals[0] else found
-    return any(decimals) and _INTEGER.fullmatch(integer) is not None and _near_integer(
-        float(found), float(wanted), tolerance
+    return (
+        any(decimals)
+        and _INTEGER.fullmatch(integer) is not None
+        and _near_integer(float(found), float(wanted), tolerance)
     )
 
 
 def _near(first: float, second: float, tolerance: float) -> bool:
-    return math.isfinite(first) and math.isfinite(second) and math.isclose(
-        first, second, rel_tol=tolerance, abs_tol=tolerance
+    return (
+        math.isfinite(first)
+        and math.isfinite(second)
+        and math.isclose(first, second, rel_tol=tolerance, abs_tol=tolerance)
     )
 
 

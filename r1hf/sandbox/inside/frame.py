@@ -126,7 +126,7 @@ def _plain(value: Any, wanted: Any) -> Any:
         return _levels(value)
     if value is None and _node(wanted):
         return []
-    return [_plain(one, None) for one in value] if isinstance(value, list) and _node(wanted) else value
+    return [_plain(one, wanted) for one in value] if isinstance(value, list) and _node(wanted) else value
 
 
 def _values(node: Any) -> Iterable[Any]:

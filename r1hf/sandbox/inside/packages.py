@@ -5,9 +5,8 @@ By a finder and not by a path: Landlock lets nobody list the directory that they
 
 from __future__ import annotations
 
-import sys
-
 import _frozen_importlib_external as importer  # `importlib.util` costs 5 ms
+import sys
 
 TYPE_CHECKING = False  # importing `typing` costs 7 ms
 if TYPE_CHECKING:
