@@ -100,6 +100,7 @@ PACKED = base64.b64encode(zlib.compress(pickle.dumps(json.dumps([FUNCTIONAL] * 2
         ([{"stdin": 1, "stdout": "1"}], "as text"),
         ([{"function": "f", "args": [1]}], "has no `expected`"),
         ([{"function": "f", "args": 1, "expected": 1}], "`args` a list"),
+        ([{"function": "f", "args": '"ab"', "expected": 1}], "`args` a list"),
         ([{"function": 5, "args": [1], "expected": 1}], "`function` must be a name"),
         ([{"function": "f", "args": [object()], "expected": 1}], "no plain data"),
         ({"inputs": ["1"], "outputs": []}, "one length"),

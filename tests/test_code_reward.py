@@ -60,13 +60,14 @@ def test_a_broken_row_is_named():
 
 
 FUNCTIONAL = [{"input": "2\n3", "output": "5", "testtype": "functional"}]
-FRAME = "<think>a</think>\n```python\nclass Solution:\n    def add(self, a: int, b: int) -> List[int]: return a + b\n```"
+FRAME = "<think>a</think>\n```python\nclass Solution:\n    def add(self, a: Any, b: Any) -> Any: return a + b\n```"
 METADATA = '{"func_name": "add"}'
 
 
-@pytest.mark.parametrize(
-    "columns", [{"metadata": [METADATA]}, {"fn_name": ["add"]}, {"starter_code": ["class Solution:\n    def add(self"]}]
-)
+STARTER = "class Solution:\n    def add(self"
+
+
+@pytest.mark.parametrize("columns", [{"metadata": [METADATA]}, {"fn_name": ["add"]}, {"starter_code": [STARTER]}])
 def test_columns_may_name_the_function(columns: dict[str, list[str]]):
     assert code_reward([""], [FRAME], tests=[FUNCTIONAL], **columns) == [1.0]
     assert code_reward([""], [FRAME.replace("a + b", "a - b")], tests=[FUNCTIONAL], **columns) == [0.0]

@@ -52,8 +52,14 @@ class CodeReward:
     bounds: ClassVar[Bounds] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
-        checked_tolerance(self.tolerance)
-        self._sandbox()
+        problems = []
+        for check in (lambda: checked_tolerance(self.tolerance), self._sandbox):
+            try:
+                check()
+            except ConfigError as error:
+                problems += error.problems
+        if problems:
+            raise ConfigError(problems)
 
     def __call__(
         self,

@@ -120,7 +120,7 @@ def _call(test: Mapping[str, Any], names: Names, index: int) -> CallCase:
             "`metadata` or `starter_code` to the row"
         )
     arguments, keywords, accepted = _arguments(test, function, index)
-    if not isinstance(function, str) or not isinstance(arguments, Sequence) or not isinstance(keywords, Mapping):
+    if not isinstance(function, str) or not isinstance(arguments, (list, tuple)) or not isinstance(keywords, Mapping):
         raise DataError(f"test {index}: `function` must be a name, `args` a list, `kwargs` a mapping")
     case = CallCase(function.replace("()", ""), tuple(arguments), dict(keywords), accepted)
     try:

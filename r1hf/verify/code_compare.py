@@ -106,7 +106,8 @@ def same_value(value: Any, expected: Any, tolerance: float = TOLERANCE) -> bool:
     if isinstance(expected, (int, float)) and isinstance(value, (int, float)):
         return value == expected or _same_numbers(value, expected, tolerance)
     if isinstance(expected, complex) and isinstance(value, (complex, float)):
-        return abs(value - expected) <= tolerance * max(1.0, abs(expected))
+        parts = ((value.real, expected.real), (value.imag, expected.imag))
+        return value == expected or all(_near(*pair, tolerance) for pair in parts)
     if isinstance(expected, (list, tuple)) and isinstance(value, (list, tuple)):
         return len(value) == len(expected) and all(
             same_value(*pair, tolerance) for pair in zip(value, expected, strict=True)
