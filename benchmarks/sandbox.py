@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
@@ -25,7 +26,10 @@ from r1hf.sandbox import Sandbox, SandboxError, Session, check_sandbox, run_code
 from r1hf.sandbox.backends import ORDER  # noqa: E402
 from r1hf.verify.code import verify_code  # noqa: E402
 
-COLUMNS = ("sandbox", "a run, median", "p95", "a further case", "runs/s", "attacks contained", "parent's memory")
+COLUMNS = (
+    *("sandbox", "a run, median", "p95", "a further case", "of a function", "with numpy: a run", "a further case"),
+    *("runs/s", "attacks contained", "parent's memory"),
+)
 
 
 def milliseconds(action: Callable[[], object], runs: int) -> list[float]:
@@ -68,14 +72,21 @@ def attacks(sandbox: Sandbox) -> tuple[int, int]:
 def row(sandbox: Sandbox, runs: int, workers: int) -> list[str]:
     """One line of the table."""
     whole = milliseconds(lambda: run_code("pass", sandbox=sandbox), runs)
-    with Session(sandbox, "pass") as session:
-        further = milliseconds(session.run, runs)
+    numpy = milliseconds(lambda: run_code("import numpy", sandbox=sandbox), runs)
+    further = []
+    for code in ("pass", "def f(): return 1", "import numpy"):
+        with Session(sandbox, code) as session:
+            action = partial(session.call, "f") if code.startswith("def") else session.run
+            further.append(statistics.median(milliseconds(action, runs)))
     contained, grown = attacks(sandbox)
     return [
         f"`{sandbox.backend}`",
         f"{statistics.median(whole):.1f} ms",
         f"{whole[int(0.95 * len(whole))]:.1f} ms",
-        f"{statistics.median(further):.1f} ms",
+        f"{further[0]:.1f} ms",
+        f"{further[1]:.1f} ms",
+        f"{statistics.median(numpy):.1f} ms",
+        f"{further[2]:.1f} ms",
         f"{throughput(sandbox, runs, workers):.0f}",
         f"{contained} of {len(ATTACKS)}",
         f"+{grown / MIB:.1f} MiB",

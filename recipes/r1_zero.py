@@ -19,12 +19,13 @@ from typing import Literal
 from r1hf.config import Parsed, parse
 from r1hf.rewards import accuracy_reward, get_format_reward, language_consistency_reward
 from r1hf.stage import Stage, run
+from r1hf.trainers.code import CodeConfig, check_code, code_rewards
 from r1hf.trainers.grpo import R1GRPOConfig
 from r1hf.trainers.rl import RLConfig, preflight_rl, rl_rows, shuffled, train_policy
 
 
 @dataclass(kw_only=True)
-class R1ZeroConfig(RLConfig):
+class R1ZeroConfig(CodeConfig, RLConfig):
     format_mode: Literal["think_answer", "think_only"] = field(
         default="think_answer", metadata={"help": "tags that the format reward wants"}
     )
@@ -39,11 +40,12 @@ def rewards(config: R1ZeroConfig) -> dict[str, Callable[..., list[float | None]]
         "accuracy": accuracy_reward,
         "format": get_format_reward(mode=config.format_mode),
         "language": language_consistency_reward,
+        **code_rewards(config),
     }
 
 
 def preflight(parsed: Parsed) -> None:
-    preflight_rl(parsed, REWARDS)
+    preflight_rl(parsed, (*REWARDS, *check_code(parsed)))
 
 
 def main(argv: list[str] | None = None) -> None:

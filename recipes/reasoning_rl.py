@@ -11,23 +11,36 @@ Run: accelerate launch recipes/reasoning_rl.py --config recipes/configs/tiny/rea
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from r1hf.config import Parsed, parse
 from r1hf.rewards import accuracy_reward, format_reward, language_consistency_reward
 from r1hf.stage import Stage, run
+from r1hf.trainers.code import CodeConfig, check_code, code_rewards
 from r1hf.trainers.grpo import R1GRPOConfig
 from r1hf.trainers.rl import RLConfig, preflight_rl, rl_rows, shuffled, train_policy
 
-CONFIGS = (RLConfig, R1GRPOConfig)
+
+@dataclass(kw_only=True)
+class ReasoningRLConfig(CodeConfig, RLConfig):
+    pass
+
+
+CONFIGS = (ReasoningRLConfig, R1GRPOConfig)
 REWARDS = ("accuracy", "format", "language")
 
 
-def rewards(config: RLConfig) -> dict[str, Callable[..., list[float | None]]]:
-    return {"accuracy": accuracy_reward, "format": format_reward, "language": language_consistency_reward}
+def rewards(config: ReasoningRLConfig) -> dict[str, Callable[..., list[float | None]]]:
+    return {
+        "accuracy": accuracy_reward,
+        "format": format_reward,
+        "language": language_consistency_reward,
+        **code_rewards(config),
+    }
 
 
 def preflight(parsed: Parsed) -> None:
-    preflight_rl(parsed, REWARDS)
+    preflight_rl(parsed, (*REWARDS, *check_code(parsed)))
 
 
 def main(argv: list[str] | None = None) -> None:

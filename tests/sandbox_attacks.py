@@ -62,6 +62,63 @@ def _syscall(name: str, call: str, *, harmless: bool = False) -> Attack:
     return _reach(name, _CALL + _TAKE.format(call=call), harmless=harmless)
 
 
+# numpy opens, maps and loads files by itself, and starts compilers.
+_NUMPY = [
+    _reach("numpy reads text", "import numpy as np\nnp.genfromtxt('/etc/passwd', dtype=str, delimiter='\\n')"),
+    _reach("numpy reads bytes", "import numpy as np\nnp.fromfile('$home/.ssh/id_ed25519', 'u1')[0]", harmless=True),
+    _reach("numpy maps a file", "import numpy as np\nnp.memmap('$home/.ssh/id_ed25519')[0]", harmless=True),
+    _reach("numpy loads a file", "import numpy as np\nnp.load('$home/.ssh/id_ed25519')"),
+    _reach("numpy opens a URL", "import numpy as np\nnp.lib.npyio.DataSource().open('http://127.0.0.1:$port/x')"),
+    _reach("numpy writes bytes", "import numpy as np\nnp.arange(3).tofile('$home/owned')"),
+    _reach("numpy writes text", "import numpy as np\nnp.savetxt('$home/owned', [1])"),
+    _reach("numpy maps a new file", "import numpy as np\nnp.lib.format.open_memmap('$home/owned', 'w+', 'u1', (9,))"),
+    _reach("numpy changes a file", "import numpy as np\nnp.memmap('$home/.ssh/id_ed25519', mode='r+')[0] = 1"),
+    _reach("numpy writes into itself", "import numpy as np\nopen(np.__file__, 'a').write('x')"),
+    _reach("read beside numpy", "import numpy as np\nopen(np.__path__[0] + '/../yaml/__init__.py')", harmless=True),
+    _reach(
+        "numpy loads a library",
+        "import numpy as np\nlibc = np.ctypeslib.load_library('libc.so.6', '/lib')\n"
+        "raise SystemExit('denied') if libc.open(b'$home/.ssh/id_ed25519', 0) < 0 else 0",
+    ),
+    _reach(
+        "a pickle in an array",
+        """
+        import io, os, pickle, numpy as np
+        class Payload:
+            def __reduce__(self):
+                return open, ('$home/.ssh/id_ed25519',)
+        file = io.BytesIO()
+        np.save(file, np.array([Payload()], dtype=object), allow_pickle=True)
+        file.seek(0)
+        np.load(file, allow_pickle=True)
+        """,
+        harmless=True,
+    ),
+    _reach(
+        "numpy starts a compiler",
+        "import subprocess, sys, numpy.f2py as f2py\nf2py.compile('end', verbose=0)\nsubprocess.run([sys.executable])",
+    ),
+    _use_up("numpy, memory at once", "import numpy as np\nx = np.ones(1 << 34, 'u1')", "out_of_memory"),
+    _use_up(
+        "numpy, memory bit by bit",
+        "import numpy as np\nx = []\nwhile True: x.append(np.ones(1 << 20, 'u1'))",
+        "out_of_memory",
+    ),
+    _use_up("numpy, no end", "import numpy as np\nwhile True: np.linalg.svd(np.ones((200, 200)))", "timeout"),
+    _fool(
+        "an array equal to everything",
+        """
+        import numpy as np
+        class Any(np.ndarray):
+            def __eq__(self, other): return True
+            def tolist(self): return self
+        def solve(n): return np.zeros(1).view(Any)
+        """,
+        [3],
+        "wrong",
+    ),
+]
+
 _REACH = [
     _reach("read the environment", "import os\nos.environ['R1HF_CANARY']"),
     _reach("read /etc/shadow", "open('/etc/shadow').read()"),
@@ -116,6 +173,7 @@ _REACH = [
     _reach("kernel log", "open('/dev/kmsg')"),
     _reach("controlling terminal", "open('/dev/tty')"),
     _reach("shared memory directory", "open('/dev/shm/r1hf-owned', 'w')"),
+    *_NUMPY,
     _reach("POSIX shared memory", "from multiprocessing import shared_memory as m\nm.SharedMemory('x', True, 9)"),
     _syscall("System V shared memory", "libc.shmget(0, 4096, 0o1600)", harmless=True),
     _syscall("message queue", "libc.msgget(0, 0o1600)", harmless=True),

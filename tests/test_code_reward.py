@@ -8,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sandbox_target import first_working
 
-from r1hf.errors import DataError
+from r1hf.errors import ConfigError, DataError
 from r1hf.rewards import code as code_module
-from r1hf.rewards.code import CodeReward, code_reward, get_code_reward
+from r1hf.rewards import format_reward, guarded, only_for
+from r1hf.rewards.code import CodeReward, code_reward, code_reward_of, get_code_reward
+from r1hf.rewards.faults import check_judged
 from r1hf.sandbox import Limits, Sandbox, SandboxError
 from r1hf.sandbox.runtime import Runtime
 
@@ -55,6 +57,77 @@ def test_a_broken_row_is_named():
         code_reward([""] * 2, [RIGHT] * 2, tests=[TESTS, [{"stdin": "1"}]])
     with pytest.raises(DataError, match="needs the column 'tests'"):
         code_reward([""], [RIGHT], answer=["5"])
+
+
+FUNCTIONAL = [{"input": "2\n3", "output": "5", "testtype": "functional"}]
+FRAME = "<think>a</think>\n```python\nclass Solution:\n    def add(self, a: Any, b: Any) -> Any: return a + b\n```"
+METADATA = '{"func_name": "add"}'
+
+
+STARTER = "class Solution:\n    def add(self"
+
+
+@pytest.mark.parametrize("columns", [{"metadata": [METADATA]}, {"fn_name": ["add"]}, {"starter_code": [STARTER]}])
+def test_columns_may_name_the_function(columns: dict[str, list[str]]):
+    assert code_reward([""], [FRAME], tests=[FUNCTIONAL], **columns) == [1.0]
+    assert code_reward([""], [FRAME.replace("a + b", "a - b")], tests=[FUNCTIONAL], **columns) == [0.0]
+    with pytest.raises(DataError, match="row 0 of the batch, column 'tests': test 0 is functional, but nothing names"):
+        code_reward([""], [FRAME], tests=[FUNCTIONAL])
+
+
+EMPTY = [{"stdin": "", "stdout": " \n"}]
+
+
+def test_rows_that_judge_nothing_are_told_beforehand():
+    rows = [
+        {"question": "add", "tests": TESTS},
+        {"question": "none", "tests": None},
+        {"question": "empty", "tests": EMPTY},
+        {"question": "unnamed", "tests": FUNCTIONAL},
+        {"question": "named", "tests": FUNCTIONAL, "metadata": METADATA},
+        {"question": "asserts", "tests": ["assert f(3) == 9"]},
+    ]
+    with pytest.raises(DataError, match="3 of 6 rows cannot be judged") as caught:
+        check_judged(rows, {"code": guarded(code_reward_of({})), "format": format_reward})
+    found = [line.split("'")[1] for line in str(caught.value).splitlines()[1:]]
+    assert found == ["empty", "unnamed", "asserts"]
+    check_judged(rows[:2], {"code": code_reward_of({})})
+    others = [{**row, "task": "math"} for row in rows]
+    check_judged(others, {"code": only_for(code_reward_of({}), "code", ("code", "math"))})
+    with pytest.raises(DataError, match="a program that does nothing would pass"):
+        code_reward([""], [RIGHT], tests=[EMPTY])
+
+
+def test_empty_tests_earn_no_share():
+    nothing = "<think>a</think>\n```python\npass\n```"
+    tests = [*EMPTY, *EMPTY, *TESTS]
+    assert get_code_reward(partial=True)([""] * 2, [nothing, RIGHT], tests=[tests] * 2) == [0.0, 0.5]
+
+
+def test_options_of_a_yaml_file():
+    reward = code_reward_of({"packages": [], "limits": {"wall": 2}, "partial": True, "tolerance": 0.01})
+    assert (reward.packages, reward.limits.wall, reward.partial, reward.tolerance) == ((), 2, True, 0.01)
+    numpy = "<think>a</think>\n```python\nimport numpy\nprint(numpy.float64(0.5))\n```"
+    half = [{"stdin": "", "stdout": "0.505"}]
+    assert reward([""], [numpy], tests=[half]) == [0.0]
+    assert code_reward_of({"tolerance": 0.01})([""], [numpy], tests=[half]) == [1.0]
+    assert code_reward_of({})([""], [numpy], tests=[half]) == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"packagse": []}, "code.packagse: unknown key; did you mean 'packages'"),
+        ({"limits": {"wal": 5}}, "code.limits.wal: unknown key; did you mean 'wall'"),
+        ({"packages": ["nunpy"]}, "'nunpy' is no installed package"),
+        ({"partial": "perhaps"}, "code.partial: 'perhaps'"),
+        ({"tolerance": 2}, "tolerance must be a number from 0 to below 1"),
+        ({"limits": {"wall": -1}}, "wall must be a positive number"),
+    ],
+)
+def test_wrong_options_are_named(options: dict, message: str):
+    with pytest.raises(ConfigError, match=message):
+        code_reward_of(options)
 
 
 def test_no_sandbox_stops_before_training(monkeypatch: pytest.MonkeyPatch):

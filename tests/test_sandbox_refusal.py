@@ -28,7 +28,7 @@ def test_a_kernel_with_landlock_has_a_sandbox():
 
 
 def test_the_error_names_what_is_missing(monkeypatch: pytest.MonkeyPatch):
-    def fails(name: str) -> Sandbox:
+    def fails(name: str, packages: tuple[str, ...]) -> Sandbox:
         raise SandboxError(f"{name}: not here")
 
     monkeypatch.setattr(sys, "platform", "linux")

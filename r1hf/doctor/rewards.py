@@ -20,8 +20,9 @@ from r1hf.data.spec import Source, paths_of
 from r1hf.doctor.cheats import WRONG
 from r1hf.doctor.judge import Asked, Judge, Judged
 from r1hf.doctor.recipe import find_recipe, read_config
-from r1hf.doctor.scores import applies
+from r1hf.doctor.scores import applies, innermost
 from r1hf.errors import ConfigError, DataError
+from r1hf.rewards.faults import row_fault
 
 _NEAR = 1e-6
 _SHOWN = 20  # data faults of one file that are listed
@@ -114,7 +115,8 @@ def _ask(judge: Judge, key: str, source: Source, count: int, seed: int) -> list[
     judge.faults += [f"{where}: {fault}" for where, fault in list(faults.items())[:_SHOWN]]
     if len(faults) > _SHOWN:
         judge.faults.append(f"{key}: {len(faults) - _SHOWN} more rows are at fault")
-    sound = [(where, row) for where, row in numbered if where not in faults]
+    names = dict.fromkeys(name for _, row in numbered for name in row)
+    sound = [(where, {name: row.get(name) for name in names}) for where, row in numbered if where not in faults]
     return [judge.ask(where, row) for where, row in _sample(sound, count, seed)]
 
 
@@ -135,9 +137,17 @@ def _row_fault(judge: Judge, row: Row) -> str | None:
     if known and row["task"] not in known:
         return f"task {row['task']!r} has no reward; known: {', '.join(sorted(known))}"
     wanting = [name for name in judge.paid("accuracy") if applies(judge.rewards[name], row)]
-    if wanting and (row["answer"] is None or not str(row["answer"]).strip()):
+    if wanting and not _has_tests(judge, row) and (row["answer"] is None or not str(row["answer"]).strip()):
         return f"answer {row['answer']!r}: the reward '{wanting[0]}' has nothing to compare with"
+    for name, reward in judge.rewards.items():
+        if (fault := row_fault(reward, row)) is not None:
+            return f"the reward '{name}' can judge nothing by it: {fault}"
     return None
+
+
+def _has_tests(judge: Judge, row: Row) -> bool:
+    rewards = [reward for reward in judge.rewards.values() if hasattr(innermost(reward), "tests_column")]
+    return any(applies(reward, row) for reward in rewards)
 
 
 def _numbered(source: Source) -> list[tuple[str, Row]]:
@@ -219,6 +229,8 @@ def _golden_verdict(judge: Judge, one: Judged) -> tuple[str, str]:
         score = one.scores[name][0]
         if judge.weights[name] <= 0 or not applies(reward, one.asked.row):
             continue
+        if not one.asked.judged and name in judge.paid("accuracy"):
+            continue  # a row with hidden tests needs no answer
         if score is None:
             return "FAIL", f"'{name}' cannot judge it (answer {one.asked.row['answer']!r})"
         wrong = next((place for place, case in enumerate(one.cases) if case.kind == WRONG), 0)

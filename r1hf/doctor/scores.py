@@ -14,6 +14,9 @@ def innermost(reward: Any) -> Any:
 
 
 def applies(reward: Any, row: Mapping[str, Any]) -> bool:
-    """False where a router gives rows of this task to other rewards."""
+    """False where a router gives rows of this task to other rewards, or where a row lacks the tests that it needs."""
+    tests = getattr(innermost(reward), "tests_column", None)
+    if tests is not None and not row.get(tests):
+        return False
     tasks = getattr(reward, "tasks", None)
     return tasks is None or row.get(getattr(reward, "column", "task")) in tasks

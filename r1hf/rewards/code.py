@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
-from r1hf.errors import DataError
-from r1hf.rewards._common import Bounds, Message, Rewards, column, completion_texts
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from r1hf.errors import ConfigError, DataError
+from r1hf.rewards._common import Bounds, Message, Rewards, column, completion_texts, missing
 from r1hf.sandbox import Limits, Sandbox, Verdict, check_sandbox
+from r1hf.sandbox.runtime import PACKAGES
 from r1hf.verify.code import CodeVerdict, final_code, verify_codes
 from r1hf.verify.code_cases import Case, parse_tests
+from r1hf.verify.code_compare import checked_tolerance
+from r1hf.verify.code_layouts import ROW_KEYS
+from r1hf.yamlfile import nearest
 
 
 @dataclass(frozen=True)
@@ -19,13 +25,19 @@ class CodeReward:
     """1.0 for a program that passes every test of its row, 0.0 for one that does not or for no program at all.
 
     The program is the last closed Python block of the answer (`r1hf.verify.code.final_code`), the tests are the
-    column `tests` (`r1hf.verify.code_cases`). `partial` pays the share of tests passed. None where the row has no
-    tests or the sandbox failed. Raises SandboxError where no sandbox works, when it is made: before training.
+    column `tests` (`r1hf.verify.code_cases`); the function of functional tests may be named by the row's `fn_name`,
+    `func_name`, `entry_point`, `metadata` or `starter_code`. `partial` pays the share of tests passed. `tolerance` is
+    for decimals (None: 1e-6), `packages` are the installed ones that programs may import. None where the row has no
+    tests or the sandbox failed. Raises SandboxError where no sandbox works, when it is made: before training; and
+    DataError for a row by which no program can be judged, which `fault` tells beforehand.
 
     Resists: the first lines of the expected output only, or more than it; the score printed; `exit(0)`; objects that
     equal everything; patched builtins; results written to the harness's pipes; a program in the thought only, or cut
-    off. Not a program that has the tests by heart: they must not be in the prompt.
+    off; another integer within the tolerance; a program that does nothing, where some tests expect nothing. Not a
+    program that has the tests by heart: they must not be in the prompt.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = {"extra": "forbid"}
 
     prefilled: bool = False
     tests_column: str = "tests"
@@ -35,11 +47,19 @@ class CodeReward:
     workers: int = 0
     sandbox: str = "auto"
     unsafe_exec: bool = False
+    packages: tuple[str, ...] = PACKAGES
     __name__ = "code_reward"
     bounds: ClassVar[Bounds] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
-        self._sandbox()
+        problems = []
+        for check in (lambda: checked_tolerance(self.tolerance), self._sandbox):
+            try:
+                check()
+            except ConfigError as error:
+                problems += error.problems
+        if problems:
+            raise ConfigError(problems)
 
     def __call__(
         self,
@@ -52,8 +72,13 @@ class CodeReward:
         texts = completion_texts(completions, prefilled=self.prefilled)
         rewards: Rewards = [None] * len(texts)
         runs: dict[int, tuple[str, list[Case]]] = {}
+        named = {key: columns[key] for key in ROW_KEYS if isinstance(columns.get(key), list)}
         for row, (text, given) in enumerate(zip(texts, tests, strict=True)):
-            if (cases := self._cases(row, given)) is None:
+            try:
+                cases = self._cases({self.tests_column: given, **{key: values[row] for key, values in named.items()}})
+            except DataError as error:
+                raise DataError(f"row {row} of the batch, column {self.tests_column!r}: {error}") from error
+            if cases is None:
                 continue
             if (code := final_code(text, prefilled=self.prefilled)) is None:
                 rewards[row] = 0.0
@@ -65,16 +90,22 @@ class CodeReward:
         _log(columns.get("log_metric"), verdicts)
         return rewards
 
-    def _sandbox(self) -> Sandbox:
-        return check_sandbox(self.sandbox, unsafe_exec=self.unsafe_exec)
-
-    def _cases(self, row: int, tests: Any) -> list[Case] | None:
-        if tests is None or (isinstance(tests, float) and tests != tests) or tests in ([], (), {}, ""):
-            return None
+    def fault(self, row: Mapping[str, Any]) -> str | None:
+        """Why no program can be judged by the tests of a row of the data set; None where one can, or it has none."""
         try:
-            return parse_tests(tests)
+            self._cases(row)
         except DataError as error:
-            raise DataError(f"row {row} of the batch, column {self.tests_column!r}: {error}") from error
+            return f"{self.tests_column}: {error}"
+        return None
+
+    def _sandbox(self) -> Sandbox:
+        return check_sandbox(self.sandbox, unsafe_exec=self.unsafe_exec, packages=self.packages)
+
+    def _cases(self, row: Mapping[str, Any]) -> list[Case] | None:
+        tests = row.get(self.tests_column)
+        if missing(tests) or tests in ([], (), {}, ""):
+            return None
+        return parse_tests(tests, {key: row[key] for key in ROW_KEYS if key in row})
 
     def _verify(self, runs: list[tuple[str, list[Case]]]) -> list[CodeVerdict]:
         """Each different program once."""
@@ -110,9 +141,39 @@ def get_code_reward(
     workers: int = 0,
     sandbox: str = "auto",
     unsafe_exec: bool = False,
+    packages: Sequence[str] = PACKAGES,
 ) -> CodeReward:
     """A code reward. `unsafe_exec` allows to run without a sandbox where none works: every file is then open to it."""
-    return CodeReward(prefilled, tests_column, partial, limits or Limits(), tolerance, workers, sandbox, unsafe_exec)
+    return CodeReward(
+        prefilled,
+        tests_column,
+        partial,
+        limits or Limits(),
+        tolerance,
+        workers,
+        sandbox,
+        unsafe_exec,
+        (packages,) if isinstance(packages, str) else tuple(packages),
+    )
+
+
+def code_reward_of(options: Mapping[str, Any]) -> CodeReward:
+    """A code reward with the options of a YAML file, such as `{packages: [numpy], limits: {wall: 5}}`.
+
+    Raises ConfigError for what is no option or no value of one, SandboxError where no sandbox works.
+    """
+    try:
+        return TypeAdapter(CodeReward).validate_python(dict(options))
+    except ValidationError as error:
+        problems = []
+        for one in error.errors():
+            key = ".".join(map(str, ("code", *one["loc"])))
+            if one["type"] == "unexpected_keyword_argument":
+                known = Limits if "limits" in one["loc"][:-1] else CodeReward
+                problems.append(f"{key}: unknown key; {nearest(str(one['loc'][-1]), [f.name for f in fields(known)])}")
+            else:
+                problems.append(f"{key}: {one['input']!r:.60}: {one['msg']}")
+        raise ConfigError(problems) from None
 
 
 def code_reward(

@@ -10,13 +10,14 @@ import shutil
 import socket
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from r1hf.errors import ConfigError
 from r1hf.sandbox.limits import Limits, SandboxError, Verdict
-from r1hf.sandbox.runtime import Runtime, find_runtime
+from r1hf.sandbox.runtime import PACKAGES, Runtime, find_runtime
 
 Backend = Literal["bwrap", "namespaces", "landlock", "none"]
 ORDER: tuple[Backend, ...] = ("bwrap", "namespaces", "landlock")
@@ -60,6 +61,7 @@ class Sandbox:
             "readable": list(self.runtime.readable),
             "links": self._links(),
             "devices": list(self.runtime.devices),
+            "packages": dict(self.runtime.packages),
             "work": _WORK if confined else scratch,
             "uid": _FIRST_UID + secrets.randbelow(1 << 29),
             "cpu": limits.cpu_seconds,
@@ -114,6 +116,9 @@ def attempt(action):
     except BaseException:
         return False
 
+def lacking(packages):
+    return [name for name in packages if not attempt(lambda: __import__(name))]
+
 def probe(secret, port, pid):
     return {
         "read a file of the host": attempt(lambda: open(secret).read()),
@@ -126,13 +131,13 @@ def probe(secret, port, pid):
 """
 
 
-def try_backend(backend: Backend) -> Sandbox:
+def try_backend(backend: Backend, packages: tuple[str, ...] = PACKAGES) -> Sandbox:
     """Run a probe in it. Raises SandboxError naming what does not work, or what the probe could reach."""
     from r1hf.sandbox.session import Session
 
     if backend == "bwrap" and shutil.which("bwrap") is None:
         raise SandboxError("bwrap: the command is not installed (bubblewrap)")
-    sandbox = Sandbox(backend)
+    sandbox = Sandbox(backend, find_runtime(packages))
     with tempfile.TemporaryDirectory() as directory, socket.create_server(("127.0.0.1", 0)) as server:
         secret = Path(directory, "secret")
         secret.write_text("secret")
@@ -140,16 +145,20 @@ def try_backend(backend: Backend) -> Sandbox:
         with Session(sandbox, _PROBE, Limits(wall=60.0, total=120.0)) as session:
             result = session.call("probe", arguments)
             layers = session.layers
+            lacking = session.call("lacking", [[name for name, _ in sandbox.runtime.packages]])
     if result.verdict is not Verdict.OK or not isinstance(result.value, dict):
         raise SandboxError(result.detail if result.detail.startswith(backend) else f"{backend}: {result.detail}")
     reached = [what for what, done in result.value.items() if done]
     if reached and backend != "none":
         raise SandboxError(f"{backend}: it starts, but code in it can {', '.join(reached)}")
+    if lacking.value != []:
+        what = ", ".join(lacking.value or ["the packages"])
+        raise SandboxError(f"{backend}: code in it cannot import {what}; `packages` says what programs may import")
     return Sandbox(backend, sandbox.runtime, layers)
 
 
 @functools.cache
-def _first_working(backend: str, unsafe_exec: bool) -> Sandbox:
+def _first_working(backend: str, unsafe_exec: bool, packages: tuple[str, ...]) -> Sandbox:
     problems = []
     if sys.platform != "linux":
         problems.append(f"there is no sandbox for {platform.system()}, only for Linux")
@@ -158,11 +167,11 @@ def _first_working(backend: str, unsafe_exec: bool) -> Sandbox:
     else:
         for name in ORDER if backend == "auto" else (backend,):
             try:
-                return try_backend(name)  # type: ignore[arg-type]
+                return try_backend(name, packages)  # type: ignore[arg-type]
             except SandboxError as error:
                 problems.append(str(error))
     if unsafe_exec:
-        return Sandbox("none")
+        return Sandbox("none", find_runtime(packages))
     raise SandboxError(
         "code cannot be judged here, because no sandbox works:\n"
         + "\n".join(f"  - {problem}" for problem in problems)
@@ -171,14 +180,16 @@ def _first_working(backend: str, unsafe_exec: bool) -> Sandbox:
     )
 
 
-def check_sandbox(backend: str = "auto", *, unsafe_exec: bool = False) -> Sandbox:
+def check_sandbox(backend: str = "auto", *, unsafe_exec: bool = False, packages: Sequence[str] = PACKAGES) -> Sandbox:
     """The first backend that works here, of bwrap, namespaces, landlock, or the one named. Tried once in a process.
 
-    `unsafe_exec` allows to run without any where none works; `backend="none"` asks for that. Raises SandboxError
-    where none works, naming what each lacks, and ConfigError for an unknown name.
+    `unsafe_exec` allows to run without any where none works; `backend="none"` asks for that. `packages` are the
+    installed ones that programs may import; what one of them needs must be named too. Raises SandboxError where none
+    works, naming what each lacks, and ConfigError for an unknown backend or package.
     """
     if backend != "auto" and backend not in get_args(Backend):
         raise ConfigError(f"sandbox {backend!r} is unknown; use one of auto, {', '.join(get_args(Backend))}")
     if backend == "none" and not unsafe_exec:
         raise SandboxError("the sandbox 'none' protects nothing, and has to be allowed with `unsafe_exec=True`")
-    return Sandbox("none") if backend == "none" else _first_working(backend, unsafe_exec)
+    runtime = find_runtime(tuple(packages))
+    return Sandbox("none", runtime) if backend == "none" else _first_working(backend, unsafe_exec, tuple(packages))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import marshal
 import os
 import sys
@@ -10,9 +11,13 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
+from r1hf.errors import ConfigError
+
+PACKAGES = ("numpy",)  # what programs may import beside the standard library
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
-_MODULES = ("codec", "kernel", "landlock", "seccomp", "enter", "case", "supervisor")  # each after what it imports
+# each after what it imports
+_MODULES = ("codec", "kernel", "landlock", "seccomp", "enter", "frame", "packages", "case", "supervisor")
 
 # Modules come down the pipe, compiled: no file of ours has to be seen inside, and none is compiled at every start.
 _START = """
@@ -35,12 +40,16 @@ module.main()
 
 @dataclass(frozen=True)
 class Runtime:
-    """The interpreter behind the running one (behind its virtual environment, too), and the paths it reads."""
+    """The interpreter behind the running one (behind its virtual environment, too), and the paths it reads.
+
+    packages: name and file of what programs may import beside the standard library.
+    """
 
     executable: str
     readable: tuple[str, ...]
     links: tuple[tuple[str, str], ...]
     devices: tuple[str, ...]
+    packages: tuple[tuple[str, str], ...] = ()
 
     def command(self) -> list[str]:
         """Starts the supervisor, after `supervisor_code` on its stdin. No site packages, no user settings."""
@@ -58,20 +67,48 @@ def supervisor_code() -> bytes:
 
 
 @functools.cache
-def find_runtime() -> Runtime:
-    """The runtime of this process."""
+def find_runtime(packages: tuple[str, ...] = PACKAGES) -> Runtime:
+    """The runtime of this process, with the packages named. Raises ConfigError for one that is not installed."""
+    places = _find_packages(packages)
     executable = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
     prefix = os.path.realpath(sys.base_prefix)
     wanted = [
         *_LIBRARIES,
         *(os.path.join(prefix, name) for name in ("lib", "lib64")),
         os.path.realpath(sysconfig.get_path("stdlib")),
-        os.path.realpath(sysconfig.get_path("platstdlib")),
+        # Python's own, and not the virtual environment's, which holds all that is installed
+        os.path.realpath(sysconfig.get_path("platstdlib", vars={"platbase": sys.base_exec_prefix})),
         executable,
+        *(path for _, place in places for path in _files_of(place)),
     ]
     links = tuple((path, os.readlink(path)) for path in wanted if os.path.islink(path))
     readable: list[str] = []
     for path in sorted({os.path.realpath(path) for path in wanted if os.path.exists(path)}):
         if not any(path.startswith(parent + "/") for parent in readable):
             readable.append(path)
-    return Runtime(executable, tuple(readable), links, tuple(path for path in _DEVICES if os.path.exists(path)))
+    devices = tuple(path for path in _DEVICES if os.path.exists(path))
+    return Runtime(executable, tuple(readable), links, devices, places)
+
+
+def _find_packages(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Name and file (`__init__.py`, or the one module) of each; what belongs to Python itself needs none."""
+    places, problems = [], []
+    for name in names:
+        if name in sys.stdlib_module_names:
+            continue
+        spec = importlib.util.find_spec(name) if name.isidentifier() else None
+        if spec is None or spec.origin is None or not os.path.isfile(spec.origin):
+            problems.append(f"packages: {name!r} is no installed package that can be imported by that name")
+        else:
+            places.append((name, os.path.realpath(spec.origin)))
+    if problems:
+        raise ConfigError(problems)
+    return tuple(places)
+
+
+def _files_of(place: str) -> list[str]:
+    """What importing the package reads: its directory, and the libraries that its wheel brought along."""
+    if os.path.basename(place) != "__init__.py":
+        return [place]
+    directory = os.path.dirname(place)
+    return [directory, *([f"{directory}.libs"] if os.path.isdir(f"{directory}.libs") else [])]

@@ -16,6 +16,7 @@ from r1hf.data.rows import Row, check_rows, stage_rows
 from r1hf.data.spec import Source
 from r1hf.errors import ConfigError
 from r1hf.models import check_tokenizer
+from r1hf.rewards.faults import check_judged
 from r1hf.rewards.guard import guarded
 from r1hf.rewards.prefilled import prefilled
 from r1hf.stage import Stage, preflight_inputs
@@ -102,7 +103,8 @@ def prompt_rows(rows: Iterable[Row], template: Mapping[str, str] | str | None) -
             name = template if isinstance(template, str) else template[row["language"]]
             prompt = templates.render(name, row["question"])
         made.append({**row, "prompt": prompt})
-    return made
+    names = dict.fromkeys(name for row in made for name in row)  # `datasets` keeps the first row's columns only
+    return [{name: row.get(name) for name in names} for row in made]
 
 
 def prompt_text(prompt: Any, tokenizer: Any) -> str:
@@ -130,8 +132,12 @@ def shuffled(rows: Sequence[Row], seed: int) -> list[Row]:
 def train_policy(
     stage: Stage, rows: Sequence[Row], rewards: Mapping[str, Callable[..., list[float | None]]], args: Any
 ) -> dict[str, Any]:
-    """Runs GRPO and saves the policy at the root of the stage. Rewards count 1 unless `weights` says otherwise."""
+    """Runs GRPO and saves the policy at the root of the stage. Rewards count 1 unless `weights` says otherwise.
+
+    Raises DataError for rows by which a reward can judge nothing.
+    """
     config: RLConfig = stage.config  # type: ignore[assignment]
+    check_judged(rows, rewards)
     tokenizer = dressed_tokenizer(config)
     prompted = prompt_rows(rows, config.prompt_template)
     asked = prompt_text(prompted[0]["prompt"], tokenizer)

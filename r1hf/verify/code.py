@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +13,10 @@ from r1hf.grammar import Response, parse
 from r1hf.sandbox import Limits, Result, Sandbox, Session, Verdict, check_sandbox
 from r1hf.sandbox.inside.codec import CodecError, encode
 from r1hf.sandbox.limits import MIB
-from r1hf.verify.code_cases import CallCase, Case, StdioCase, parse_tests, shown
+from r1hf.verify.code_cases import CallCase, Case, StdioCase, parse_tests
+from r1hf.verify.code_compare import TOLERANCE, checked_tolerance, has_decimals, same_text, same_value
+from r1hf.verify.code_layouts import shown
 
-FLOAT_TOLERANCE = 1e-9  # of a function's floats: room for another order of the same sum
 _LANGUAGES = frozenset({"python", "python3", "py", "py3"})
 _KEPT = 2000  # characters of a run's output that a verdict keeps
 
@@ -25,7 +25,8 @@ _KEPT = 2000  # characters of a run's output that a verdict keeps
 class CodeVerdict:
     """What the tests say: `verdict` is that of the first case that did not pass.
 
-    `passed` counts cases of `total`; those after a stop are not run and do not pass. `results` are the runs.
+    `passed` counts cases of `total`; those after a stop are not run and do not pass. `idle` of them passed where
+    nothing is expected, as a program that does nothing would. `results` are the runs.
     """
 
     verdict: Verdict
@@ -33,6 +34,7 @@ class CodeVerdict:
     total: int
     results: tuple[Result, ...] = ()
     detail: str = ""
+    idle: int = 0
 
     @property
     def score(self) -> float | None:
@@ -41,8 +43,10 @@ class CodeVerdict:
 
     @property
     def fraction(self) -> float | None:
-        """The share of tests that passed, None if the sandbox failed."""
-        return None if self.verdict is Verdict.SANDBOX_FAILURE else self.passed / self.total
+        """The share of tests that passed, but for idle ones, which earn nothing; None if the sandbox failed."""
+        if self.verdict is Verdict.SANDBOX_FAILURE:
+            return None
+        return (self.passed - self.idle) / (self.total - self.idle)
 
 
 def final_code(completion: str | Response, *, prefilled: bool = False) -> str | None:
@@ -96,25 +100,32 @@ def verify_code(
 ) -> CodeVerdict:
     """Run `code` on every test, each in a process of its own; stops at the first failure unless `run_all`.
 
-    Printed text must equal the expected text but for white space at the ends of lines and empty lines at the end. A
-    function's value must equal the expected one: a tuple may stand for a list, True for no number; floats may differ
-    by 1e-9, relative or absolute. `tolerance` is another one for floats, and applies to numbers in printed text too.
-    Raises DataError for broken tests and SandboxError where no sandbox works.
+    `code_compare` says what is right: text and integers exactly, decimals within `tolerance` (1e-6), absolute or
+    relative. Where functional tests name no function, the only one that `code` defines is called.
+    Raises DataError for tests that cannot be read or judge nothing, ConfigError for a `tolerance` that is none, and
+    SandboxError where no sandbox works.
     """
-    cases = tests if _is_parsed(tests) else parse_tests(tests)
+    tolerance = checked_tolerance(tolerance)
+    cases = tests if _is_parsed(tests) else parse_tests(tests, {"starter_code": code})
+    reals = tolerance is not None or any(has_decimals(case.stdout) for case in cases if isinstance(case, StdioCase))
     results: list[Result] = []
     with Session(sandbox or check_sandbox(unsafe_exec=unsafe_exec), code, limits) as session:
         for case in cases:
-            results.append(_judge(session, case, tolerance))
+            results.append(_judge(session, case, TOLERANCE if tolerance is None else tolerance, reals))
             if results[-1].verdict is Verdict.SANDBOX_FAILURE or (not run_all and not _is_ok(results[-1])):
                 break
+    return _summary(cases, results)
+
+
+def _summary(cases: Sequence[Case], results: Sequence[Result]) -> CodeVerdict:
     failures = [(index, result) for index, result in enumerate(results) if not _is_ok(result)]
     passed = len(results) - len(failures)
+    idle = sum(case.is_empty and _is_ok(result) for case, result in zip(cases, results, strict=False))
     if not failures:
-        return CodeVerdict(Verdict.OK, passed, len(cases), tuple(results))
+        return CodeVerdict(Verdict.OK, passed, len(cases), tuple(results), "", idle)
     broken = [failure for failure in failures if failure[1].verdict is Verdict.SANDBOX_FAILURE]
     index, first = (broken or failures)[0]
-    return CodeVerdict(first.verdict, passed, len(cases), tuple(results), f"test {index}: {first.detail}")
+    return CodeVerdict(first.verdict, passed, len(cases), tuple(results), f"test {index}: {first.detail}", idle)
 
 
 def verify_codes(
@@ -148,14 +159,13 @@ def _is_ok(result: Result) -> bool:
     return result.verdict is Verdict.OK
 
 
-def _judge(session: Session, case: Case, tolerance: float | None) -> Result:
+def _judge(session: Session, case: Case, tolerance: float, reals: bool) -> Result:
     if isinstance(case, StdioCase):
         result = session.run(case.stdin, output=2 * len(case.stdout) + MIB)
-        right = _is_ok(result) and same_text(result.stdout, case.stdout, tolerance)
+        right = _is_ok(result) and same_text(result.stdout, case.stdout, tolerance, reals=reals)
         return _judged(result, right, f"printed {shown(result.stdout)}, expected {shown(case.stdout)}")
     result = session.call(case.function, case.arguments, case.keywords, output=_room(case.accepted))
-    allowed = FLOAT_TOLERANCE if tolerance is None else tolerance
-    right = _is_ok(result) and any(same_value(result.value, accepted, allowed) for accepted in case.accepted)
+    right = _is_ok(result) and any(same_value(result.value, accepted, tolerance) for accepted in case.accepted)
     return _judged(result, right, f"returned {shown(result.value)}, expected {shown(case.accepted[0])}")
 
 
@@ -171,84 +181,3 @@ def _judged(result: Result, right: bool, what: str) -> Result:
     if right or not _is_ok(result):
         return result
     return dataclasses.replace(result, verdict=Verdict.WRONG, detail=what)
-
-
-def same_text(printed: str, expected: str, tolerance: float | None = None) -> bool:
-    """Equal but for white space at line ends and empty lines at the end; with `tolerance`, numbers only nearly so."""
-    found, wanted = _lines(printed), _lines(expected)
-    if found == wanted or tolerance is None or len(found) != len(wanted):
-        return found == wanted
-    return all(_same_line(*pair, tolerance) for pair in zip(found, wanted, strict=True))
-
-
-def _lines(text: str) -> list[str]:
-    lines = [line.rstrip() for line in text.split("\n")]
-    while lines and not lines[-1]:
-        lines.pop()
-    return lines
-
-
-def _same_line(found: str, wanted: str, tolerance: float) -> bool:
-    pairs = found.split(), wanted.split()
-    return len(pairs[0]) == len(pairs[1]) and all(
-        first == second or _near(_number(first), _number(second), tolerance)
-        for first, second in zip(*pairs, strict=True)
-    )
-
-
-def _number(word: str) -> float | None:
-    try:
-        return float(word) if word.isascii() and "_" not in word else None
-    except ValueError:
-        return None
-
-
-def _near(first: float | None, second: float | None, tolerance: float) -> bool:
-    if first is None or second is None:
-        return False
-    try:
-        return math.isclose(first, second, rel_tol=tolerance, abs_tol=tolerance)
-    except OverflowError:  # an integer beyond every float
-        return False
-
-
-def same_value(value: Any, expected: Any, tolerance: float = FLOAT_TOLERANCE) -> bool:
-    """Compare plain data by type and content: True is not 1, "1" is not 1, a tuple is a list, NaN is NaN.
-
-    Where `expected` has only text as keys, other keys are read as JSON would write them.
-    """
-    if isinstance(value, bool) or isinstance(expected, bool) or value is None or expected is None:
-        return value is expected
-    if isinstance(expected, (int, float)) and isinstance(value, (int, float)):
-        if isinstance(expected, int) and isinstance(value, int):
-            return value == expected
-        return value == expected or (value != value and expected != expected) or _near(value, expected, tolerance)
-    if isinstance(expected, complex) and isinstance(value, (complex, int, float)):
-        return abs(value - expected) <= tolerance * max(1.0, abs(expected))
-    if isinstance(expected, (list, tuple)) and isinstance(value, (list, tuple)):
-        return len(value) == len(expected) and all(
-            same_value(*pair, tolerance) for pair in zip(value, expected, strict=True)
-        )
-    if isinstance(expected, Mapping) and isinstance(value, dict):
-        return _same_mapping(value, expected, tolerance)
-    if isinstance(expected, (set, frozenset)):
-        return isinstance(value, (set, frozenset)) and value == expected
-    return type(value) is type(expected) and value == expected
-
-
-def _same_mapping(value: dict[Any, Any], expected: Mapping[Any, Any], tolerance: float) -> bool:
-    if len(value) != len(expected):
-        return False
-    if all(isinstance(key, str) for key in expected):
-        value = {_json_key(key): item for key, item in value.items()}
-    return value.keys() == expected.keys() and all(
-        same_value(item, expected[key], tolerance) for key, item in value.items()
-    )
-
-
-def _json_key(key: Any) -> Any:
-    if key is None or isinstance(key, bool):
-        return {None: "null", True: "true", False: "false"}[key]
-    if isinstance(key, float) or (isinstance(key, int) and key.bit_length() < 1000):
-        return repr(key)
-    return key

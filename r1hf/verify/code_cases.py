@@ -6,22 +6,27 @@ They are a list (or its JSON text) of
 - `{"function": "add", "args": [2, 3], "kwargs": {}, "expected": 5}`: a function, or a method as "Class.name", is
   called; `args` and `kwargs` may be left out or be JSON text.
 
-Also read: `{"input": …, "output": …}` (the same as stdin and stdout), `{"test_cases": […]}`, and the layout of APPS
-and TACO, `{"inputs": […], "outputs": […], "fn_name": …}`. Keys whose value is None count as absent, except
-`expected`.
+`code_layouts` has the layouts of data sets, which are read too. Keys whose value is None or NaN count as absent,
+except `expected`.
 """
 
 from __future__ import annotations
 
+import ast
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from r1hf.errors import DataError
 from r1hf.sandbox.inside.codec import CodecError, encode
+from r1hf.verify.code_layouts import Names, cases_of, from_json, given, names_in, shown
 
-_SHOWN = 200
+_KINDS = {
+    **dict.fromkeys(("stdin", "stdio", "stdin_stdout", "standard_input"), "stdin"),
+    **dict.fromkeys(("functional", "function", "function_call", "call_based"), "call"),
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,11 @@ class StdioCase:
 
     stdin: str
     stdout: str
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether a program that does nothing passes."""
+        return not self.stdout.strip()
 
 
 @dataclass(frozen=True)
@@ -41,60 +51,58 @@ class CallCase:
     keywords: Mapping[str, Any]
     accepted: tuple[Any, ...]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether a function that does nothing passes."""
+        return any(value is None for value in self.accepted)
+
 
 Case = StdioCase | CallCase
 
 
-def parse_tests(tests: Any) -> list[Case]:
-    """The cases in any of the layouts above. Raises DataError naming the case and the key."""
-    tests = _from_json(tests, "the tests")
+def parse_tests(tests: Any, row: Mapping[str, Any] | None = None) -> list[Case]:
+    """The cases in any of the layouts.
+
+    `row` may name the function of functional tests that do not: `fn_name`, `func_name`, `entry_point`, `metadata` with
+    one of them, or `starter_code` that defines one function. Raises DataError, with the case and the key, for what
+    cannot be read, and where every case expects nothing: a program that does nothing would pass.
+    """
+    tests = from_json(tests, "the tests")
+    names = names_in(row or {})
     if isinstance(tests, Mapping):
-        if tests.get("test_cases") is not None:
-            return parse_tests(tests["test_cases"])
-        tests = list(_columns(tests))
-    if not isinstance(tests, Sequence) or isinstance(tests, str) or not tests:
+        names = names_in(tests).over(names)
+        tests = cases_of(tests, names)
+    if not isinstance(tests, Sequence) or isinstance(tests, (str, bytes)) or not tests:
         raise DataError(f"the tests must be a list with at least one case, not {shown(tests)}")
-    return [_case(_from_json(test, f"test {index}"), index) for index, test in enumerate(tests)]
+    cases = [_case(from_json(test, f"test {index}"), index, names) for index, test in enumerate(tests)]
+    if all(case.is_empty for case in cases):
+        raise DataError(
+            "no test expects any output or value, so a program that does nothing would pass: give the expected "
+            "outputs, or take the row out"
+        )
+    return cases
 
 
-def _from_json(value: Any, what: str) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{what}: {shown(value)} is no JSON: {error}") from None
-
-
-def _columns(tests: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
-    """Cases out of {"inputs": […], "outputs": […], "fn_name": …}, or the one case that the mapping is."""
-    if "inputs" not in tests:
-        yield dict(tests)
-        return
-    inputs, outputs = tests["inputs"], tests.get("outputs")
-    if not isinstance(outputs, Sequence) or not isinstance(inputs, Sequence) or len(inputs) != len(outputs):
-        raise DataError("the tests have `inputs` and `outputs` that are no lists of one length")
-    for given, wanted in zip(inputs, outputs, strict=True):
-        if tests.get("fn_name"):
-            wanted_one = list(wanted) if isinstance(wanted, Sequence) and not isinstance(wanted, str) else []
-            also = wanted_one if len(wanted_one) == 1 else []
-            yield {"function": tests["fn_name"], "args": given, "expected": wanted, "also": also}
-        else:
-            yield {"stdin": _joined(given), "stdout": _joined(wanted)}
-
-
-def _joined(text: Any) -> Any:
-    return "\n".join(map(str, text)) if isinstance(text, Sequence) and not isinstance(text, str) else text
-
-
-def _case(test: Any, index: int) -> Case:
+def _case(test: Any, index: int, names: Names) -> Case:
     if not isinstance(test, Mapping):
         raise DataError(f"test {index} must be a mapping, not {shown(test)}")
-    function = test.get("function") or test.get("fn_name")
-    if function is not None:
-        return _call(test, function, index)
-    stdin = test.get("stdin") if test.get("stdin") is not None else test.get("input")
-    stdout = test.get("stdout") if test.get("stdout") is not None else test.get("output")
+    own = names_in(test)
+    names, kind = own.over(names), _kind(test, index)
+    if kind is None and (own.function is not None or (names.function is not None and given(test, "stdin") is None)):
+        kind = "call"
+    return _call(test, names, index) if kind == "call" else _stdio(test, index)
+
+
+def _kind(test: Mapping[str, Any], index: int) -> str | None:
+    """ "stdin" or "call" where the test says so. `type` may be another word of the data set's own."""
+    kind = given(test, "testtype")
+    if kind is not None and str(kind).lower() not in _KINDS:
+        raise DataError(f"test {index}: testtype {shown(kind)} is unknown; use stdin or functional")
+    return _KINDS.get(str(kind if kind is not None else given(test, "type")).lower())
+
+
+def _stdio(test: Mapping[str, Any], index: int) -> StdioCase:
+    stdin, stdout = (given(test, key, other) for key, other in (("stdin", "input"), ("stdout", "output")))
     if not isinstance(stdout, str) or not isinstance(stdin if stdin is not None else "", str):
         keys = ", ".join(sorted(str(key) for key, value in test.items() if value is not None))
         raise DataError(
@@ -104,15 +112,17 @@ def _case(test: Any, index: int) -> Case:
     return StdioCase(stdin or "", stdout)
 
 
-def _call(test: Mapping[str, Any], function: Any, index: int) -> CallCase:
-    arguments, keywords = test.get("args"), test.get("kwargs")
-    arguments = _from_json([] if arguments is None else arguments, f"test {index}, args")
-    keywords = _from_json({} if keywords is None else keywords, f"test {index}, kwargs")
-    if not isinstance(function, str) or not isinstance(arguments, Sequence) or not isinstance(keywords, Mapping):
+def _call(test: Mapping[str, Any], names: Names, index: int) -> CallCase:
+    function = names.function if names.function is not None else names.starter
+    if function is None:
+        raise DataError(
+            f"test {index} is functional, but nothing names its function: add `fn_name` to the tests, or "
+            "`metadata` or `starter_code` to the row"
+        )
+    arguments, keywords, accepted = _arguments(test, function, index)
+    if not isinstance(function, str) or not isinstance(arguments, (list, tuple)) or not isinstance(keywords, Mapping):
         raise DataError(f"test {index}: `function` must be a name, `args` a list, `kwargs` a mapping")
-    if "expected" not in test:
-        raise DataError(f"test {index} calls {function!r} but has no `expected`")
-    case = CallCase(function, tuple(arguments), dict(keywords), (test["expected"], *test.get("also", ())))
+    case = CallCase(function.replace("()", ""), tuple(arguments), dict(keywords), accepted)
     try:
         encode((case.arguments, case.keywords))
     except CodecError as error:
@@ -120,10 +130,52 @@ def _call(test: Mapping[str, Any], function: Any, index: int) -> CallCase:
     return case
 
 
-def shown(value: Any) -> str:
-    """A value in an error, cut to 200 characters."""
+def _arguments(test: Mapping[str, Any], function: str, index: int) -> tuple[Any, Any, tuple[Any, ...]]:
+    """Arguments, keywords and accepted values, from `args`, `kwargs`, `expected` or from `input` and `output`."""
+    arguments, keywords, source = given(test, "args"), given(test, "kwargs"), given(test, "input")
+    if arguments is None and keywords is None and source is not None:
+        arguments, keywords = _input(source, f"test {index}, input")
+    else:
+        arguments = from_json([] if arguments is None else arguments, f"test {index}, args")
+        keywords = from_json({} if keywords is None else keywords, f"test {index}, kwargs")
+    if "expected" in test and (test["expected"] is not None or given(test, "output") is None):
+        return arguments, keywords, (test["expected"],)
+    if "output" not in test:
+        raise DataError(f"test {index} calls {function!r} but has no `expected`")
+    wanted = test["output"]
+    if isinstance(source, str):
+        return arguments, keywords, (_value(wanted, f"test {index}, output") if isinstance(wanted, str) else wanted,)
+    return arguments, keywords, (wanted, *(wanted if isinstance(wanted, (list, tuple)) and len(wanted) == 1 else ()))
+
+
+def _input(source: Any, where: str) -> tuple[Any, Any]:
+    """A list of arguments, a mapping of them, or text: a JSON value a line (LiveCodeBench) or `a = 1, b = [2]`."""
+    if isinstance(source, Mapping):
+        return [], source
+    if not isinstance(source, str):
+        return source, {}
+    if re.match(r"\s*[A-Za-z_]\w*\s*=[^=]", source):
+        return [], _assignments(source, where)
+    return [_value(line, where) for line in source.splitlines() if line.strip()], {}
+
+
+def _value(text: str, where: str) -> Any:
     try:
-        text = repr(value)
-    except ValueError:  # an integer of more digits than Python prints
-        text = f"a {type(value).__name__} of too many digits"
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        wrong = error
+    try:
+        return ast.literal_eval(text.strip())
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        raise DataError(f"{where}: {shown(text)} is no value in JSON: {wrong}") from None
+
+
+def _assignments(text: str, where: str) -> dict[str, Any]:
+    """LeetCode's own way to write an input: `nums = [2,7], target = 9`."""
+    try:
+        call = ast.parse(source := f"f({text.strip()})", mode="eval").body
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        call = None
+    if not isinstance(call, ast.Call) or call.args or not all(word.arg for word in call.keywords):
+        raise DataError(f"{where}: {shown(text)} is no list of arguments such as `a = 1, b = [2]`")
+    return {str(word.arg): _value(ast.get_source_segment(source, word.value) or "", where) for word in call.keywords}

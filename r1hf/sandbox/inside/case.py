@@ -13,7 +13,7 @@ import os
 import resource
 import sys
 
-from . import codec, enter, kernel, seccomp
+from . import codec, enter, frame, kernel, seccomp
 
 TYPE_CHECKING = False  # importing `typing` costs 7 ms
 if TYPE_CHECKING:
@@ -84,8 +84,9 @@ def _run(code: str, case: dict[str, Any], result: int) -> None:
         exec(compile(code, f"{_MODULE}.py", "exec", dont_inherit=True), namespace)
         return
     given: Any = codec.decode(case["arguments"])
+    frame.provide()
     exec(compile(code, f"{_MODULE}.py", "exec", dont_inherit=True), namespace)
-    value = _find(namespace, function)(*given[0], **given[1])
+    value = frame.call(_find(namespace, function), namespace, *given)
     try:
         _write(result, VALUE + codec.encode(value))
     except codec.CodecError as error:

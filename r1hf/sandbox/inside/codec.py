@@ -1,7 +1,8 @@
 """Plain values as bytes, for arguments and results: the one thing that crosses the wall beside text.
 
 None, bool, int, float, complex, str, bytes, list, tuple, set, frozenset, dict. A subclass goes as the data of its
-base (an `IntEnum` as its number), so a result arrives without behaviour of its own: no `__eq__`, no code.
+base (an `IntEnum` as its number), numpy's arrays and numbers as lists and numbers, so a result arrives without
+behaviour of its own: no `__eq__`, no code.
 `json` would lose tuples, bytes and keys that are no text, and costs 5 ms to import.
 """
 
@@ -63,6 +64,9 @@ def _sequence(value: Any, out: list[bytes], depth: int) -> None:
             for item in items:
                 _encode(item, out, depth + 1)
             return
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        _encode(value.tolist(), out, depth + 1)
+        return
     raise CodecError(f"a value of type {type(value).__name__}, which is no plain data")
 
 

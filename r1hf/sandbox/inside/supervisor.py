@@ -12,7 +12,7 @@ import select
 import struct
 import time
 
-from . import case, enter
+from . import case, enter, frame, packages
 
 TYPE_CHECKING = False  # importing `typing` costs 7 ms
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def main() -> None:
     if config is not None:
         try:
             layers = enter.enter(config)
+            packages.offer(config["packages"], config["code"])
         except OSError as error:
             _send(FAILED + str(error).encode("utf-8", "replace"))
         else:
@@ -42,6 +43,8 @@ def main() -> None:
 
 def _serve(config: dict[str, Any]) -> None:
     while (request := _receive()) is not None:
+        if request["function"] is not None:
+            frame.warm()
         try:
             answer = _run(config, request)
         except OSError as error:  # no memory or process to be had
