@@ -16,7 +16,7 @@ from r1hf.data.rows import Row
 from r1hf.grammar import is_well_formed, parse
 from r1hf.language import target_share
 from r1hf.sampling import Completion, Sampler
-from r1hf.verify import final_answer, verify_math
+from r1hf.verify import read_answer, verify_math
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def judge(row: Row, completion: Completion) -> Judged:
     """One completion against its row: by the gold answer, or by the row's `reference` and `forbidden` text."""
     response = parse(completion.text)
     correct = (
-        verify_math(final_answer(completion.text) or "", row["answer"])
+        verify_math(read_answer(completion.text), row["answer"])
         if row["task"] == "reasoning"
         else follows_reference(row, completion.text)
     )

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from r1chat.reply import Reply
 from r1hf.grammar import Mode
-from r1hf.verify import final_answer, parse_number, verify_math
+from r1hf.verify import parse_number, read_answer, verify_math
 
 SECONDS = 30.0  # the longest wait for a judgement, the start of the worker included
 MAX_GOLD = 200
@@ -109,7 +109,7 @@ class Vote:
 
 
 def answer_of(reply: Reply) -> str | None:
-    return final_answer(reply.response, fallback="last_number") if reply.ended is not None else None
+    return read_answer(reply.response) if reply.ended is not None else None
 
 
 def count_votes(answers: Sequence[str | None]) -> list[Vote]:

@@ -13,7 +13,7 @@ from r1hf.data.rewrite import rewrite
 from r1hf.data.rows import Row
 from r1hf.grammar import parse, to_cold_start
 from r1hf.sampling import Completion, Sampler
-from r1hf.verify import final_answer
+from r1hf.verify import read_answer
 
 # A base that was shown examples goes on with a problem of its own; the completion ends before it.
 _NEXT_PROBLEM = re.compile(r"\n\s*(Problem:|User:|用户：).*", re.DOTALL)
@@ -40,7 +40,7 @@ def rewritten(
     candidates = []
     for row, group in zip(rows, samples, strict=True):
         for sample in group:
-            answer = final_answer(sample.text)
+            answer = read_answer(sample.text)
             parts = rewrite(parse(sample.text).reasoning or "", answer or "", row["language"])
             text = to_cold_start(*parts) if parts else sample.text
             if parts:

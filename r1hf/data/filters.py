@@ -13,7 +13,7 @@ from r1hf.data.rows import Row
 from r1hf.grammar import Mode, is_well_formed, parse
 from r1hf.language import target_share
 from r1hf.sampling import Completion
-from r1hf.verify import final_answer, verify_math
+from r1hf.verify import read_answer, verify_math
 
 
 @dataclass
@@ -47,7 +47,7 @@ class SampleFilter:
             return "truncated"
         if not is_well_formed(sample.text, self.form):
             return "malformed"
-        verdict = verify_math(final_answer(sample.text) or "", row["answer"])
+        verdict = verify_math(read_answer(sample.text), row["answer"])
         if not verdict:
             return "unjudged" if verdict is None else "wrong_answer"
         shares = (target_share(part or "", row["language"]) for part in (response.reasoning, response.answer))

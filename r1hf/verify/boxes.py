@@ -37,6 +37,7 @@ _RETRACTED = re.compile(
 MAX_COMPARED = 16  # answers of one text
 MAX_GAP = 80  # characters between the boxes of one list
 _SIGN = re.compile(r"(?:^|[\s(=:])([-−+±]|\\pm|[-−]?\\?\$\s?|[€£¥]\s?)$")
+_PROSE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}|[\u4e00-\u9fff]")
 _SIGN_OUTSIDE = re.compile(r"(?:^|[\s(=:])([-−])\$\s*$")
 _LIST_SIGNS = re.compile(rf"\s*(?:[,;，；、]|and\b|or\b|和|或|{TEXT_COMMANDS}\s*\{{)")
 _UNIT_BEHIND = re.compile(
@@ -100,7 +101,7 @@ def _spans(text: str) -> list[tuple[int, int, int, int]]:
     found = []
     open_braces: list[tuple[int, int]] = []  # (start of the box or -1, start of the content)
     boxed = 0
-    for match in _BRACE.finditer(text):
+    for match in _BRACE.finditer(text, max(0, text.find("box") - 7)):
         sign = match[0]
         is_box = len(sign) > 2
         if sign[0] == "\\" and not is_box:
@@ -133,6 +134,8 @@ def _with_surroundings(text: str, command: int, start: int, end: int, after: int
         return f"{sign[1] if sign else ''}{content}{unit}"
     starts = list(_SIDE_START.finditer(before))
     left = _DRESS.sub("", before[starts[-1].end() :] if starts else before).strip()
+    if _PROSE.search(left):
+        left = ""  # a dollar sign was money
     if not left and (sign := _SIGN_OUTSIDE.search(before)):
         left = sign[1]
     stop = _SIDE_END.search(behind)

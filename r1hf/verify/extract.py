@@ -20,6 +20,11 @@ _STATEMENT = re.compile(
 _CHECKING = re.compile(
     r"\b(?:check|verify|verifying|checking|confirm|test)\s+(?:our|the|this|my|your)?\s*$", re.IGNORECASE
 )
+# "So our answer is correct." says nothing new.
+_ABOUT_ANSWERS = frozenset(
+    "correct right valid unique verified consistent reasonable clear obvious confirmed as above below given found "
+    "obtained in also the same indeed 正确 正確 对 對".split()
+)
 _STATED = re.compile(r"(?:actually|therefore|thus|now|really|simply|just|then|indeed|option|choice)\s+", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[。!！\n]|\.(?=\s|$)|\s(?:because|since|as|so|which|from|after|when|for)\s|,\s(?=[a-z])")
 _COURTESY = re.compile(r"\.?\s*I hope (?:it|this) is correct\.?\s*$|\s*<\|im_(?:start|end)\|>.*$", re.IGNORECASE)
@@ -138,6 +143,8 @@ def _statements(text: str) -> list[str]:
 
 def _is_short(answer: str) -> bool:
     text = normalise(answer)
+    if text.split(" ")[0].casefold() in _ABOUT_ANSWERS:
+        return False
     return len(text) <= 60 and (any(char.isdigit() for char in text) or len(text.split()) <= 2)
 
 

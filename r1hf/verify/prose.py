@@ -26,7 +26,8 @@ _UNIT_WORDS = re.compile(
 )
 # A number as people write it; a sign is one only where no operand stands before it.
 _NUMBER = re.compile(
-    r"(?:(?<![\w)\]}.-])[-−])?(?<![A-Za-z\d])(?:[€£¥]\s?)?(?:[1-9]\d{0,2}(?:[, \u00a0]\d{3})+(?!\d)|\d+,\d{1,2}(?![\d,])|\d+)"
+    r"(?:(?<![\w)\]}.-])[-−])?(?<![A-Za-z\d])(?:[€£¥]\s?)?"
+    r"(?:[1-9]\d{0,2}(?:[, \u00a0]\d{3})+(?!\d)|\d+,\d{1,2}(?![\d,])|\d+)"
     r"(?:\.\d+)?(?:/\d+(?!\d*/))?(?:\s?(?:×|\\times|x)\s?10\s?\^\s?\{?-?\d+\}?)?%?"
 )
 _AFTER_PREPOSITION = re.compile(
