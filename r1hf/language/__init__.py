@@ -10,11 +10,11 @@ from typing import Any
 
 from r1hf.language import han
 from r1hf.language.codes import SCRIPTS, known_code, language_code, names_none, unknown
-from r1hf.language.identify import IDENTIFIED, best_language, count_target
+from r1hf.language.identify import IDENTIFIED, best_language, count_target, lists
 from r1hf.language.notation import prose
 from r1hf.language.words import CJK, LATIN, OTHER, Token, size, total
 
-__all__ = ["detect", "is_mixed", "language_code", "names_none", "target_of", "target_share", "unknown"]
+__all__ = ["detect", "is_listed", "is_mixed", "language_code", "names_none", "target_of", "target_share", "unknown"]
 
 # Per script the language to expect: the first one of the table that is mostly written in it.
 _EXPECTED = {scripts[0]: code for code, scripts in reversed(SCRIPTS.items())}
@@ -75,6 +75,11 @@ def detect(text: str) -> str | None:
     return best_language(own, script) if script in IDENTIFIED else _EXPECTED[script]
 
 
+def is_listed(code: str) -> bool:
+    """Whether `code` is told from the other languages of its scripts by more than what these do not claim."""
+    return all(script not in IDENTIFIED or lists(code, script) for script in SCRIPTS[code])
+
+
 def is_mixed(text: str, target: str, threshold: float = 0.9) -> bool | None:
     """True if less than `threshold` of the words are in `target`; None without words."""
     share = target_share(text, target)
@@ -82,7 +87,9 @@ def is_mixed(text: str, target: str, threshold: float = 0.9) -> bool | None:
 
 
 def _count_in(code: str, found: list[Token]) -> int:
-    return sum(_count_script(code, script, [word for kind, word in found if kind == script]) for script in SCRIPTS[code])
+    return sum(
+        _count_script(code, script, [word for kind, word in found if kind == script]) for script in SCRIPTS[code]
+    )
 
 
 def _count_script(code: str, script: str, own: list[str]) -> int:

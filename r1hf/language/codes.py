@@ -13,7 +13,7 @@ from r1hf.errors import DataError
 # The first language of a script is the one that `detect` names where the script alone decides.
 _TABLE = """
 en | eng | latin | english
-zh | zho chi cmn yue wuu nan hak lzh | cjk | chinese mandarin cantonese putonghua 中文 汉语 漢語 普通话 普通話 华语 粵語 粤语
+zh | zho chi cmn yue wuu nan hak lzh | cjk | chinese mandarin cantonese 中文 汉语 漢語 普通话 普通話 粵語 粤语
 ja | jpn | cjk | japanese 日本語
 ko | kor | hangul | korean 한국어
 el | ell gre | greek | greek ελληνικά

@@ -14,41 +14,43 @@ from r1hf.language.words import tokens
 _SURE = frozenset(
     # Words of prose that make no identifier: one of them is enough.
     "we our ours your they them their he she his her these those that thus hence therefore because since the there "
-    "which what who why how was were been would could shall might must but its an i "
-    "luego entonces pero porque después también nosotros puis donc ensuite nous mais avec pour dann wir und nicht "
-    "auch aber poi quindi allora dunque então depois lalu kemudian sehingga sonra potem więc zatem daarna dus sedan".split()
+    "which what who why how was were been would could shall might must but its an i luego entonces pero porque "
+    "después también nosotros puis donc ensuite nous mais avec pour dann wir und nicht auch aber poi quindi allora "
+    "dunque então depois lalu kemudian sehingga sonra potem więc zatem daarna dus sedan".split()
 )
 _LIKELY = frozenset(
     # Words of prose that names may hold too (is_valid, two_sum): it takes several.
-    "so us me my you it this then where when can do does did has have had are am be is if and or not no to of in on at "
-    "by for from with as each both than let lets will should may now also again finally next one two three four five "
-    "six seven eight nine ten eleven twelve thirteen fourteen fifteen twenty thirty hundred here into "
-    "el la los las una que con por del es les des est une dans der die das ist mit ein eine che per della sono di il "
+    "so us me my you it this then where when can do does did has have had are am be is if and or not no to of in on "
+    "at by for from with as each both than first let lets will should may now also again finally next one two three "
+    "four five six seven eight nine ten eleven twelve thirteen fourteen fifteen twenty thirty hundred here into el "
+    "la los las una que con por del es les des est une dans der die das ist mit ein eine che per della sono di il "
     "são dan yang dengan ve için bir jest een het van och det en et y le un".split()
 )
 _CODE = frozenset(
     # In a compound these are names of things in programs, and in folders, and say nothing.
     "usr local bin etc var home src lib tmp opt dev users windows program files data docs doc test tests app apps "
     "main config init self list array dict map set string str int float bool node tree graph root child parent head "
-    "tail left right mid low high start end begin first last next prev cur curr current val value values key keys item "
-    "items index idx pos row col rows cols num nums number count cnt total sum max min res result ans answer ret temp "
-    "stack queue heap size len length width height depth level name path file input output print println printf "
-    "append push pop insert remove sort sorted find index func function args kwargs def class return range import "
-    "json yaml csv txt html xml http https www com org net index test util utils target source seen visited flag "
-    "readme license makefile dockerfile log logs cache build dist user sys std vector pair math random time get".split()
+    "tail left right mid low high start end begin first last next prev cur curr current val value values key keys "
+    "item items index idx pos row col rows cols num nums number count cnt total sum max min res result ans answer "
+    "ret temp stack queue heap size len length width height depth level name path file input output print println "
+    "printf append push pop insert remove sort sorted find index func function args kwargs def class return range "
+    "import json yaml csv txt html xml http https www com org net index test util utils target source seen visited "
+    "flag readme license makefile dockerfile log logs cache build dist user sys std vector pair math random time "
+    "get".split()
 )
 _BARE = frozenset(
     # Abbreviations that are no words even where they stand alone.
-    "dp nums num arr idx ptr str int len tmp res ans args kwargs init stdin stdout printf println bool bfs dfs lhs rhs xyz abc "
-    "bit bits rad sec atm det dim ker deg arg inf sup lg api url cpu gpu html json sql css iff wlog qed ascii".split()
+    "dp nums num arr idx ptr str int len tmp res ans args kwargs init stdin stdout printf println bool bfs dfs lhs "
+    "rhs xyz abc bit bits rad sec atm det dim ker deg arg inf sup lg api url cpu gpu html json sql css iff wlog qed "
+    "ascii".split()
 )
 _KEYWORDS = frozenset(
     "for in if elif else while return def class and or not lambda yield try except new int void let const var break "
     "continue pass".split()
 )
 _ELEMENTS = (
-    "He Li Be Ne Na Mg Al Si Cl Ar Ca Sc Ti Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Zr Nb Mo Ag Cd In Sn Sb Te Xe "
-    "Cs Ba La Ce Pt Au Hg Tl Pb Bi Rn Ra Th Ac H B C N O F P S K V Y I W U"
+    "He Li Be Ne Na Mg Al Si Cl Ar Ca Sc Ti Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Zr Nb Mo Ag Cd In Sn Sb Te "
+    "Xe Cs Ba La Ce Pt Au Hg Tl Pb Bi Rn Ra Th Ac H B C N O F P S K V Y I W U"
 ).split()
 _FORMULA = re.compile(rf"(?:{'|'.join(_ELEMENTS)}|[\d()\[\]·.])+[+-]?")
 _ELEMENT = re.compile("|".join(_ELEMENTS))
@@ -80,9 +82,9 @@ Judged = tuple[int, tuple[str, ...], bool]  # kind, its words, whether its shape
 def has_function_words(words: Iterable[str]) -> bool:
     """Whether `words`, out of one formula or identifier, are prose: one sure sign, or several likely ones."""
     # Two capitals are a segment (AM, BE), whatever they spell.
-    every = [word.lower() for word in words if len(word) > 2 or not word.isupper()]
-    likely = sum(word in _LIKELY for word in every)
-    return any(word in _SURE for word in every) or (likely >= 2 and likely * 3 >= len(every))
+    every = {word.lower() for word in words if len(word) > 2 or not word.isupper()}
+    likely = len(every & _LIKELY)
+    return not every.isdisjoint(_SURE) or (likely >= 2 and likely * 3 >= len(every))
 
 
 def is_function_word(word: str) -> bool:
@@ -150,7 +152,7 @@ def _judge(chunk: str, operand: bool) -> Judged:
     if not words:
         return NOTATION, (), dressed
     parts = tuple(part for word in words for part in _HUMPS.split(word) if len(part) > 1)
-    if dressed or (len(words) == 1 and core.isalnum() and len(parts) > 1):
+    if dressed or (len(words) == 1 and core.isalnum() and _HUMPS.search(core)):
         return (*_compound(words, parts), True)
     return (*_word(words, parts), False)
 
@@ -189,7 +191,7 @@ def _word(words: Sequence[str], parts: Sequence[str]) -> tuple[int, tuple[str, .
     if len(words) > 1 or not word.isascii():
         return WORDS, tuple(words)
     if word.isupper() and len(word) > 1 and not (is_function_word(word) and len(word) > 2):
-        if (len(word) == 2 and not is_function_word(word)) or _no_vowels(word):
+        if (len(word) == 2 and not is_function_word(word)) or _no_vowels(word) or word.lower() in _BARE:
             return NOTATION, tuple(words)
         short = all(len(part) <= _ABBREVIATION for part in parts)
         return (NAMES, (word,)) if short and not has_function_words(parts) else (WORDS, tuple(words))

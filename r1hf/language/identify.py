@@ -46,8 +46,8 @@ _UNLISTED = 2.2 * 2.303  # of a word that is not in a language's list: below the
 _UNKNOWN_MOST = 3.0
 _TRIGRAM_WEIGHT = 0.4
 _NAME_WEIGHT = 0.3  # an unknown word with a capital is likely a name
-_OWN_UNKNOWN = 2.0  # what a word that no list knows says for a target without a list
-_OWN_LISTED = 1.0  # and how much likelier any word is there than in a language whose list does not have it
+_OWN_UNKNOWN = 3.0  # what a word that no list knows says for a target without a list
+_OWN_LISTED = 5.0  # and how much likelier any word is there than in a language whose list does not have it
 _NEVER = 1e3
 _RIVALS = 4
 _BUCKETS = 1 << 15
@@ -69,10 +69,18 @@ def count_target(words: Sequence[str], script: str, target: str) -> int:
     return model.count_target(words, _SAME.get(script, {}).get(target, target)) if model else len(words)
 
 
-def best_language(words: Sequence[str], script: str) -> str:
-    """The language of IDENTIFIED[script] that explains `words` best; in doubt the first of the list."""
+def best_language(words: Sequence[str], script: str) -> str | None:
+    """The language of IDENTIFIED[script] that explains `words` best; in doubt the first of the list.
+
+    None where a language without a list explains them better.
+    """
     model = _model(script)
     return model.best(words) if model else IDENTIFIED[script][0]
+
+
+def lists(code: str, script: str) -> bool:
+    """Whether there is a word list for the language in this script."""
+    return _SAME.get(script, {}).get(code, code) in IDENTIFIED[script]
 
 
 def _alike(code: str, other: str) -> bool:
@@ -228,7 +236,8 @@ class _Model:
         evidence = self.evidence(words)
         excluded = self.excluded.get(target)
         if excluded is None:
-            alike = [_alike(target, other) for other in self.languages]
+            out = self.languages[_COMMON:] if target not in self.index else []
+            alike = [_alike(target, other) or other in out for other in self.languages]
             excluded = self.excluded[target] = self.np.array([*alike, True], dtype=self.np.float32) * _NEVER
         return evidence - evidence[:, self.index.get(target, -1), None] - excluded
 
@@ -251,8 +260,13 @@ class _Model:
             left = left - np.maximum(left[:, rival : rival + 1], 0.0)
         return rivals
 
-    def best(self, words: Sequence[str]) -> str:
-        totals = self.evidence([word[:_LONGEST] for word in words]).sum(axis=0)[:-1]
+    def best(self, words: Sequence[str]) -> str | None:
+        evidence = self.evidence([word[:_LONGEST] for word in words])
+        # A word that no list has speaks for none of them: it may be a name.
+        unlisted = self.np.minimum(evidence[:, -1], 0.0).sum()
+        totals = evidence[:, :-1].sum(axis=0)
+        if unlisted > totals.max() + START:
+            return None
         # In doubt the first one, and rather one of the first: so that "Hi" is English, and not Catalan.
         totals[0] += START / 2
         totals[_COMMON:] -= START / 2

@@ -48,6 +48,7 @@ _BLOCKS = {
     "meetei": "\uaae0\uaaff\uabc0\uabff",
 }
 _SIGN_BLOCKS = {"lao": "\u0e80\u0eff", "myanmar": "\u1000\u109f\ua9e0\ua9ff\uaa60\uaa7f", "khmer": "\u1780\u17ff"}
+_ACCENTS = "\u0300-\u036f"  # that no letter is joined with: Yoruba's ọ́, a stressed и́
 WITHOUT_SPACES = frozenset([*_SIGNS, *_SIGN_BLOCKS])
 
 
@@ -59,7 +60,8 @@ def _letters_of(block: str, kinds: str) -> str:
 
 def _run(letters: str, joints: str = "'’-") -> str:
     """A word that may hold apostrophes and hyphens: don't, grand-mère, п'ять."""
-    return rf"[{letters}]+(?:[{joints}][{letters}]+)*"
+    more = f"[{letters}{_ACCENTS}]"
+    return rf"[{letters}]{more}*(?:[{joints}]{more}+)*"
 
 
 def _latin(letters: str) -> str:
@@ -101,8 +103,8 @@ FUNCTION_NAMES = frozenset(
     "argmax argmin".split()
 )
 _UNITS = (
-    "mm cm dm km nm kg mg ml mL dl cl kB KB MB GB TB kW MW kWh Hz kHz MHz GHz mph kmh lbs mol kmol mmol kJ kN kV kA mA "
-    "mV kPa MPa eV keV MeV GeV dB rpm ms ns"
+    "mm cm dm km nm kg mg ml mL dl cl kB KB MB GB TB kW MW kWh Hz kHz MHz GHz mph kmh lbs mol kmol mmol kJ kN kV kA "
+    "mA mV kPa MPa eV keV MeV GeV dB rpm ms ns"
 ).split()
 NO_WORDS = FUNCTION_NAMES.union(
     _UNITS, *((name.upper(), name.title()) for name in FUNCTION_NAMES), (chr(code) for code in range(0x370, 0x400))
