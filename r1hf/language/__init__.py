@@ -57,7 +57,7 @@ def detect(text: str) -> str | None:
 
     Kana makes Han Japanese. Latin, Cyrillic and Arabic words that tell nothing are English, Russian and Arabic.
     """
-    found = prose(text, latin=True)
+    found = prose(text, latin=True, thorough=True)
     counts: Counter[str] = Counter()
     for token in found:
         counts[token[0]] += size(token)

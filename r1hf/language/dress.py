@@ -14,17 +14,17 @@ from r1hf.language.words import tokens
 _SURE = frozenset(
     # Words of prose that make no identifier: one of them is enough.
     "we our ours your they them their he she his her these those that thus hence therefore because since the there "
-    "which what who why how was were been would could shall might must but its an i luego entonces pero porque "
-    "después también nosotros puis donc ensuite nous mais avec pour dann wir und nicht auch aber poi quindi allora "
-    "dunque então depois lalu kemudian sehingga sonra potem więc zatem daarna dus sedan".split()
+    "which what who why how was were been would could shall might must but its luego entonces pero porque después "
+    "también nosotros puis donc ensuite nous mais avec pour dann wir und nicht auch aber poi quindi allora dunque "
+    "então depois lalu kemudian sehingga sonra potem więc zatem daarna dus sedan".split()
 )
 _LIKELY = frozenset(
     # Words of prose that names may hold too (is_valid, two_sum): it takes several.
     "so us me my you it this then where when can do does did has have had are am be is if and or not no to of in on "
     "at by for from with as each both than first let lets will should may now also again finally next one two three "
-    "four five six seven eight nine ten eleven twelve thirteen fourteen fifteen twenty thirty hundred here into el "
-    "la los las una que con por del es les des est une dans der die das ist mit ein eine che per della sono di il "
-    "são dan yang dengan ve için bir jest een het van och det en et y le un".split()
+    "four five six seven eight nine ten eleven twelve thirteen fourteen fifteen twenty thirty hundred here into an "
+    "el la los las una que con por del es les des est une dans der die das ist mit ein eine che per della sono di "
+    "il são dan yang dengan ve için bir jest een het van och det en et y le un".split()
 )
 _CODE = frozenset(
     # In a compound these are names of things in programs, and in folders, and say nothing.
@@ -36,17 +36,25 @@ _CODE = frozenset(
     "printf append push pop insert remove sort sorted find index func function args kwargs def class return range "
     "import json yaml csv txt html xml http https www com org net index test util utils target source seen visited "
     "flag readme license makefile dockerfile log logs cache build dist user sys std vector pair math random time "
-    "get".split()
+    "get set valid java service controller manager handler factory builder helper model view request response "
+    "client server error status code type object table column query token page train eval model config settings "
+    "utils collections defaultdict counter deque numpy pandas torch install requirements commit origin branch "
+    "integer character boolean void static public private".split()
 )
 _BARE = frozenset(
     # Abbreviations that are no words even where they stand alone.
     "dp nums num arr idx ptr str int len tmp res ans args kwargs init stdin stdout printf println bool bfs dfs lhs "
     "rhs xyz abc bit bits rad sec atm det dim ker deg arg inf sup lg api url cpu gpu html json sql css iff wlog qed "
-    "ascii".split()
+    "ascii python numpy pytorch git".split()
 )
 _KEYWORDS = frozenset(
     "for in if elif else while return def class and or not lambda yield try except new int void let const var break "
     "continue pass".split()
+)
+_STARTS = frozenset("return else: break continue".split())  # a line of a program, even without any sign of one
+_COMMANDS = frozenset("git pip pip3 npm conda docker sudo apt python python3 bash chmod mkdir curl cargo".split())
+_QUERY = frozenset(
+    "SELECT FROM WHERE INSERT INTO VALUES UPDATE DELETE CREATE TABLE JOIN ON AND OR ORDER GROUP BY".split()
 )
 _ELEMENTS = (
     "He Li Be Ne Na Mg Al Si Cl Ar Ca Sc Ti Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Zr Nb Mo Ag Cd In Sn Sb Te "
@@ -59,21 +67,24 @@ _MATH = "°±·×÷µ\u2032-\u2037\u2044\u2190-\u22ff\u2300-\u23ff\u25a0-\u25ff\
 _LETTER = "A-Za-zªºÀ-ÖØ-öø-ʯḀ-ỿ"
 _PRINTED = r"#-&(-+.-:<->@\[-_{-~'’\-"  # of ASCII, all but the space and , ; ! ? " `
 _ARGUMENT = r"[\w.\[\]+*/=:'-]{0,30}"
-_CHUNK = rf"(?:(?<=[\w\]])[(\[]{_ARGUMENT}(?:, ?{_ARGUMENT})+[)\]]|[{_PRINTED}{_LETTER}{_MATH}])+"
+_CHUNK = rf"(?:(?<=[\w\]])[(\[]{_ARGUMENT}(?:, ?{_ARGUMENT}){{1,6}}[)\]]|[{_PRINTED}{_LETTER}{_MATH}])+"
 # What only single spaces part: no reader takes a break there.
 _PHRASE = re.compile(rf"{_CHUNK}(?: +{_CHUNK})*")
 _CHUNKS = re.compile(_CHUNK)
+_LINE = re.compile(rf"(?:import|from|{'|'.join(sorted(_COMMANDS | _STARTS))}) ")
 _IMPORT = re.compile(r"(?:from [\w.]+ )?import [\w.]+(?: as \w+)?")
+_PROSE = re.compile(rf"[{_LETTER}][a-zà-öø-ÿ]*(?: [a-zà-öø-ÿ]+){{2,}}[.:]?")
 _WITH_LETTER = re.compile(f"[{_LETTER}]")
 _OPERATOR = re.compile(rf"(?:[=+*/<>|&^%]|:=|[-+*/<>=!]=|->|=>|&&|\|\||[{_MATH}])+")
 _DRESSED = re.compile(
-    rf"[\w)\]][_/\\=+*^<>|&%#@~]|[_/\\=+*^<>|&%#@~][\w(\[]|\w[.:]+\w|\w[(\[{{]|[{_MATH}]"
+    rf"[\w)\]][_/\\=+*^<>|&%#@~]|[_/\\=+*^<>|&%#@~][\w(\[]|\w[.:]+\w|\w[(\[{{]|\{{\w|[{_MATH}]"
     rf"|(?<![{_LETTER}])[{_LETTER}]{{1,3}}\d"
 )
 _HUMPS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|['’-]")
 _FUNCTION = re.compile(r"(?:arc)?(?:sin|cos|tan|cot|ln|log|lg)[xnA-Z]")
 _POINTS = 4  # letters of a polygon that is named by its corners
 _ABBREVIATION = 6
+_LONGEST = 100  # characters of a chunk that is worth remembering
 
 NOTATION, NAMES, WORDS, SHORT = range(4)
 Judged = tuple[int, tuple[str, ...], bool]  # kind, its words, whether its shape is one that prose does not have
@@ -96,7 +107,11 @@ def undress(text: str, aside: list[str] | None, *, bare: bool = True) -> str:
 
     bare: what stands alone may be notation too (ABC, dp), as it is in a text of another script.
     """
-    phrases = [phrase for phrase in _PHRASE.finditer(text) if _WITH_LETTER.search(phrase[0])]
+    phrases = [
+        phrase
+        for phrase in _PHRASE.finditer(text)
+        if _WITH_LETTER.search(phrase[0]) and not (_PROSE.fullmatch(phrase[0]) and not _LINE.match(phrase[0]))
+    ]
     judged = [_judge_all(_CHUNKS.findall(phrase[0])) for phrase in phrases]
     # A name in a compound is one where it stands alone; not so where names are many enough to be prose.
     sure = NOTATION if aside is None else NAMES
@@ -106,7 +121,7 @@ def undress(text: str, aside: list[str] | None, *, bare: bool = True) -> str:
         for _, (kind, words, dressed) in chunks
         if dressed and kind <= sure
         for word in words
-        if not is_function_word(word)
+        if word == "an" or not is_function_word(word)  # the sequence {an}
     }
     parts, last = [], 0
     for phrase, chunks in zip(phrases, judged, strict=True):
@@ -119,14 +134,23 @@ def undress(text: str, aside: list[str] | None, *, bare: bool = True) -> str:
 def _judge_all(chunks: Sequence[str]) -> list[tuple[str, Judged]]:
     operators = [_OPERATOR.fullmatch(chunk) is not None for chunk in chunks]
     beside = [left or right for left, right in zip([False, *operators], [*operators[1:], False], strict=False)]
-    return [(chunk, _judge(chunk, operand)) for chunk, operand in zip(chunks, beside, strict=True)]
+    return [
+        (chunk, _judge(chunk, operand) if len(chunk) < _LONGEST else _judge.__wrapped__(chunk, operand))
+        for chunk, operand in zip(chunks, beside, strict=True)
+    ]
 
 
 def _kept(judged: Sequence[tuple[str, Judged]], known: set[str], aside: list[str] | None, bare: bool) -> list[str]:
     """What is left of a phrase. Beside a word of prose, only a shape of its own makes a chunk notation."""
-    prose = [chunk for chunk, (kind, _, _) in judged if kind == WORDS and chunk not in known]
-    code = any(dressed for _, (_, _, dressed) in judged) and all(chunk.rstrip(":") in _KEYWORDS for chunk in prose)
     kept: list[str] = []
+    if _is_command([chunk for chunk, _ in judged]):
+        names = [word for chunk, _ in judged[1:] for _, word in tokens(chunk) if word not in _CODE]
+        (kept if aside is None else aside).extend(names)
+        return kept
+    prose = [chunk for chunk, (kind, _, _) in judged if kind == WORDS and chunk not in known]
+    keywords = sum(chunk.rstrip(":") in _KEYWORDS for chunk in prose)
+    code = keywords > 0 and (judged[0][0] in _STARTS or any(dressed for _, (_, _, dressed) in judged))
+    code = code and all(chunk.rstrip(":") in _KEYWORDS or chunk in _CODE for chunk in prose)
     for chunk, (kind, words, dressed) in judged:
         if not dressed and ((prose and not code) or not bare):
             kept.append(chunk)
@@ -137,10 +161,18 @@ def _kept(judged: Sequence[tuple[str, Judged]], known: set[str], aside: list[str
     return kept
 
 
+def _is_command(chunks: Sequence[str]) -> bool:
+    """`pip install -r requirements.txt`, `SELECT name FROM users`."""
+    query = chunks[0] in ("SELECT", "INSERT", "UPDATE", "DELETE", "CREATE") and not _QUERY.isdisjoint(chunks[1:])
+    if not query and (chunks[0] not in _COMMANDS or len(chunks) < 2):
+        return False
+    return not has_function_words(word for chunk in chunks if chunk not in _QUERY for _, word in tokens(chunk))
+
+
 @functools.lru_cache(maxsize=1 << 14)
 def _judge(chunk: str, operand: bool) -> Judged:
     """What a chunk without spaces is. operand: an operator stands beside it."""
-    core = chunk.strip(".:'")
+    core = chunk.strip(".:'\\")
     if "(" not in core[1:]:
         core = core.strip("()")
     if "[" not in core[1:]:
@@ -169,6 +201,8 @@ def _compound(words: Sequence[str], parts: Sequence[str]) -> tuple[int, tuple[st
     if not all(map(str.isascii, words)) or has_function_words(parts) or has_function_words(words):
         return WORDS, tuple(parts)
     left = tuple(part for part in parts if not _is_symbol(part) and part.lower() not in _CODE)
+    if len(parts) > 1:  # is_valid
+        left = tuple(part for part in left if not is_function_word(part))
     return (NAMES, left) if left else (NOTATION, tuple(words))
 
 

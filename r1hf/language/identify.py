@@ -30,7 +30,7 @@ _ALIKE = ({"id", "ms"}, {"da", "no"}, {"cs", "sk"}, {"hr", "sl"}, {"bg", "mk"})
 _SAME = {LATIN: {"sr": "hr", "bs": "hr", "sh": "hr"}, CYRILLIC: {"bs": "sr", "sh": "sr"}}
 # Languages without a word list, and those with one that are too much like them to be held against them.
 _NEIGHBOURS = {
-    **{"af": "nl", "fy": "nl", "nds": "de nl", "lb": "de", "fo": "is da no", "gl": "pt es", "ast": "es pt"},
+    **{"af": "nl de", "fy": "nl", "nds": "de nl", "lb": "de", "fo": "is da no", "gl": "pt es it", "ast": "es pt"},
     **{"oc": "ca fr es", "co": "it", "scn": "it", "sc": "it", "rm": "it", "la": "it", "ia": "it es", "ht": "fr"},
     **{"pap": "es pt", "jv": "id ms", "su": "id ms", "min": "id ms", "ace": "id ms", "ban": "id ms", "ceb": "tl"},
     **{"ilo": "tl", "war": "tl", "pam": "tl", "az": "tr", "tk": "tr", "crh": "tr", "ug": "fa", "sd": "ur"},

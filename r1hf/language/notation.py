@@ -12,7 +12,7 @@ from r1hf.language.dress import has_function_words, is_function_word, undress
 from r1hf.language.words import FUNCTION_NAMES, LATIN, WITHOUT_SPACES, Token, has_other_scripts, tokens, total
 
 _MARKS = re.compile("|".join(re.escape(mark) for mark in (*TAGS, SEPARATOR, SEPARATOR.replace(" ", ""))))
-_FENCE = re.compile(r"```.*?```|~~~.*?~~~|\[asy\].*?\[/asy\]", re.DOTALL)
+_FENCE = re.compile(r"```(.*?)```|~~~(.*?)~~~|\[asy\](.{0,5000}?)\[/asy\]", re.DOTALL)
 _ADDRESS = re.compile(r"(?:https?://|www\.)[!-~]+|[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64})+")
 _SUFFIX = r"\.(?:com|org|net|edu|gov|io|ai|cn|jp|ru|de|fr|py|js|txt|csv|json|md)\b"
 _DOMAIN = re.compile(rf"\b[A-Za-z0-9][\w-]{{0,62}}(?:\.[\w-]{{1,63}}){{0,3}}{_SUFFIX}(?:/[!-~]*)?", re.ASCII)
@@ -59,8 +59,10 @@ _ASIDE_FLOOR, _ASIDE_SHARE = 3, 4
 _NAME_WORDS = 2
 
 
-def prose(text: str, *, latin: bool) -> list[Token]:
+def prose(text: str, *, latin: bool, thorough: bool = False) -> list[Token]:
     """The words of `text` without notation; `latin`: the language asked for is written in Latin letters.
+
+    thorough: identifiers go out of a text of Latin letters too, where they seldom matter.
 
     What short code spans, formulas and quoted terms hold is left out, unless it is more than three words and more
     than a quarter of the others: no text can be cut up and hidden in them.
@@ -70,7 +72,8 @@ def prose(text: str, *, latin: bool) -> list[Token]:
         text = unicodedata.normalize("NFKC", text)
     text = _without_marks(text)
     bare = not latin or has_other_scripts(text)
-    free = bare or not _PLAIN_WORD.search(text)  # among Latin prose, notation is in the language around it
+    # Among Latin prose, notation is in the language around it.
+    free = bare or thorough or not _PLAIN_WORD.search(text)
     aside: list[str] = []
     plain = _without_spans(text, aside)
     found = _words(plain, bare) if free else tokens(plain)
@@ -87,13 +90,13 @@ def _words(text: str, bare: bool) -> list[Token]:
 
 
 def _too_many(aside: int, found: list[Token]) -> bool:
-    return aside > max(_ASIDE_FLOOR, total(found) // _ASIDE_SHARE)
+    return aside > _ASIDE_FLOOR and aside > total(found) // _ASIDE_SHARE
 
 
 def _without_marks(text: str) -> str:
     if "<" in text or "|" in text:
         text = _MARKS.sub(" ", text)
-    if "```" in text or "~~~" in text or "[asy]" in text:
+    if "```" in text or "~~~" in text or "[/asy]" in text:
         text = _FENCE.sub(_fence, text)
     if "://" in text or "www." in text or "@" in text:
         text = _ADDRESS.sub(_address, text)
@@ -102,9 +105,10 @@ def _without_marks(text: str) -> str:
 
 def _fence(fence: re.Match[str]) -> str:
     """Nothing of a program; of what is none, the words."""
-    words = [word for _, word in tokens(fence[0]) if word not in _CODE_WORDS]
-    signs = sum(1 for _ in _CODE_SIGN.finditer(fence[0]))
-    return " " if 2 * signs >= len(words) or len(words) <= _PROSE_WORDS else f" {fence[0][3:-3]} "
+    inside = fence[fence.lastindex or 0]
+    words = [word for _, word in tokens(inside) if word not in _CODE_WORDS]
+    signs = sum(1 for _ in _CODE_SIGN.finditer(inside))
+    return " " if 2 * signs >= len(words) or len(words) <= _PROSE_WORDS else f" {inside} "
 
 
 def _address(address: re.Match[str]) -> str:

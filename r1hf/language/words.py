@@ -95,7 +95,8 @@ def _any_words() -> re.Pattern[str]:
     patterns |= {name: f"[{runs[name]}]+" for name in (ARABIC, HANGUL)}
     patterns |= {CJK: f"[{signs[CJK]}]+"} | joined | {name: f"[{letters}]+" for name, letters in signs.items()}
     patterns |= {OTHER: rf"(?:(?![{known}])[^\W\d_])+"}
-    return re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in patterns.items()))
+    # A word begins with a letter: between words, no alternative is tried.
+    return re.compile(rf"(?=[^\W\d_])(?:{'|'.join(f'(?P<{name}>{pattern})' for name, pattern in patterns.items())})")
 
 
 FUNCTION_NAMES = frozenset(
