@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from small_run import CPU, GRPO, arguments, recipe, run_recipe
 
 from r1hf.checks.languages import check_languages
-from r1hf.config import Parsed
+from r1hf.config import Parsed, parse
 from r1hf.data.filters import SampleFilter
 from r1hf.data.rows import load_rows
 from r1hf.errors import DataError
@@ -170,3 +171,47 @@ def test_rows_are_read_with_one_type_of_language(tmp_path):
 def test_an_unknown_target_is_refused_in_one_sentence():
     with pytest.raises(DataError, match="'klingon' is unknown; use an ISO 639-1 code such as en"):
         target_share("hello", "klingon")
+
+
+ROWS = [
+    {"question": "What is 2 + 3?", "answer": "5", "language": "en", "task": "reasoning"},
+    {"question": "২ আর ৩ যোগ করলে কত হয়?", "answer": "5", "language": "bn", "task": "reasoning"},
+    {"question": "What is 1 + 3?", "answer": "4", "language": "klingon", "task": "reasoning"},
+    {"question": "What is 4 + 3?", "answer": "7", "language": float("nan"), "task": "reasoning"},
+    {"question": "What is 4 + 4?", "answer": "8", "language": "", "task": "reasoning"},
+    {"question": "What is 4 + 5?", "answer": "9", "language": 3, "task": "reasoning"},
+]
+
+
+def rows_file(path):
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "refused"),
+    [
+        ("reasoning_rl", {}, True),
+        ("reasoning_rl", {"weights": {"language": 0.0}}, False),
+        ("r1_zero", {}, False),  # its configuration weighs language 0
+        ("rejection_sampling", {}, True),
+        ("rejection_sampling", {"min_language_share": 0}, False),
+        ("cold_start", {}, True),
+        ("evaluate", {}, False),
+    ],
+)
+def test_recipes_name_the_rows_of_unknown_languages_before_the_run(name, given, refused, tmp_path):
+    module = recipe(name)
+    given = {"prompts": rows_file(tmp_path / "rows.jsonl"), **given}
+    found = parse(module.CONFIGS, arguments(f"{name}.yaml", **given))
+    module.preflight(found)
+    about = [problem for problem in found.problems if "is unknown" in problem]
+    assert len(about) == (2 if refused else 0)
+
+
+@pytest.mark.slow
+def test_languages_that_nothing_is_paid_for_end_no_training(tiny_base, tmp_path):
+    given = {"model": tiny_base, "prompts": rows_file(tmp_path / "rows.jsonl"), "output_dir": tmp_path / "out"}
+    weights = {"accuracy": 1.0, "format": 1.0, "language": 0.0}
+    out = run_recipe("reasoning_rl", "reasoning_rl.yaml", **given, **{**GRPO, **CPU}, weights=weights)
+    assert (out / "manifest.json").is_file()
