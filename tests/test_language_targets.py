@@ -23,6 +23,23 @@ UNLISTED = [
 ]
 ENGLISH = "First I multiply three by four, which gives twelve, and then I add two to get fourteen."
 RUSSIAN = "Сначала умножаю три на четыре, получаю двенадцать, потом прибавляю два и получаю четырнадцать."
+
+# Letters that other languages have too must not name a language.
+ORDINARY = [
+    ("Chọn mẹ và con, hỏi có bao nhiêu người?", "vi"),
+    ("What is the value of ħ in joule seconds?", "en"),
+    ("Hâm giao động điều hòa có năng lượng bao nhiêu?", "vi"),
+    ("Kuinka monta omenaa korissa on?", "fi"),
+    ("Hány alma van a kosárban?", "hu"),
+    ("Berapa banyak apel di keranjang?", "id"),
+    ("Сколько яблок в корзине?", "ru"),
+    ("Скільки яблук у кошику?", "uk"),
+    ("Колико јабука има у корпи?", "sr"),
+    ("Себетте нешә алма бар, барлығы қанша, ұлым?", "kk"),
+    ("ٹوکری میں کتنے سیب ہیں؟", "ur"),
+    ("كم تفاحة في السلة؟", "ar"),
+    ("Je, kuna matufaha mangapi kwenye kikapu hicho kikubwa?", None),
+]
 OWN_SCRIPT = {
     "bn": "প্রথমে তিনকে চার দিয়ে গুণ করি",
     "ta": "முதலில் மூன்றை நான்கால் பெருக்குகிறோம்",
@@ -45,6 +62,11 @@ OWN_SCRIPT = {
     "el": "Πρώτα πολλαπλασιάζουμε το τρία",
     "he": "קודם נכפול שלוש בארבע",
 }
+
+
+@pytest.mark.parametrize(("text", "code"), ORDINARY)
+def test_the_language_of_a_question(text, code):
+    assert detect(text) == code
 
 
 @pytest.mark.parametrize("code", OWN_SCRIPT)

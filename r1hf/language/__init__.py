@@ -23,18 +23,19 @@ _OWN_LETTERS = {
     "arabic": {"ps": "ټډړږښڼ", "ug": "ۆۈېە", "sd": "ڄڃڇڻڙ", "ku": "ێڕڵ"},
     "bengali": {"as": "ৰৱ"},
     "cyrillic": {"kk": "ұ", "tg": "ҷӣӯ", "tt": "җ", "ba": "ҙҫ", "be": "ў", "ky": "ң", "mn": "үө"},
-    "latin": {"es": "¿¡", "az": "ə", "eo": "ĉĝĥĵŝŭ", "mt": "ħġċ", "ha": "ɓɗƙ", "yo": "ẹọṣ"},
+    "latin": {"az": "ə", "ha": "ɓɗƙ", "yo": "ṣ"},
 }
 
 
 def target_share(text: str, target: str, *, min_words: int = 1) -> float | None:
     """Share of the words of `text` that are in `target` (ISO 639-1; "zh-Hant" counts as "zh").
 
-    DeepSeek-R1 §2.3.2: Num(words in target) / Num(words). A word is a run of letters of one script, and for Han, Kana
-    and Thai each character. Not words: single letters, up to three letters glued to a number (10cm), function names
-    (sin), tags, LaTeX, code, URLs, short quoted terms, and Latin names in a text of another script. Spans that hold
-    prose count as prose, so that nothing hides there; closed code fences are always left out. A word that no
-    language claims is in the language of the words around it, and in `target` if nothing speaks against it.
+    DeepSeek-R1 §2.3.2: Num(words in target) / Num(words). A word is a run of letters of one script, and for Han, Kana,
+    Thai, Lao, Khmer and Burmese each letter. Not words: single letters, up to three letters glued to a number (10cm),
+    function names (sin), tags, LaTeX, code, URLs, short quoted terms, and in a text of another script Latin names,
+    points, formulas, identifiers and paths. What holds prose counts as prose, so that nothing hides there. A word that
+    no language claims is in the language of the words around it, and in `target` if nothing speaks against it; a
+    target without a word list has the words that no larger language claims.
 
     None with fewer than `min_words` words. Raises DataError for an unknown language.
     """
@@ -47,13 +48,13 @@ def target_share(text: str, target: str, *, min_words: int = 1) -> float | None:
 def target_of(language: Any, question: str) -> str | None:
     """The language to ask for: the row's own, or that of its question where it names none.
 
-    None if the row's language is unknown, or the question has no words: then nothing can be judged.
+    None if the row's language is unknown, or the question tells none: then nothing can be judged.
     """
     return detect(question) if names_none(language) else language_code(language)
 
 
 def detect(text: str) -> str | None:
-    """The language of most words, None without words.
+    """The language of most words, None without words, or where they are mostly in no language's list.
 
     Kana makes Han Japanese. Latin, Cyrillic and Arabic words that tell nothing are English, Russian and Arabic.
     """
@@ -68,7 +69,9 @@ def detect(text: str) -> str | None:
     own = [word for kind, word in found if kind == script]
     if script == CJK:
         return "ja" if han.kana_signs("".join(own)) * 10 >= counts[CJK] else "zh"
-    signs = set(text)
+    if script == LATIN and any(mark in text for mark in "¿¡"):
+        return "es"
+    signs = set("".join(word for word in own if len(word) > 1))
     for code, letters in _OWN_LETTERS.get(script, {}).items():
         if signs.intersection(letters):
             return code

@@ -65,9 +65,10 @@ _ELEMENT = re.compile("|".join(_ELEMENTS))
 
 _MATH = "°±·×÷µ\u2032-\u2037\u2044\u2190-\u22ff\u2300-\u23ff\u25a0-\u25ff\u27c0-\u27ff\u2a00-\u2aff"
 _LETTER = "A-Za-zªºÀ-ÖØ-öø-ʯḀ-ỿ"
-_PRINTED = r"#-&(-+.-:<->@\[-_{-~'’\-"  # of ASCII, all but the space and , ; ! ? " `
+_PRINTED = r"#-&)-+.-:<->@\\-_{-~'’\-"  # of ASCII, all but the space and , ; ! ? " ` ( [
 _ARGUMENT = r"[\w.\[\]+*/=:'-]{0,30}"
-_CHUNK = rf"(?:(?<=[\w\]])[(\[]{_ARGUMENT}(?:, ?{_ARGUMENT}){{1,6}}[)\]]|[{_PRINTED}{_LETTER}{_MATH}])+"
+_CALL = rf"(?<=[\w\]])[(\[]{_ARGUMENT}(?:, ?{_ARGUMENT}){{1,6}}[)\]]"
+_CHUNK = rf"(?:[{_PRINTED}{_LETTER}{_MATH}]++|{_CALL}|[(\[])+"
 # What only single spaces part: no reader takes a break there.
 _PHRASE = re.compile(rf"{_CHUNK}(?: +{_CHUNK})*")
 _CHUNKS = re.compile(_CHUNK)
@@ -132,7 +133,7 @@ def undress(text: str, aside: list[str] | None, *, bare: bool = True) -> str:
 
 
 def _judge_all(chunks: Sequence[str]) -> list[tuple[str, Judged]]:
-    operators = [_OPERATOR.fullmatch(chunk) is not None for chunk in chunks]
+    operators = [not chunk[0].isalnum() and _OPERATOR.fullmatch(chunk) is not None for chunk in chunks]
     beside = [left or right for left, right in zip([False, *operators], [*operators[1:], False], strict=False)]
     return [
         (chunk, _judge(chunk, operand) if len(chunk) < _LONGEST else _judge.__wrapped__(chunk, operand))

@@ -25,8 +25,8 @@ class LanguageConsistencyReward:
     A thought of fewer than `min_words` words, but not of none, is None; 1 by default, so that one word is judged.
 
     Resists: no thought, or a blank one, to dodge the measure (None, never `empty`); words of the other
-    language inside `$…$`, quotes, code spans, invented commands or full-width letters. Does not look into closed
-    code fences, and hardly sees one or two foreign words among many of the same script.
+    language inside `$…$`, quotes, code, identifiers, paths, capitals, invented commands or full-width letters. Hardly
+    sees one or two foreign words among many of the same script.
     """
 
     scope: Scope = "thinking"
