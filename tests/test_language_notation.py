@@ -79,6 +79,8 @@ def test_short_english_is_english(text):
 def test_a_name_that_stands_in_a_compound_is_one_alone():
     assert target_share("当 memo[i] 已知时，从 memo 里直接取值即可", "zh") == 1.0
     assert target_share("直接从 memory 里取值即可", "zh") < 1.0
+    assert target_share("调用 dfs(root) 之后比较 left 和 right 的大小关系", "zh") == 1.0
+    assert target_share("先比较 left 和 right 的大小关系", "zh") < 1.0
 
 
 def test_names_that_are_too_many_count():

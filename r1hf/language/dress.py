@@ -124,12 +124,19 @@ def undress(text: str, aside: list[str] | None, *, bare: bool = True) -> str:
         for word in words
         if word == "an" or not is_function_word(word)  # the sequence {an}
     }
+    if any(dressed and not _CODE.isdisjoint(words) for chunks in judged for _, (_, words, dressed) in chunks):
+        judged = [[(chunk, _of_program(chunk, found)) for chunk, found in chunks] for chunks in judged]
     parts, last = [], 0
     for phrase, chunks in zip(phrases, judged, strict=True):
         parts.append(text[last : phrase.start()])
         parts.append(" " if _IMPORT.fullmatch(phrase[0]) else f" {' '.join(_kept(chunks, known, aside, bare))} ")
         last = phrase.end()
     return "".join(parts) + text[last:]
+
+
+def _of_program(chunk: str, found: Judged) -> Judged:
+    """Beside `dfs(root)`, `left` alone is a name."""
+    return (NAMES, (chunk,), False) if chunk in _CODE and not (found[2] or is_function_word(chunk)) else found
 
 
 def _judge_all(chunks: Sequence[str]) -> list[tuple[str, Judged]]:
