@@ -61,6 +61,7 @@ class Parsed:
     request: what was asked for, without output_dir and the paths of inputs; equal requests need not run again.
     inputs: field -> directory, file or Hub id, a mapping with one as `path`, or a list of these, that the stage reads.
     planned: the input fields whose directories an earlier stage of a pipeline is still to make.
+    notes: what a person should know before the run, and what is no reason not to run.
     """
 
     configs: tuple[Any, ...]
@@ -69,6 +70,7 @@ class Parsed:
     inputs: dict[str, Any]
     argv: list[str]
     planned: frozenset[str] = frozenset()
+    notes: list[str] = dataclasses.field(default_factory=list)
 
     def check(self) -> None:
         """Raises ConfigError with every problem found."""

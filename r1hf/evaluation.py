@@ -14,7 +14,7 @@ from typing import Any
 
 from r1hf.data.rows import Row
 from r1hf.grammar import is_well_formed, parse
-from r1hf.language import target_share
+from r1hf.language import target_of, target_share
 from r1hf.sampling import Completion, Sampler
 from r1hf.verify import read_answer, verify_math
 
@@ -37,7 +37,8 @@ def judge(row: Row, completion: Completion) -> Judged:
         if row["task"] == "reasoning"
         else follows_reference(row, completion.text)
     )
-    share = target_share(response.reasoning, row["language"]) if response.reasoning else None
+    target = target_of(row["language"], row["question"]) if response.reasoning else None
+    share = target_share(response.reasoning or "", target) if target else None
     return Judged(completion, correct, is_well_formed(completion.text), share)
 
 

@@ -107,6 +107,8 @@ class Stage:
         set_seed(self.config.seed)
         set_threads(self.config.num_threads)
         quiet_libraries()
+        for note in self.parsed.notes:
+            self.say(f"note: {note}")
         return self
 
     def _prepare(self) -> None:

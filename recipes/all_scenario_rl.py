@@ -24,7 +24,7 @@ from r1hf.rewards.preference import PreferenceReward
 from r1hf.stage import Stage, run
 from r1hf.trainers.difficulty import ORDERED
 from r1hf.trainers.grpo import R1GRPOConfig
-from r1hf.trainers.rl import COLUMNS, RLConfig, preflight_rl, rl_rows, train_policy
+from r1hf.trainers.rl import COLUMNS, RLConfig, check_paid_languages, preflight_rl, rl_rows, train_policy
 
 TASKS = ("reasoning", "helpful", "harmless")
 REWARDS = ("accuracy", "format", "language", "helpful", "harmless")
@@ -63,6 +63,7 @@ def preflight(parsed: Parsed) -> None:
         parsed.problems.append(f"difficulty_sampling: {ORDERED}")
     if config is not None:
         general = check_rows(parsed.problems, "general_prompts", config.general_prompts, COLUMNS)
+        check_paid_languages(parsed, "general_prompts", general, REWARDS)
         check_tasks(parsed.problems, "prompts", reasoning, {"reasoning"})
         check_tasks(parsed.problems, "general_prompts", general, {"helpful", "harmless"})
         check_chat_template(parsed.problems, "helpful_model", config.helpful_model)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from r1hf.checks.languages import check_languages
 from r1hf.config import Parsed, parse
 from r1hf.data.cold_start import prompted, rewritten, take
 from r1hf.data.filters import SampleFilter
@@ -48,7 +49,8 @@ def preflight(parsed: Parsed) -> None:
     preflight_inputs(parsed)
     config = parsed.configs[0]
     if config is not None:
-        check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
+        rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
+        check_languages(parsed, "prompts", rows, "leave the row out")
         check_chat_template(parsed.problems, "zero", config.zero)
         check_templates(parsed.problems, "few_shot_template", config.few_shot_template)
         check_templates(parsed.problems, "direct_template", config.direct_template)

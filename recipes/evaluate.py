@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from r1hf.checks.languages import check_languages
 from r1hf.config import Parsed, parse
 from r1hf.data.rows import Row, check_rows, check_tasks, stage_rows, write_rows
 from r1hf.data.spec import Source
@@ -50,6 +51,7 @@ def preflight(parsed: Parsed) -> None:
         return
     rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
     check_tasks(parsed.problems, "prompts", rows, {"reasoning"})
+    check_languages(parsed, "prompts", rows, None)
     general = check_rows(parsed.problems, "general_prompts", config.general_prompts, (*COLUMNS, "reference"))
     check_tasks(parsed.problems, "general_prompts", general, {"helpful", "harmless"})
     known = {row["question"] for row in rows + general}

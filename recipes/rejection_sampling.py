@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from r1hf.checks.languages import check_languages
 from r1hf.config import Parsed, parse
 from r1hf.data.filters import SampleFilter
 from r1hf.data.rows import Row, check_rows, stage_rows, write_rows
@@ -45,7 +46,9 @@ def preflight(parsed: Parsed) -> None:
     preflight_inputs(parsed)
     config = parsed.configs[0]
     if config is not None:
-        check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
+        rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
+        if config.min_language_share > 0:
+            check_languages(parsed, "prompts", rows, "set min_language_share to 0")
         check_rows(parsed.problems, "general", config.general, GENERAL_COLUMNS)
         check_chat_template(parsed.problems, "model", config.model)
         check_sampler(parsed.problems, config)

@@ -113,8 +113,8 @@ def test_mixed():
 
 
 def test_unknown_language():
-    with pytest.raises(DataError, match="'english'.*zh"):
-        target_share("hello", "english")
+    with pytest.raises(DataError, match="'englisch'.*did you mean 'en'.*zh"):
+        target_share("hello", "englisch")
 
 
 english = st.lists(st.sampled_from("first multiply then add the result is right".split()), min_size=1, max_size=20)

@@ -297,7 +297,7 @@ def test_reward_asks_for_the_language_of_the_question(prompt, thought):
 
 
 @pytest.mark.parametrize(
-    ("target", "nearest"), [("english", "en"), ("Spanish", "es"), ("zho", "zh"), ("jp", "ja"), ("vietnamse", "vi")]
+    ("target", "nearest"), [("englisch", "en"), ("Spannish", "es"), ("cn", "zh"), ("jp", "ja"), ("vietnamse", "vi")]
 )
 def test_unknown_language_names_the_nearest(target, nearest):
     with pytest.raises(DataError, match=f"{target!r}.*did you mean {nearest!r}"):

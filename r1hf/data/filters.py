@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from r1hf.data.rows import Row
 from r1hf.grammar import Mode, is_well_formed, parse
-from r1hf.language import target_share
+from r1hf.language import target_of, target_share
 from r1hf.sampling import Completion
 from r1hf.verify import read_answer, verify_math
 
@@ -21,7 +21,8 @@ class SampleFilter:
     """Judges samples one by one and keeps the counts.
 
     form: what a kept sample looks like, "think_answer" or "cold_start". max_tokens: longer ones ramble.
-    min_language_share: least share of words, in the thinking and in the answer, in the row's language.
+    min_language_share: least share of words, in the thinking and in the answer, in the row's language; the question's
+    where the row names none, and not judged where neither is known.
     """
 
     form: Mode = "think_answer"
@@ -50,7 +51,9 @@ class SampleFilter:
         verdict = verify_math(read_answer(sample.text), row["answer"])
         if not verdict:
             return "unjudged" if verdict is None else "wrong_answer"
-        shares = (target_share(part or "", row["language"]) for part in (response.reasoning, response.answer))
+        target = target_of(row["language"], row["question"])
+        parts = (response.reasoning, response.answer) if target else ()
+        shares = [target_share(part or "", str(target)) for part in parts]
         if any(share is not None and share < self.min_language_share for share in shares):
             return "mixed_language"
         if sample.tokens > self.max_tokens:

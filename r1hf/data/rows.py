@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from r1hf.data import sources
 from r1hf.data.spec import Source, Spec, paths_of, specs
 from r1hf.errors import DataError
+from r1hf.language.codes import names_none
 
 if TYPE_CHECKING:
     from r1hf.stage import Stage
@@ -105,7 +106,7 @@ def _mixture(found: list[Spec], columns: Sequence[str], seed: int, counts: dict[
 def _check(source: str, numbers: Sequence[int], rows: Sequence[Row], columns: Sequence[str]) -> None:
     """Every row has `columns`, with values that training and the rewards can use."""
     texts = [name for name in columns if name in _TEXTS]
-    answers = "answer" in columns
+    answers, languages = "answer" in columns, "language" in columns
     for number, row in zip(numbers, rows, strict=True):
         missing = [name for name in columns if name not in row]
         if missing:
@@ -113,6 +114,8 @@ def _check(source: str, numbers: Sequence[int], rows: Sequence[Row], columns: Se
         for name in texts:
             if not isinstance(row[name], str):
                 raise DataError(f"{source}, row {number}: {name} is {row[name]!r:.60}, not text")
+        if languages:  # one type for the whole column: a table would refuse to be made of two
+            row["language"] = None if names_none(row["language"]) else str(row["language"])
         if answers:
             row["answer"] = _answer(row, f"{source}, row {number}")
 

@@ -13,7 +13,7 @@ from r1hf.doctor.cheats import FORMS, Case, cases, golden
 from r1hf.doctor.scores import innermost
 from r1hf.errors import DataError, R1Error
 from r1hf.grammar import TAGS, THINK_OPEN, Mode
-from r1hf.language import detect
+from r1hf.language import target_of
 from r1hf.manifest import is_hub_id
 from r1hf.rewards.guard import guarded
 from r1hf.rewards.prefilled import prefilled
@@ -40,7 +40,7 @@ class Asked:
 
     @property
     def language(self) -> str | None:
-        return self.row["language"] or detect(self.row["question"])
+        return target_of(self.row["language"], self.row["question"])
 
     def golden(self, form: Mode) -> str:
         return golden(self.row["question"], self.gold, self.language, form, self.prefilled)

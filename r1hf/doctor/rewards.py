@@ -22,6 +22,7 @@ from r1hf.doctor.judge import Asked, Judge, Judged
 from r1hf.doctor.recipe import find_recipe, read_config
 from r1hf.doctor.scores import applies, innermost
 from r1hf.errors import ConfigError, DataError
+from r1hf.language import language_code, names_none, unknown
 from r1hf.rewards.faults import row_fault
 
 _NEAR = 1e-6
@@ -88,7 +89,7 @@ def check_rewards(
     judged = [found for found in (judge.judge(one, form) for one in asked) if found is not None]
     report = Report(str(config), path.stem, form, judge.weights, faults=judge.faults)
     _fill(report, judge, judged)
-    report.notes = [*notes, *judge.notes, *_remarks(judge, judged)]
+    report.notes = [*notes, *parsed.notes, *judge.notes, *_remarks(judge, judged)]
     return report
 
 
@@ -129,8 +130,8 @@ def _row_fault(judge: Judge, row: Row) -> str | None:
     if not isinstance(row["question"], str) or not row["question"].strip():
         return f"question {row['question']!r} is no text"
     language, template = row["language"], judge.settings.prompt_template
-    if language is not None and not isinstance(language, str):
-        return f"language {language!r} is no code such as en"
+    if judge.paid("language") and not names_none(language) and language_code(language) is None:
+        return unknown(language)
     if isinstance(template, dict) and language not in template:
         return f"language {language!r} has no prompt template; there are templates for {', '.join(template)}"
     known = {task for reward in judge.rewards.values() for task in getattr(reward, "known_tasks", ())}

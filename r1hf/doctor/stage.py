@@ -60,6 +60,8 @@ def _config(stage: Loaded) -> list[Item]:
     items = [Item("fail", "config", problem) for problem in stage.problems]
     if not items:
         items = [Item("ok", "config", f"every key of {stage.config} is known to {stage.recipe.name}")]
+    if stage.parsed is not None:
+        items += [Item("warn", "config", note) for note in stage.parsed.notes]
     if stage.without_gpu:
         items.append(Item("warn", "config", "asks for a GPU, and none is here", "launch it where there is one"))
     return items

@@ -8,7 +8,9 @@ from pathlib import Path
 
 @dataclass
 class Report:
-    """replaced: (what, by what). untried: what only the machine of the launch can show. built: the trainers."""
+    """replaced: (what, by what). untried: what only the machine of the launch can show. built: the trainers.
+    notes: of the preflight.
+    """
 
     name: str
     recipe: Path
@@ -17,6 +19,7 @@ class Report:
     replaced: list[tuple[str, str]] = field(default_factory=list)
     untried: list[str] = field(default_factory=list)
     built: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -33,6 +36,7 @@ class Report:
             same.setdefault(by, []).append(what)
         lines += [f"  replaced   {', '.join(dict.fromkeys(what))} → {by}" for by, what in same.items()]
         lines += [f"  not tried  {what}" for what in self.untried]
+        lines += [f"  note       {note}" for note in self.notes]
         lines += [f"  built      {what}" for what in self.built]
         lines += [f"  FAIL       {problem}" for problem in self.problems]
         verdict = "passed, nothing was trained" if self.passed else "failed"

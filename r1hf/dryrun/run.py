@@ -68,6 +68,7 @@ def dry_run(job: Job) -> Report:
         report.untried.append(f"{job.processes} processes (their arithmetic was checked)")
     try:
         module, parsed, given = read_as_launched(job)
+        report.notes += parsed.notes
         report.resolved = _write_resolved(job, parsed, given)
         with tempfile.TemporaryDirectory(prefix="r1hf-dry-run-") as directory:
             _rehearse(job, module, parsed, given, Path(directory), report)

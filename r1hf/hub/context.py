@@ -14,6 +14,7 @@ from r1hf.hub.graph import draw, method
 from r1hf.hub.licences import Source
 from r1hf.hub.lineage import Made, Parent, ancestors
 from r1hf.hub.scores import Evaluation
+from r1hf.language import language_code
 from r1hf.report.stages import info, paper_name
 from r1hf.serving.prompts import prompt_of
 
@@ -263,7 +264,7 @@ def languages(evaluation: Evaluation | None) -> list[str]:
     path = evaluation.directory / "samples.jsonl" if evaluation else None
     if path is None or not path.is_file():
         return []
-    return sorted({row["language"] for row in read(path) if row.get("language")})
+    return sorted({code for row in read(path) if (code := language_code(row.get("language")))})
 
 
 def _question(evaluation: Evaluation) -> str:

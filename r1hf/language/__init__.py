@@ -6,50 +6,59 @@ Script decides where it can; among languages of one script, word frequencies do.
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
-from r1hf.errors import DataError
 from r1hf.language import han
-from r1hf.language.identify import IDENTIFIED, best_language, count_target
+from r1hf.language.codes import SCRIPTS, known_code, language_code, names_none, unknown
+from r1hf.language.identify import IDENTIFIED, best_language, count_target, lists
 from r1hf.language.notation import prose
-from r1hf.language.words import CJK, DEVANAGARI, GREEK, HANGUL, HEBREW, LATIN, OTHER, SCRIPTS, THAI, Token, size, total
+from r1hf.language.words import CJK, LATIN, OTHER, Token, size, total
 
-__all__ = ["detect", "is_mixed", "target_share"]
+__all__ = ["detect", "is_listed", "is_mixed", "language_code", "names_none", "target_of", "target_share", "unknown"]
 
-_DETECTED = {HANGUL: "ko", GREEK: "el", HEBREW: "he", DEVANAGARI: "hi", THAI: "th"}
-# What people write for a code: names, and other codes than ISO 639-1.
-_NAMES = (
-    "english:en chinese:zh mandarin:zh cn:zh japanese:ja jp:ja korean:ko kr:ko russian:ru arabic:ar spanish:es "
-    "french:fr german:de deutsch:de vietnamese:vi vn:vi italian:it portuguese:pt dutch:nl polish:pl turkish:tr "
-    "indonesian:id ukrainian:uk ua:uk hindi:hi greek:el gr:el hebrew:he iw:he thai:th persian:fa farsi:fa czech:cs "
-    "cz:cs swedish:sv se:sv danish:da dk:da norwegian:no nb:no nn:no finnish:fi hungarian:hu romanian:ro serbian:sr "
-    "in:id zho:zh chi:zh jpn:ja deu:de ger:de spa:es por:pt fil:tl"
-)
-_NEAREST = dict(pair.split(":") for pair in _NAMES.split())
+# Per script the language to expect: the first one of the table that is mostly written in it.
+_EXPECTED = {scripts[0]: code for code, scripts in reversed(SCRIPTS.items())}
+# Letters that one language of a script has and those that are likelier have not; the first that is found decides.
+_OWN_LETTERS = {
+    "arabic": {"ps": "ټډړږښڼ", "ug": "ۆۈېە", "sd": "ڄڃڇڻڙ", "ku": "ێڕڵ"},
+    "bengali": {"as": "ৰৱ"},
+    "cyrillic": {"kk": "ұ", "tg": "ҷӣӯ", "tt": "җ", "ba": "ҙҫ", "be": "ў", "ky": "ң", "mn": "үө"},
+    "latin": {"az": "ə", "ha": "ɓɗƙ", "yo": "ṣ"},
+}
 
 
 def target_share(text: str, target: str, *, min_words: int = 1) -> float | None:
     """Share of the words of `text` that are in `target` (ISO 639-1; "zh-Hant" counts as "zh").
 
-    DeepSeek-R1 §2.3.2: Num(words in target) / Num(words). A word is a run of letters of one script, and for Han, Kana
-    and Thai each character. Not words: single letters, up to three letters glued to a number (10cm), function names
-    (sin), tags, LaTeX, code, URLs, short quoted terms, and Latin names in a text of another script. Spans that hold
-    prose count as prose, so that nothing hides there; closed code fences are always left out. A word that no
-    language claims is in the language of the words around it, and in `target` if nothing speaks against it.
+    DeepSeek-R1 §2.3.2: Num(words in target) / Num(words). A word is a run of letters of one script, and for Han, Kana,
+    Thai, Lao, Khmer and Burmese each letter. Not words: single letters, up to three letters glued to a number (10cm),
+    function names (sin), tags, LaTeX, code, URLs, short quoted terms, and in a text of another script Latin names,
+    points, formulas, identifiers and paths. What holds prose counts as prose, so that nothing hides there. A word that
+    no language claims is in the language of the words around it, and in `target` if nothing speaks against it; a
+    target without a word list has the words that no larger language claims.
 
     None with fewer than `min_words` words. Raises DataError for an unknown language.
     """
-    code = _known_code(target)
-    found = prose(text, latin=SCRIPTS[code] == LATIN)
+    code = known_code(target)
+    found = prose(text, latin=LATIN in SCRIPTS[code])
     count = total(found)
     return _count_in(code, found) / count if count >= max(min_words, 1) else None
 
 
+def target_of(language: Any, question: str) -> str | None:
+    """The language to ask for: the row's own, or that of its question where it names none.
+
+    None if the row's language is unknown, or the question tells none: then nothing can be judged.
+    """
+    return detect(question) if names_none(language) else language_code(language)
+
+
 def detect(text: str) -> str | None:
-    """The language of most words, None without words.
+    """The language of most words, None without words, or where they are mostly in no language's list.
 
     Kana makes Han Japanese. Latin, Cyrillic and Arabic words that tell nothing are English, Russian and Arabic.
     """
-    found = prose(text, latin=True)
+    found = prose(text, latin=True, thorough=True)
     counts: Counter[str] = Counter()
     for token in found:
         counts[token[0]] += size(token)
@@ -60,11 +69,18 @@ def detect(text: str) -> str | None:
     own = [word for kind, word in found if kind == script]
     if script == CJK:
         return "ja" if han.kana_signs("".join(own)) * 10 >= counts[CJK] else "zh"
-    if script not in IDENTIFIED:
-        return _DETECTED[script]
     if script == LATIN and any(mark in text for mark in "¿¡"):
         return "es"
-    return best_language(own, script)
+    signs = set("".join(word for word in own if len(word) > 1))
+    for code, letters in _OWN_LETTERS.get(script, {}).items():
+        if signs.intersection(letters):
+            return code
+    return best_language(own, script) if script in IDENTIFIED else _EXPECTED[script]
+
+
+def is_listed(code: str) -> bool:
+    """Whether `code` is told from the other languages of its scripts by more than what these do not claim."""
+    return all(script not in IDENTIFIED or lists(code, script) for script in SCRIPTS[code])
 
 
 def is_mixed(text: str, target: str, threshold: float = 0.9) -> bool | None:
@@ -73,23 +89,15 @@ def is_mixed(text: str, target: str, threshold: float = 0.9) -> bool | None:
     return None if share is None else share < threshold
 
 
-def _known_code(target: str) -> str:
-    code = target.strip().lower().replace("_", "-").partition("-")[0]
-    if code in SCRIPTS:
-        return code
-    import difflib
-
-    close = difflib.get_close_matches(code, [*_NEAREST, *SCRIPTS], n=1, cutoff=0.75)
-    nearest = _NEAREST.get(close[0], close[0]) if close else None
-    hint = f"did you mean {nearest!r}? Use" if nearest else "use"
-    raise DataError(f"language {target!r} is unknown; {hint} an ISO 639-1 code, one of {', '.join(sorted(SCRIPTS))}")
-
-
 def _count_in(code: str, found: list[Token]) -> int:
-    script = SCRIPTS[code]
-    own = [word for kind, word in found if kind == script]
+    return sum(
+        _count_script(code, script, [word for kind, word in found if kind == script]) for script in SCRIPTS[code]
+    )
+
+
+def _count_script(code: str, script: str, own: list[str]) -> int:
     if script == CJK:
         return han.count_target(own, code)
-    if own and code in IDENTIFIED.get(script, ()):
+    if own and script in IDENTIFIED:
         return count_target(own, script, code)
     return total([(script, word) for word in own])

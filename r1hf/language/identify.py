@@ -16,17 +16,26 @@ from typing import Any
 
 from r1hf.language.words import ARABIC, CYRILLIC, LATIN
 
-# The first _COMMON of a script are the ones to expect.
-# ISO 639-1 codes whose list in wordfreq has another name.
-_LISTS = {"no": "nb", "hr": "sh", "tl": "fil"}
-_COMMON = 11
+# ISO 639-1 codes whose list in wordfreq has another name. Its list of Serbian is written in Latin letters.
+_LISTS = {"no": "nb", "hr": "sh", "sr": "sh", "tl": "fil"}
+_COMMON = 11  # so many of a script are the ones to expect; they come first
 IDENTIFIED = {
     LATIN: tuple("en es fr de vi it pt nl pl tr id ca cs da fi hu ro sv no hr sk sl lt lv ms tl is".split()),
-    CYRILLIC: ("ru", "uk", "bg", "mk"),
+    CYRILLIC: ("ru", "uk", "bg", "mk", "sr"),
     ARABIC: ("ar", "fa", "ur"),
 }
 # So alike that words alone do not tell them apart: none is held against the other.
 _ALIKE = ({"id", "ms"}, {"da", "no"}, {"cs", "sk"}, {"hr", "sl"}, {"bg", "mk"})
+# The same language for this purpose, by script.
+_SAME = {LATIN: {"sr": "hr", "bs": "hr", "sh": "hr"}, CYRILLIC: {"bs": "sr", "sh": "sr"}}
+# Languages without a word list, and those with one that are too much like them to be held against them.
+_NEIGHBOURS = {
+    **{"af": "nl de", "fy": "nl", "nds": "de nl", "lb": "de", "fo": "is da no", "gl": "pt es it", "ast": "es pt"},
+    **{"oc": "ca fr es", "co": "it", "scn": "it", "sc": "it", "rm": "it", "la": "it", "ia": "it es", "ht": "fr"},
+    **{"pap": "es pt", "jv": "id ms", "su": "id ms", "min": "id ms", "ace": "id ms", "ban": "id ms", "ceb": "tl"},
+    **{"ilo": "tl", "war": "tl", "pam": "tl", "az": "tr", "tk": "tr", "crh": "tr", "ug": "fa", "sd": "ur"},
+    **{"ks": "ur", "pa": "ur", "ckb": "fa"},
+}
 
 # Natural logarithms of probability ratios. Tuned on the tuning half of tests/fixtures/language_sentences.txt.
 SWITCH = 5.0  # cost of a change of language between two words
@@ -37,28 +46,57 @@ _UNLISTED = 2.2 * 2.303  # of a word that is not in a language's list: below the
 _UNKNOWN_MOST = 3.0
 _TRIGRAM_WEIGHT = 0.4
 _NAME_WEIGHT = 0.3  # an unknown word with a capital is likely a name
+_OWN_UNKNOWN = 3.0  # what a word that no list knows says for a target without a list
+_OWN_LISTED = 5.0  # and how much likelier any word is there than in a language whose list does not have it
 _NEVER = 1e3
 _RIVALS = 4
 _BUCKETS = 1 << 15
 _CACHED_WORDS = 1 << 16
 _LONGEST = 60  # characters of a word that are looked at, so that the cache stays small
-_PARTS = re.compile(r"['’-]")
+_PARTS = re.compile(r"['’-]|(?<=[a-zà-ÿ])(?=[A-Z])")
+_TO_CYRILLIC = {"lj": "љ", "nj": "њ", "dž": "џ"} | dict(
+    zip("abcčćdđefghijklmnoprsštuvzž", "абцчћдђефгхијклмнопрсштувзж", strict=True)
+)
+_SERBIAN_LETTER = re.compile("|".join(_TO_CYRILLIC))
 
 
 def count_target(words: Sequence[str], script: str, target: str) -> int:
-    """How many of `words` (in the order of the text, all of `script`) are in `target`, one of IDENTIFIED[script]."""
+    """How many of `words` (in the order of the text, all of `script`) are in `target`.
+
+    A target without a word list has those that no other language claims: its own words are mostly in no list.
+    """
     model = _model(script)
-    return model.count_target(words, target) if model else len(words)
+    return model.count_target(words, _SAME.get(script, {}).get(target, target)) if model else len(words)
 
 
-def best_language(words: Sequence[str], script: str) -> str:
-    """The language of IDENTIFIED[script] that explains `words` best; in doubt the first of the list."""
+def best_language(words: Sequence[str], script: str) -> str | None:
+    """The language of IDENTIFIED[script] that explains `words` best; in doubt the first of the list.
+
+    None where a language without a list explains them better.
+    """
     model = _model(script)
     return model.best(words) if model else IDENTIFIED[script][0]
 
 
+def lists(code: str, script: str) -> bool:
+    """Whether there is a word list for the language in this script."""
+    return _SAME.get(script, {}).get(code, code) in IDENTIFIED[script]
+
+
 def _alike(code: str, other: str) -> bool:
-    return code == other or any({code, other} <= pair for pair in _ALIKE)
+    return code == other or any({code, other} <= pair for pair in _ALIKE) or other in _NEIGHBOURS.get(code, "").split()
+
+
+def _words_of(code: str, script: str) -> list[list[str]]:
+    """wordfreq's list: the n-th holds the words whose frequency is 10 ** (-n / 100)."""
+    import wordfreq
+
+    bins: list[list[str]] = wordfreq.get_frequency_list(_LISTS.get(code, code), "small")
+    return [list(map(_in_cyrillic, words)) for words in bins] if code == "sr" and script == CYRILLIC else bins
+
+
+def _in_cyrillic(word: str) -> str:
+    return _SERBIAN_LETTER.sub(lambda letter: _TO_CYRILLIC[letter[0]], word)
 
 
 @functools.cache
@@ -70,13 +108,16 @@ def _model(script: str) -> _Model | None:
         message = "languages of one script are not told apart, because wordfreq is not installed: pip install wordfreq"
         warnings.warn(message, RuntimeWarning, stacklevel=2)
         return None
-    return _Model(IDENTIFIED[script])
+    return _Model(IDENTIFIED[script], script)
 
 
 class _Model:
-    """Evidence per word, computed once per word: a row of log-probabilities, one per language, the best one 0."""
+    """Evidence per word, computed once per word: a row of log-probabilities, one per language, the best one 0.
 
-    def __init__(self, languages: Sequence[str]):
+    The last column is of the languages without a list: what they would say if the text should be in one of them.
+    """
+
+    def __init__(self, languages: Sequence[str], script: str):
         import numpy as np
         import wordfreq
 
@@ -85,9 +126,9 @@ class _Model:
         self.index = {code: n for n, code in enumerate(languages)}
         hashes, owners, values, trigrams = [], [], [], []
         for n, code in enumerate(languages):
-            bins = wordfreq.get_frequency_list(_LISTS.get(code, code), "small")
+            bins = _words_of(code, script)
             listed = [hash(word) for words in bins for word in words]
-            # The n-th list holds the words whose frequency is 10 ** (-n / 100); Zipf's scale is 9 + log10.
+            # Zipf's scale is 9 + log10.
             frequencies = np.repeat(9 - np.arange(len(bins)) / 100, [len(words) for words in bins])
             hashes.append(np.array(listed, dtype=np.int64))
             owners.append(np.full(len(listed), n, dtype=np.uint8))
@@ -104,11 +145,8 @@ class _Model:
         self.known = self._nothing_known()
         self.lock = threading.Lock()
         # Per target: what takes the languages out that are not held against it, and each word's best case against it.
-        self.excluded = {
-            code: np.array([_NEVER * _alike(code, other) for other in languages], dtype=np.float32)
-            for code in languages
-        }
-        self.margins: dict[str, dict[str, float]] = {code: {} for code in languages}
+        self.excluded: dict[str, Any] = {}
+        self.margins: dict[str, dict[str, float]] = {}
 
     def _buckets(self, text: str) -> Any:
         np = self.np
@@ -117,7 +155,7 @@ class _Model:
         return (mixed ^ (mixed >> np.uint32(15))) % np.uint32(_BUCKETS)
 
     def _nothing_known(self) -> tuple[dict[str, int], Any]:
-        return {}, self.np.zeros((_CACHED_WORDS, len(self.languages)), dtype=self.np.float32)
+        return {}, self.np.zeros((_CACHED_WORDS, len(self.languages) + 1), dtype=self.np.float32)
 
     def evidence(self, words: Sequence[str]) -> Any:
         """Rows for `words`: (words, languages)."""
@@ -144,18 +182,19 @@ class _Model:
     def _row(self, word: str) -> Any:
         np = self.np
         name = word[0].isupper()
+        parts = [part for part in _PARTS.split(word) if part]
         word = word.replace("İ", "i").replace("’", "'").casefold()
         listed = self._listed(word)
-        parts = [part for part in _PARTS.split(word) if part]
         if listed is None and len(parts) > 1:
             total = sum(self._row(part) for part in parts)
-            return np.maximum(total - total.max(), -MOST)
+            total[:-1] -= total[:-1].max()
+            return np.clip(total, -MOST, _OWN_UNKNOWN)
         shape = self.trigrams[self._buckets(f" {word} ")].sum(axis=0) * _TRIGRAM_WEIGHT
         shape = np.maximum(shape - shape.max(), -_UNKNOWN_MOST)
-        if listed is None and name:
-            shape *= _NAME_WEIGHT
-        row = shape if listed is None else np.where(listed > 0, listed, _UNLISTED + shape)
-        return np.maximum(row - row.max(), -MOST)
+        if listed is None:
+            return np.append(shape, _OWN_UNKNOWN) * (_NAME_WEIGHT if name else 1.0)
+        row = np.append(np.where(listed > 0, listed, _UNLISTED + shape), _UNLISTED + _OWN_LISTED)
+        return np.maximum(row - row[:-1].max(), -MOST)
 
     def _listed(self, word: str) -> Any:
         """Per language the logarithm of the word's frequency, 0 where it is not listed; None if nowhere."""
@@ -169,7 +208,7 @@ class _Model:
 
     def count_target(self, words: Sequence[str], target: str) -> int:
         """The common text first: no stretch of its words speaks enough for anything but the target."""
-        margins = self.margins[target]
+        margins = self.margins.setdefault(target, {})
         try:
             gain = most = 0.0
             for word in words:
@@ -195,7 +234,12 @@ class _Model:
     def _against(self, words: Sequence[str], target: str) -> Any:
         """What each word says for each language against the target; nothing for the target and its like."""
         evidence = self.evidence(words)
-        return evidence - evidence[:, self.index[target], None] - self.excluded[target]
+        excluded = self.excluded.get(target)
+        if excluded is None:
+            out = self.languages[_COMMON:] if target not in self.index else []
+            alike = [_alike(target, other) or other in out for other in self.languages]
+            excluded = self.excluded[target] = self.np.array([*alike, True], dtype=self.np.float32) * _NEVER
+        return evidence - evidence[:, self.index.get(target, -1), None] - excluded
 
     def _rivals(self, against: Any) -> list[int]:
         """The languages that can be on the best path: one that gains less than a switch costs on every stretch is not.
@@ -216,8 +260,13 @@ class _Model:
             left = left - np.maximum(left[:, rival : rival + 1], 0.0)
         return rivals
 
-    def best(self, words: Sequence[str]) -> str:
-        totals = self.evidence([word[:_LONGEST] for word in words]).sum(axis=0)
+    def best(self, words: Sequence[str]) -> str | None:
+        evidence = self.evidence([word[:_LONGEST] for word in words])
+        # A word that no list has speaks for none of them: it may be a name.
+        unlisted = self.np.minimum(evidence[:, -1], 0.0).sum()
+        totals = evidence[:, :-1].sum(axis=0)
+        if unlisted > totals.max() + START:
+            return None
         # In doubt the first one, and rather one of the first: so that "Hi" is English, and not Catalan.
         totals[0] += START / 2
         totals[_COMMON:] -= START / 2

@@ -8,10 +8,11 @@ import unicodedata
 from collections.abc import Callable
 
 from r1hf.grammar import SEPARATOR, TAGS
-from r1hf.language.words import CJK, FUNCTION_NAMES, LATIN, THAI, Token, tokens, total
+from r1hf.language.dress import has_function_words, is_function_word, undress
+from r1hf.language.words import FUNCTION_NAMES, LATIN, WITHOUT_SPACES, Token, has_other_scripts, tokens, total
 
 _MARKS = re.compile("|".join(re.escape(mark) for mark in (*TAGS, SEPARATOR, SEPARATOR.replace(" ", ""))))
-_FENCE = re.compile(r"```.*?```|~~~.*?~~~|\[asy\].*?\[/asy\]", re.DOTALL)
+_FENCE = re.compile(r"```(.*?)```|~~~(.*?)~~~|\[asy\](.{0,5000}?)\[/asy\]", re.DOTALL)
 _ADDRESS = re.compile(r"(?:https?://|www\.)[!-~]+|[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64})+")
 _SUFFIX = r"\.(?:com|org|net|edu|gov|io|ai|cn|jp|ru|de|fr|py|js|txt|csv|json|md)\b"
 _DOMAIN = re.compile(rf"\b[A-Za-z0-9][\w-]{{0,62}}(?:\.[\w-]{{1,63}}){{0,3}}{_SUFFIX}(?:/[!-~]*)?", re.ASCII)
@@ -42,6 +43,9 @@ _CODE_WORDS = frozenset(
     "pass break continue with yield range len int str float list dict set sum max min const let var function".split()
 )
 _CODE_SIGN = re.compile(r"[(){}\[\]=;_<>+*/%|&#]|(?<=\w)\.(?=\w)|(?<=[\w)]):(?=\s|$)")
+_WORD = re.compile(r"[^\W\d_]+")
+# A word of prose, which ends the search for texts of notation alone.
+_PLAIN_WORD = re.compile(r"(?:^|[\s(])[^\W\d_A-Z][^\W\d_A-Z]{2,}(?![^\s.,;:!?)])")
 _PROSE_WORDS = 3
 _FACTORS = 3
 
@@ -55,8 +59,10 @@ _ASIDE_FLOOR, _ASIDE_SHARE = 3, 4
 _NAME_WORDS = 2
 
 
-def prose(text: str, *, latin: bool) -> list[Token]:
+def prose(text: str, *, latin: bool, thorough: bool = False) -> list[Token]:
     """The words of `text` without notation; `latin`: the language asked for is written in Latin letters.
+
+    thorough: identifiers go out of a text of Latin letters too, where they seldom matter.
 
     What short code spans, formulas and quoted terms hold is left out, unless it is more than three words and more
     than a quarter of the others: no text can be cut up and hidden in them.
@@ -65,23 +71,49 @@ def prose(text: str, *, latin: bool) -> list[Token]:
         # Full-width and mathematical letters are Latin letters.
         text = unicodedata.normalize("NFKC", text)
     text = _without_marks(text)
+    bare = not latin or has_other_scripts(text)
+    # Among Latin prose, notation is in the language around it.
+    free = bare or thorough or not _PLAIN_WORD.search(text)
     aside: list[str] = []
-    found = tokens(_without_spans(text, aside))
-    if aside:
-        hidden = total(tokens(" ".join(aside)))
-        if hidden > max(_ASIDE_FLOOR, total(found) // _ASIDE_SHARE):
-            found = tokens(_without_spans(text, None))
+    plain = _without_spans(text, aside)
+    found = _words(plain, bare) if free else tokens(plain)
+    if aside and _too_many(total(tokens(" ".join(aside))), found):
+        plain = _without_spans(text, None)
+        found = _words(plain, bare) if free else tokens(plain)
     return found if latin else _without_names(found)
+
+
+def _words(text: str, bare: bool) -> list[Token]:
+    names: list[str] = []
+    found = tokens(undress(text, names, bare=bare))
+    return tokens(undress(text, None, bare=bare)) if _too_many(len(set(names)), found) else found
+
+
+def _too_many(aside: int, found: list[Token]) -> bool:
+    return aside > _ASIDE_FLOOR and aside > total(found) // _ASIDE_SHARE
 
 
 def _without_marks(text: str) -> str:
     if "<" in text or "|" in text:
         text = _MARKS.sub(" ", text)
-    if "```" in text or "~~~" in text or "[asy]" in text:
-        text = _FENCE.sub(" ", text)
+    if "```" in text or "~~~" in text or "[/asy]" in text:
+        text = _FENCE.sub(_fence, text)
     if "://" in text or "www." in text or "@" in text:
-        text = _ADDRESS.sub(" ", text)
-    return _DOMAIN.sub(" ", text) if _HAS_DOMAIN.search(text) else text
+        text = _ADDRESS.sub(_address, text)
+    return _DOMAIN.sub(_address, text) if _HAS_DOMAIN.search(text) else text
+
+
+def _fence(fence: re.Match[str]) -> str:
+    """Nothing of a program; of what is none, the words."""
+    inside = fence[fence.lastindex or 0]
+    words = [word for _, word in tokens(inside) if word not in _CODE_WORDS]
+    signs = sum(1 for _ in _CODE_SIGN.finditer(inside))
+    return " " if 2 * signs >= len(words) or len(words) <= _PROSE_WORDS else f" {inside} "
+
+
+def _address(address: re.Match[str]) -> str:
+    words = _WORD.findall(address[0])
+    return f" {' '.join(words)} " if has_function_words(words) else " "
 
 
 def _without_spans(text: str, aside: list[str] | None) -> str:
@@ -110,6 +142,8 @@ def _formula_or_code(span: re.Match[str]) -> tuple[str, bool]:
     found = tokens(inside)
     if any(script != LATIN for script, _ in found):
         return inside, False
+    if has_function_words(word for _, word in found if word not in _CODE_WORDS):
+        return inside, False
     if span.lastgroup == "code":
         signs = sum(1 for _ in _CODE_SIGN.finditer(inside))
         found = [token for token in found if token[1] not in _CODE_WORDS]
@@ -124,7 +158,7 @@ def _formula_or_code(span: re.Match[str]) -> tuple[str, bool]:
 def _short_term(span: re.Match[str]) -> tuple[str, bool]:
     inside = span[span.lastindex or 0]
     found = tokens(inside)
-    most = _QUOTED_SIGNS if any(script in (CJK, THAI) for script, _ in found) else _QUOTED_WORDS
+    most = _QUOTED_SIGNS if any(script in WITHOUT_SPACES for script, _ in found) else _QUOTED_WORDS
     return inside, total(found) <= most
 
 
@@ -139,11 +173,15 @@ def _without_names(found: list[Token]) -> list[Token]:
     if all(script != LATIN for script, _ in found):
         return found
     kept: list[Token] = []
-    names = 0
+    names: set[str] = set()
     for latin, group in itertools.groupby(found, key=lambda token: token[0] == LATIN):
         run = list(group)
-        if latin and len(run) <= _NAME_WORDS and all(word[0].isupper() for _, word in run):
-            names += len(run)
+        if latin and len(run) <= _NAME_WORDS and all(_is_name(word) for _, word in run):
+            names.update(word for _, word in run)
         else:
             kept += run
-    return kept if names <= total(kept) // _ASIDE_SHARE else found
+    return kept if len(names) <= total(kept) // _ASIDE_SHARE else found
+
+
+def _is_name(word: str) -> bool:
+    return word[0].isupper() and not is_function_word(word)

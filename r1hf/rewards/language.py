@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from r1hf.errors import ConfigError
 from r1hf.grammar import has_content, parse
-from r1hf.language import detect, target_share
+from r1hf.language import target_of, target_share
 from r1hf.rewards._common import Bounds, Message, Rewards, column, completion_texts, question_text
 
 Scope = Literal["thinking", "all"]
@@ -18,14 +18,15 @@ Scope = Literal["thinking", "all"]
 class LanguageConsistencyReward:
     """Share, 0.0 to 1.0, of words in the row's target language; None where there is nothing to judge.
 
-    The target is the column `language` (ISO 639-1), and where it is missing or None, the language of the question.
+    The target is the column `language` (ISO 639-1), and where it is missing, None, NaN or blank, the language of the
+    question. A language that `r1hf.language.language_code` does not know is judged None: no row ends a training.
     `scope="thinking"` is the paper's, "all" also reads the answer and text outside the tags. `empty` is the reward
     of a thought that shows something but no words ("3 * 4 = 12"): None abstains, 1.0 is the seed's reading of 0/0.
     A thought of fewer than `min_words` words, but not of none, is None; 1 by default, so that one word is judged.
 
     Resists: no thought, or a blank one, to dodge the measure (None, never `empty`); words of the other
-    language inside `$…$`, quotes, code spans, invented commands or full-width letters. Does not look into closed
-    code fences, and hardly sees one or two foreign words among many of the same script.
+    language inside `$…$`, quotes, code, identifiers, paths, capitals, invented commands or full-width letters. Hardly
+    sees one or two foreign words among many of the same script.
     """
 
     scope: Scope = "thinking"
@@ -54,7 +55,7 @@ class LanguageConsistencyReward:
             targets = column(columns, self.language_column, len(completions), self.__name__)
         texts = completion_texts(completions, prefilled=self.prefilled)
         return [
-            self._score(text, target or detect(question_text(prompt)))
+            self._score(text, target_of(target, question_text(prompt)))
             for prompt, text, target in zip(prompts, texts, targets, strict=True)
         ]
 

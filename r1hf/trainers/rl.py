@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from datasets import Dataset
 
 from r1hf import templates
+from r1hf.checks.languages import check_languages
 from r1hf.config import Parsed, StageConfig
 from r1hf.data.lengths import drop_long, token_counts
 from r1hf.data.rows import Row, check_rows, stage_rows
@@ -70,6 +71,7 @@ def preflight_rl(parsed: Parsed, rewards: Iterable[str]) -> list[Row]:
         parsed.problems.append(f"max_prompt_length: {config.max_prompt_length} is below 1")
     rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
     check_prompt_count(parsed.problems, "prompts", rows, args)
+    check_paid_languages(parsed, "prompts", rows, known)
     if config.prompt_template is None:
         check_dress(parsed.problems, config)
         return rows
@@ -78,10 +80,16 @@ def preflight_rl(parsed: Parsed, rewards: Iterable[str]) -> list[Row]:
         check_templates(parsed.problems, "prompt_template", config.prompt_template)
     else:
         check_templates(parsed.problems, "prompt_template", *config.prompt_template.values())
-        lacking = sorted({row["language"] for row in rows} - set(config.prompt_template))
+        lacking = sorted({str(row["language"]) for row in rows} - set(config.prompt_template))
         if lacking:
             parsed.problems.append(f"prompt_template: no template for prompts in {', '.join(lacking)}")
     return rows
+
+
+def check_paid_languages(parsed: Parsed, key: str, rows: Sequence[Row], rewards: Collection[str]) -> None:
+    """`check_languages` where the reward `language` counts."""
+    if "language" in rewards and parsed.configs[0].weights.get("language", 1.0):
+        check_languages(parsed, key, rows, "weigh the reward 'language' 0")
 
 
 def check_templates(problems: list[str], key: str, *wanted: str) -> None:

@@ -17,7 +17,7 @@ import torch
 from accelerate.utils import gather_object
 from trl import GRPOConfig, GRPOTrainer
 
-from r1hf.errors import ConfigError, DataError
+from r1hf.errors import ConfigError
 from r1hf.rewards._common import completion_texts
 from r1hf.rewards.language import LanguageConsistencyReward
 from r1hf.trainers import reflection, rollouts
@@ -159,10 +159,7 @@ class Measured(GRPOTrainer):
         if self._language is not None:
             return unknown
         languages = {"language": [row.get("language") for row in inputs]} if "language" in inputs[0] else {}
-        try:
-            shares = _LANGUAGE(prompts, completions, **languages)
-        except DataError:  # a language that r1hf does not know; a measure must not end a training
-            return unknown
+        shares = _LANGUAGE(prompts, completions, **languages)
         return [math.nan if share is None else share for share in shares]
 
     def _count(self, tally: Tally, table: dict[str, np.ndarray], rewards: np.ndarray, group: int) -> None:

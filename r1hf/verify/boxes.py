@@ -22,7 +22,7 @@ _SIDE_START = re.compile(
     r"|leqslant|geqslant|in|lt|gt|cup)(?![A-Za-z])"
 )
 _SIDE_END = re.compile(
-    r"(?<!\\)\$|\\\)|\\\]|\n|\\\\|&|\\end\b|[=<>]|\\(?:approx|q?quad|implies|Rightarrow)(?![A-Za-z])|[.。!](?:\s|$)|$"
+    r"(?<!\\)\$|\\\)|\\\]|\n|\\\\|&|\\end\b|[=<>]|\\(?:approx|q?quad|implies|Rightarrow)(?![A-Za-z])|(?:[.。]|(?<!\\)!)(?:\s|$)|$"
 )
 _BLANK_ENDS = re.compile(r"\s*(?:=|\\approx)")
 _DRESS = re.compile(

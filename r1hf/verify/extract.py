@@ -26,8 +26,11 @@ _ABOUT_ANSWERS = frozenset(
     "obtained in also the same indeed 正确 正確 对 對".split()
 )
 _STATED = re.compile(r"(?:actually|therefore|thus|now|really|simply|just|then|indeed|option|choice)\s+", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"[。!！\n]|\.(?=\s|$)|\s(?:because|since|as|so|which|from|after|when|for)\s|,\s(?=[a-z])")
+_SENTENCE_END = re.compile(
+    r"(?<!\\)!|[。！\n]|\.(?=\s|$)|\s(?:because|since|as|so|which|from|after|when|for)\s|,\s(?=[a-z])"
+)
 _COURTESY = re.compile(r"\.?\s*I hope (?:it|this) is correct\.?\s*$|\s*<\|im_(?:start|end)\|>.*$", re.IGNORECASE)
+_QUOTED = re.compile(r"""\\?["“]([^"“”]*?)\\?["”]""")
 _HASHES = "####"
 _FALLBACKS = (None, "last_number", "prose")
 
@@ -199,4 +202,6 @@ def _only_item(gold: str) -> str | None:
 
 
 def _trim(text: str) -> str:
-    return text.rstrip(" \t\r\n.。!！*").lstrip(" \t\r\n*")
+    text = text.rstrip(" \t\r\n.。!！*").lstrip(" \t\r\n*")
+    quoted = _QUOTED.fullmatch(text)
+    return quoted[1] if quoted else text

@@ -33,7 +33,7 @@ _NUMBER = re.compile(
 _AFTER_PREPOSITION = re.compile(
     r"\b(?:in|after|within|every|each|per|of|from|by|at|on|than|since|the first)\s+(?:the\s+)?$"
 )
-_SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|\n+")
+_SENTENCE = re.compile(r"(?<=[.?。！？])\s+|(?<=[^\\]!)\s+|\n+")
 _NAME_ONLY = re.compile(r"[A-Za-z]+(?:_\w)?(?:\([a-z]\))?|\\[A-Za-z]+")
 _CONNECTING = frozenset(("and", "or", ""))
 _NO_UNIT = frozenset(("in", "am", "us", "as"))
