@@ -30,7 +30,7 @@ class Completion:
 
 
 class Limits(NamedTuple):
-    """How a sample is drawn, and its most tokens."""
+    """How a sample is drawn, and its most tokens. temperature: 0 takes the likeliest token each time."""
 
     temperature: float
     top_p: float
@@ -157,13 +157,11 @@ class Sampler:
     def _batch(self, prompts: list[str], limits: Limits) -> list[Completion]:
         inputs = self.tokenizer.pad({"input_ids": self.encode(prompts)}, return_tensors="pt").to(self.model.device)
         ends = end_tokens(self.tokenizer, self.model.generation_config.eos_token_id)
+        drawn = {"do_sample": True, "temperature": limits.temperature, "top_p": limits.top_p, "top_k": 0}
         # Fresh settings, the model's too: `generate` fills what is left open from those, and a repetition penalty of
         # the model's own would change what is measured.
         settings = self.model.generation_config = GenerationConfig(
-            do_sample=True,
-            temperature=limits.temperature,
-            top_p=limits.top_p,
-            top_k=0,
+            **(drawn if limits.temperature else {"do_sample": False}),
             max_new_tokens=limits.max_new_tokens,
             eos_token_id=sorted(ends),
             pad_token_id=self.tokenizer.pad_token_id,

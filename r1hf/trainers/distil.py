@@ -70,8 +70,6 @@ def preflight_on_policy(parsed: Parsed) -> None:
     rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
     _check_count(parsed.problems, rows, args)
     check_chat_template(parsed.problems, "model", config.model)
-    if config.max_prompt_length is not None and config.max_prompt_length < 1:
-        parsed.problems.append(f"max_prompt_length: {config.max_prompt_length} is below 1")
     address = urlparse(config.teacher_server or "http://server")
     if address.scheme not in ("http", "https") or not address.netloc:
         parsed.problems.append(

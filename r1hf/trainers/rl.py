@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,12 +62,7 @@ def preflight_rl(parsed: Parsed, rewards: Iterable[str]) -> list[Row]:
         return []
     check_adapter(parsed.problems, config, args)
     check_engine(parsed.problems, args)
-    known = list(rewards)
-    for name in config.weights:
-        if name not in known:
-            parsed.problems.append(f"weights: unknown reward '{name}'; this stage has {', '.join(known)}")
-    if config.max_prompt_length is not None and config.max_prompt_length < 1:
-        parsed.problems.append(f"max_prompt_length: {config.max_prompt_length} is below 1")
+    check_weights(parsed.problems, config.weights, list(rewards))
     rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
     check_prompt_count(parsed.problems, "prompts", rows, args)
     if config.prompt_template is None:
@@ -81,6 +77,17 @@ def preflight_rl(parsed: Parsed, rewards: Iterable[str]) -> list[Row]:
         if lacking:
             parsed.problems.append(f"prompt_template: no template for prompts in {', '.join(lacking)}")
     return rows
+
+
+def check_weights(problems: list[str], weights: Mapping[str, float], known: Sequence[str]) -> None:
+    """Adds what is wrong with `weights`; a reward that it does not name counts 1."""
+    for name, weight in weights.items():
+        if name not in known:
+            problems.append(f"weights: unknown reward '{name}'; this stage has {', '.join(known)}")
+        elif not math.isfinite(weight):
+            problems.append(f"weights: {name} counts {weight}, which is no finite number")
+    if not any(weights.get(name, 1.0) for name in known):
+        problems.append("weights: every reward counts 0, so that all advantages are 0; pay at least one reward")
 
 
 def check_templates(problems: list[str], key: str, *wanted: str) -> None:
