@@ -11,9 +11,11 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from r1hf import templates
 from r1hf.config import StageConfig
+from r1hf.data.spec import paths_of
 from r1hf.grammar import opening
 from r1hf.hardware import gpu_assumed, has_vllm
 from r1hf.models import load_model, load_tokenizer
+from r1hf.plan.parallel import check_parts
 from r1hf.progress import Progress
 
 
@@ -47,7 +49,7 @@ class SamplingConfig(StageConfig):
     )
     vllm: dict[str, Any] = field(
         default_factory=dict,
-        metadata={"help": "settings of vLLM's engine, such as {max_model_len: 8192, tensor_parallel_size: 8}"},
+        metadata={"help": "settings of vLLM's engine, such as {max_model_len: 8192, tensor_parallel_size: 4}"},
     )
 
 
@@ -59,6 +61,13 @@ def check_sampler(problems: list[str], config: SamplingConfig) -> None:
         )
     if config.sampler != "vllm" and config.vllm:
         problems.append(f"vllm: {config.vllm} would not be read with sampler transformers; set sampler: vllm")
+    if "tensor_parallel_size" in config.vllm:
+        parts = config.vllm["tensor_parallel_size"]
+        models = [path for key in ("model", "zero", "models") for path in paths_of(getattr(config, key, None))]
+        problems += check_parts("vllm: tensor_parallel_size", parts, models)
+        here = 0 if gpu_assumed() else torch.cuda.device_count()
+        if isinstance(parts, int) and 0 < here < parts:
+            problems.append(f"vllm: tensor_parallel_size: {parts} GPUs are asked for, and {here} are here")
 
 
 def load_sampler(config: SamplingConfig, source: str) -> Sampler:

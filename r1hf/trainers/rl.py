@@ -23,7 +23,7 @@ from r1hf.stage import Stage, preflight_inputs
 from r1hf.trainers.adapters import AdapterConfig, check_adapter, export, lora, quantization
 from r1hf.trainers.callbacks import train
 from r1hf.trainers.dressing import TemplateConfig, check_dress, dressed_tokenizer
-from r1hf.trainers.engine import check_engine
+from r1hf.trainers.engine import check_engine, check_split
 from r1hf.trainers.grpo import R1GRPOTrainer, check_prompt_count
 from r1hf.trainers.sharded import whole_weights
 
@@ -62,6 +62,7 @@ def preflight_rl(parsed: Parsed, rewards: Iterable[str]) -> list[Row]:
         return []
     check_adapter(parsed.problems, config, args)
     check_engine(parsed.problems, args)
+    check_split(parsed.problems, args, config.model)
     check_weights(parsed.problems, config.weights, list(rewards))
     rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
     check_prompt_count(parsed.problems, "prompts", rows, args)
