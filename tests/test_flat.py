@@ -1,4 +1,4 @@
-"""A run that ends well and learnt nothing says so, with the reasons that its log points to; one that learns does not."""
+"""A run that ends well and learnt nothing says so, with likely reasons; one that learns does not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from report_run import GRAPH, write_json, write_run
 from report_run import manifest as report_manifest
-from small_run import GRPO, head, manifest, run_recipe
+from small_run import GRPO, manifest, run_recipe
 
 from r1hf.report import build_summary, write_report
 from r1hf.trainers.flat import warnings_of

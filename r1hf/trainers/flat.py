@@ -88,7 +88,7 @@ def _reasons(rows: Sequence[Row], outcomes: Sequence[str], limit: int | None) ->
             "larger model, or more completions a prompt (num_generations)"
         )
     if right is not None and right >= _MOST:
-        yield f"{right:.0%} of groups are all right: the prompts are too easy; take harder ones (or difficulty_sampling)"
+        yield f"{right:.0%} of groups are all right: the prompts are too easy; take harder ones"
     yield "for the rest, read what the policy wrote with its rewards: r1hf rollouts"
 
 
