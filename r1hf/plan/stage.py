@@ -175,6 +175,8 @@ def _sampling(
     if rows is None:
         assumed.append("1,000 prompts (--rows)")
         rows = 1000
+    if "zero" in values:
+        count *= 3  # cold start: two prompts to the base, one to R1-Zero
     models = values.get("models")
     count *= len(models) if isinstance(models, list) else 1
     longest, mean = int(values["max_new_tokens"]), given.mean or MEAN
