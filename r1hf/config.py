@@ -17,12 +17,13 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
+from r1hf.checks.values import contradictions, refuse
 from r1hf.data.spec import paths_of, selection
 from r1hf.errors import ConfigError, R1Error
 from r1hf.yamlfile import nearest, parse_scalar, read_yaml
@@ -149,18 +150,23 @@ def parse(schemas: Sequence[type], argv: list[str] | None = None, planned: Itera
     ]
 
     values: dict[type, dict[str, Any]] = {schema: {} for schema in schemas}
+    keys = {schema: {name for owner, name in fields if owner is schema} for schema in schemas}
     unread: dict[str, str] = {}
     for (schema, key), entry in fields.items():
         if key in given:
             try:
-                values[schema][key] = _convert(given[key], entry.annotation)
+                value = _convert(given[key], entry.annotation)
+                refuse(key, value, keys[schema])
+                values[schema][key] = value
             except ValueError as error:
                 unread.setdefault(key, f"{given[key].where}: {key}: {error}")
     problems += unread.values()
+    problems += _contradictions(fields, values, given)
 
     configs = tuple(_build(schema, values[schema], fields, unread, problems) for schema in schemas)
     inputs = _inputs(fields, values)
-    hidden = {"output_dir", *(name for (_, name), entry in fields.items() if entry.is_input or not entry.in_request)}
+    hidden = {name for (_, name), entry in fields.items() if entry.is_input or not entry.in_request}
+    hidden |= {"output_dir", "resume_from_checkpoint"}
     merged = {key: value for schema in reversed(schemas) for key, value in values[schema].items()}
     request = {key: merged[key] for key in sorted(merged) if key not in hidden}
     request |= {key: chosen for key, value in inputs.items() if (chosen := selection(value))}
@@ -266,6 +272,23 @@ def type_name(annotation: Any) -> str:
     return plain.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 
+def _contradictions(
+    fields: Mapping[tuple[type, str], _Field],
+    values: Mapping[type, Mapping[str, Any]],
+    given: Mapping[str, _Given],
+) -> list[str]:
+    """What does not go together, whether or not the schemas can be built from it."""
+    merged: dict[str, Any] = {}
+    for (schema, name), entry in fields.items():
+        if name in values[schema]:
+            merged[name] = values[schema][name]
+        elif not entry.required:
+            merged.setdefault(name, entry.default)
+    typed = {key for key, item in given.items() if item.text is not None}
+    found = contradictions(merged, typed)
+    return [f"{given[key].where + ': ' if key in given else ''}{key}: {text}" for key, text in found]
+
+
 def _build(
     schema: type,
     values: dict[str, Any],
@@ -284,14 +307,16 @@ def _build(
             )
     if missing:
         return None
+    without = [name for name in own if name in unread]
+    note = f" (seen without {', '.join(without)}, which could not be read)" if without else ""
     try:
         return schema(**values)
     except ConfigError as error:
-        problems += error.problems
+        found = error.problems
     except (ValueError, TypeError, NotImplementedError, ImportError, OSError, AssertionError, R1Error) as error:
-        without = [name for name in own if name in unread]
-        note = f" (seen without {', '.join(without)}, which could not be read)" if without else ""
-        problems.append(f"{schema.__name__}: {' '.join(str(error).split())}{note}")
+        found = [f"{schema.__name__}: {' '.join(str(error).split())}"]
+    # What names a key that is wrong was said of the default in its place.
+    problems += [text + note for text in found if not any(re.search(rf"\b{name}\b", text) for name in without)]
     return None
 
 

@@ -5,7 +5,8 @@ in `<think>`), split (`reasoning` and `content` fields of a server), cold start
 (`| special_token | reasoning | special_token | Summary: …`, DeepSeek-R1 §2.3.1), and none.
 
 Extraction is lenient and decides left to right, so a stream gives what the whole text gives. Only `</think>` ends a
-thought: an `<answer>` written inside a thought is part of the thought. `is_well_formed` is the strict check.
+thought: an `<answer>` written inside a thought is part of the thought. A tag that plain text only speaks of opens
+nothing (`r1hf.mentions`). `is_well_formed` is the strict check.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
+from r1hf import mentions
 from r1hf.errors import ConfigError, DataError
 
 THINK_OPEN = "<think>"
@@ -34,6 +36,7 @@ Mode = Literal["think_answer", "think_only", "cold_start"]
 _SEPARATOR_WORD = "special_token"
 _SEPARATOR = re.compile(r"\|[ \t]{0,8}special_token[ \t]{0,8}\|")
 _OPENERS = re.compile(rf"{THINK_OPEN}|{ANSWER_OPEN}|{_SEPARATOR.pattern}")
+_MOST_SPOKEN_OF = 64  # marks that a text can speak of; each is looked at with all that came before it
 _LONGEST_MARK = len(_SEPARATOR_WORD) + 2 * 8 + 2
 _BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # drawn as nothing, but neither space nor control
 
@@ -84,6 +87,16 @@ def parse(text: str, *, prefilled: bool = False) -> Response:
     return parser.response
 
 
+def closes_unopened(text: str, *, final: bool = True) -> bool:
+    """Whether plain text holds a `</think>` that is no mere mention: the prompt, unknown to us, ended in `<think>`.
+
+    final: False where more may come, which may yet decide it.
+    """
+    if THINK_CLOSE not in text or not all(mentions.verdicts(text, THINK_OPEN, final=final)):
+        return False
+    return 0 in mentions.verdicts(text, THINK_CLOSE, final=final)
+
+
 def opening(prompt: str) -> str:
     """`<think>` and the white space behind it, where a prompt ends so (a prefilled one); else nothing."""
     bare = prompt.rstrip()
@@ -123,6 +136,8 @@ class StreamParser:
         self._form: Form = "prefilled" if prefilled else "none"
         self._state = "prefill" if prefilled else "outside"
         self._buffer = ""
+        self._plain = ""  # what came before the first mark, as it came
+        self._spoken_of = 0  # marks that the text so far only speaks of
         self._space = ""
         self._parts: dict[str, list[str]] = {"leading": [], "reasoning": [], "answer": [], "trailing": []}
         self._has_thought = prefilled
@@ -142,8 +157,10 @@ class StreamParser:
         """End the stream: what was held back is now plain text."""
         out: list[Delta] = []
         if not self._closed:
-            self._emit(out, len(self._buffer))
             self._closed = True
+            while self._buffer and self._step(out):
+                pass
+            self._emit(out, len(self._buffer))
         return out
 
     @property
@@ -188,9 +205,24 @@ class StreamParser:
             self._emit(out, len(self._buffer) - _held_back(self._buffer, tags, separator))
             return False
         self._emit(out, match.start())
+        if self._state == "outside":
+            length = self._mentioned(match[0])
+            if length is None:
+                return False
+            if length:
+                self._spoken_of += 1
+                self._emit(out, length)
+                return True
         self._cut(len(match[0]))
         self._enter(match[0])
         return True
+
+    def _mentioned(self, mark: str) -> int | None:
+        """`mentions.mentioned` of the mark with which the buffer begins; text that repeats itself is not believed."""
+        if self._spoken_of >= _MOST_SPOKEN_OF:
+            return 0
+        after = self._buffer[len(mark) :]
+        return mentions.mentioned(self._plain, mark, after, final=self._closed)
 
     def _after_space(self, marks: tuple[str, ...], otherwise: str) -> bool:
         self._buffer = self._buffer.lstrip()
@@ -226,6 +258,8 @@ class StreamParser:
     def _emit(self, out: list[Delta], count: int) -> None:
         """Move `count` characters of the buffer into the block of the current state."""
         text, self._buffer = self._buffer[:count], self._buffer[count:]
+        if self._state == "outside":
+            self._plain += text
         block, channel = _BLOCKS[self._state]
         parts = self._parts[block]
         if not parts:

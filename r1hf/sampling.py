@@ -11,9 +11,11 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from r1hf import templates
 from r1hf.config import StageConfig
+from r1hf.data.spec import paths_of
 from r1hf.grammar import opening
 from r1hf.hardware import gpu_assumed, has_vllm
 from r1hf.models import load_model, load_tokenizer
+from r1hf.plan.parallel import check_parts
 from r1hf.progress import Progress
 
 
@@ -30,7 +32,7 @@ class Completion:
 
 
 class Limits(NamedTuple):
-    """How a sample is drawn, and its most tokens."""
+    """How a sample is drawn, and its most tokens. temperature: 0 takes the likeliest token each time."""
 
     temperature: float
     top_p: float
@@ -47,7 +49,7 @@ class SamplingConfig(StageConfig):
     )
     vllm: dict[str, Any] = field(
         default_factory=dict,
-        metadata={"help": "settings of vLLM's engine, such as {max_model_len: 8192, tensor_parallel_size: 8}"},
+        metadata={"help": "settings of vLLM's engine, such as {max_model_len: 8192, tensor_parallel_size: 4}"},
     )
 
 
@@ -59,6 +61,13 @@ def check_sampler(problems: list[str], config: SamplingConfig) -> None:
         )
     if config.sampler != "vllm" and config.vllm:
         problems.append(f"vllm: {config.vllm} would not be read with sampler transformers; set sampler: vllm")
+    if "tensor_parallel_size" in config.vllm:
+        parts = config.vllm["tensor_parallel_size"]
+        models = [path for key in ("model", "zero", "models") for path in paths_of(getattr(config, key, None))]
+        problems += check_parts("vllm: tensor_parallel_size", parts, models)
+        here = 0 if gpu_assumed() else torch.cuda.device_count()
+        if isinstance(parts, int) and 0 < here < parts:
+            problems.append(f"vllm: tensor_parallel_size: {parts} GPUs are asked for, and {here} are here")
 
 
 def load_sampler(config: SamplingConfig, source: str) -> Sampler:
@@ -157,13 +166,11 @@ class Sampler:
     def _batch(self, prompts: list[str], limits: Limits) -> list[Completion]:
         inputs = self.tokenizer.pad({"input_ids": self.encode(prompts)}, return_tensors="pt").to(self.model.device)
         ends = end_tokens(self.tokenizer, self.model.generation_config.eos_token_id)
+        drawn = {"do_sample": True, "temperature": limits.temperature, "top_p": limits.top_p, "top_k": 0}
         # Fresh settings, the model's too: `generate` fills what is left open from those, and a repetition penalty of
         # the model's own would change what is measured.
         settings = self.model.generation_config = GenerationConfig(
-            do_sample=True,
-            temperature=limits.temperature,
-            top_p=limits.top_p,
-            top_k=0,
+            **(drawn if limits.temperature else {"do_sample": False}),
             max_new_tokens=limits.max_new_tokens,
             eos_token_id=sorted(ends),
             pad_token_id=self.tokenizer.pad_token_id,

@@ -68,10 +68,6 @@ def preflight(parsed: Parsed) -> None:
         check_tasks(parsed.problems, "general_prompts", general, {"helpful", "harmless"})
         check_chat_template(parsed.problems, "helpful_model", config.helpful_model)
         check_chat_template(parsed.problems, "harmless_model", config.harmless_model)
-        if not 0 <= config.general_share <= 1:
-            parsed.problems.append(f"general_share: {config.general_share} is not between 0 and 1")
-        if config.preference_steps < 0:
-            parsed.problems.append(f"preference_steps: {config.preference_steps} is below 0")
 
 
 def main(argv: list[str] | None = None) -> None:

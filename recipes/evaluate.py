@@ -35,7 +35,7 @@ class EvaluateConfig(SamplingConfig):
     )
     k: int = field(default=4, metadata={"help": "samples a problem"})
     general_k: int = field(default=8, metadata={"help": "samples a general prompt"})
-    temperature: float = field(default=1.0, metadata={"help": "sampling temperature"})
+    temperature: float = field(default=1.0, metadata={"help": "0: the likeliest token each time"})
     top_p: float = field(default=1.0, metadata={"help": "nucleus"})
     max_new_tokens: int = field(default=32768, metadata={"help": "tokens of a sample (paper: 32768)"})
     shown: list[str] = field(default_factory=list, metadata={"help": "questions whose answers go to samples.jsonl"})

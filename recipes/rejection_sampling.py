@@ -32,7 +32,7 @@ class RejectionSamplingConfig(SamplingConfig):
     prompts: Source = field(metadata={"input": True, "help": f"prompts with the columns {', '.join(COLUMNS)}"})
     general: Source = field(metadata={"input": True, "help": "non-reasoning rows: question and completion"})
     samples: int = field(default=4, metadata={"help": "samples a prompt"})
-    temperature: float = field(default=1.0, metadata={"help": "sampling temperature"})
+    temperature: float = field(default=1.0, metadata={"help": "0: the likeliest token each time"})
     max_new_tokens: int = field(default=4096, metadata={"help": "tokens of a sample; longer ones are rejected"})
     max_tokens: int = field(default=2048, metadata={"help": "a longer kept sample would ramble"})
     min_language_share: float = field(default=1.0, metadata={"help": "least share of words in the row's language"})

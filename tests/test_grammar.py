@@ -86,6 +86,7 @@ MARKS = [
     *("<think>", "</think>", "<answer>", "</answer>", "| special_token |", "|special_token|", "| special_token|"),
     *("|\tspecial_token  |", "Summary:", "总结：", "summ", "<", "</", "<thi", "|", "| spec", "| special_token "),
     *("|         special_token|", " ", "\n", "  \n", "14", "word", "中文", "| special_token", "nk>"),
+    *("`", "``", "```", "\n```\n", '"', "(", ")", "the ", " tag", " to open", "`<think>`", "\\boxed{14}", ". "),
 ]
 texts = st.lists(st.sampled_from(MARKS) | st.text(max_size=4), max_size=14).map("".join)
 
@@ -93,6 +94,7 @@ texts = st.lists(st.sampled_from(MARKS) | st.text(max_size=4), max_size=14).map(
 @given(texts, st.lists(st.integers(0, 200), max_size=30), st.booleans())
 @example("<think>a</think>  <answer> 7<answer>", list(range(40)), False)
 @example("|special_token| a | special_token | Summary: 14", list(range(60)), False)
+@example("Use:\n```\n<think>a</think>\n```\nso. `<think>` <think>b</think> 14", list(range(70)), False)
 def test_stream_equals_whole_text(text, cuts, prefilled):
     whole = parse(text, prefilled=prefilled)
     places = sorted({min(cut, len(text)) for cut in cuts} | {0, len(text)})

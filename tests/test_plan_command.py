@@ -66,14 +66,22 @@ max_new_tokens: 4096
 
 def test_a_stage_that_samples_with_vllm(plan):
     words = ("--recipe", "rejection_sampling", "--set", "sampler=vllm")
-    usual, one, eight = (
+    usual, one, four = (
         plan(*given, text=SAMPLE)[1]["stages"][0]
-        for given in (words[:2], words, (*words, "--set", "vllm={tensor_parallel_size: 8}"))
+        for given in (words[:2], words, (*words, "--set", "vllm={tensor_parallel_size: 4}"))
     )
-    times = [stage["seconds"]["step"] for stage in (usual, one, eight)]
-    assert times[1] < times[0] / 4 and times[2] < times[1] / 4
+    times = [stage["seconds"]["step"] for stage in (usual, one, four)]
+    assert times[1] < times[0] / 4 and times[2] < times[1] / 2
     assert list(one["memory"]["generation"]) == ["vLLM"]
-    assert any("vLLM in bfloat16 on 8 GPUs" in line for line in eight["assumed"])
+    assert any("vLLM in bfloat16 on 4 GPUs" in line for line in four["assumed"])
+
+
+def test_a_model_is_not_planned_in_parts_that_it_does_not_have(plan):
+    _, found = plan(
+        *("--recipe", "rejection_sampling", "--set", "sampler=vllm", "--set", "vllm={tensor_parallel_size: 8}"),
+        text=SAMPLE,
+    )
+    assert "8 does not divide the 28 attention heads" in str(found) and "1, 2, 4 would do" in str(found)
 
 
 def test_what_does_not_fit_is_said_with_what_to_change(plan):

@@ -95,6 +95,13 @@ def test_prompts_through_the_chat_template_or_a_text_template(base: Sampler) -> 
     assert base.chat(["{x}?"], "r1_zero_en") == [templates.render("r1_zero_en", "{x}?")]
 
 
+def test_temperature_0_takes_the_likeliest_token(learned: Sampler) -> None:
+    prompts = learned.chat(QUESTIONS)
+    greedy = learned.sample(prompts, 1, temperature=0, top_p=0.9, max_new_tokens=20, seed=1)
+    assert greedy == learned.sample(prompts, 1, temperature=0, max_new_tokens=20, seed=2)
+    assert greedy == learned.sample(prompts, 1, temperature=1e-4, max_new_tokens=20)
+
+
 def test_temperature_and_top_p_are_those_asked_for(learned: Sampler) -> None:
     prompts = learned.chat(["What color is the sky?"] * 4)
     cold = learned.sample(prompts, 4, temperature=0.001, max_new_tokens=20)

@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from r1chat.backend import BackendError, Piece
-from r1hf.grammar import SEPARATOR, THINK_CLOSE, THINK_OPEN, Response, StreamParser, from_split
+from r1hf.grammar import (
+    SEPARATOR,
+    THINK_CLOSE,
+    THINK_OPEN,
+    Response,
+    StreamParser,
+    closes_unopened,
+    from_split,
+)
+from r1hf.mentions import REACH
 
 _MARK_END = re.compile("[>|]")
 # What a reader is told about an answer that has ended, beside its text.
@@ -73,13 +82,20 @@ class Reply:
 
     def _feed_text(self, text: str) -> None:
         self.raw += text
-        self.visible = bool(self._parser.feed(text)) or self.visible
-        if not _MARK_END.search(text):
+        said = self._parser.feed(text)
+        self.visible = bool(said) or self.visible
+        opens = not self._opened and any(channel == "reasoning" for channel, _ in said)  # a tag that was held back
+        undecided = not self._opened and THINK_CLOSE in self.raw[-REACH:]
+        if not opens and not undecided and not _MARK_END.search(text):
             return  # no tag can have ended here: a whole response for each piece would cost n² of a long answer
         self._note()
-        # A closing tag that nothing opened: the prompt ended in <think>, and the server did not say so.
-        response = self._parser.response
-        if self.form is None and response.form == "none" and THINK_CLOSE in self.raw and not self.split_thought:
+        self._find_end(final=False)
+
+    def _find_end(self, *, final: bool) -> None:
+        """A closing tag that nothing opened: the prompt ended in <think>, and the server did not say so."""
+        if self.form is not None or self.split_thought or self._parser.response.form != "none":
+            return
+        if closes_unopened(self.raw, final=final):
             self.form = "prefilled"
             self._parser = StreamParser(prefilled=True)
             self._parser.feed(self.raw)
@@ -112,6 +128,8 @@ class Reply:
         self.ended = self.clock()
         self.stopped = stopped
         self.waiting_for = None
+        self._parser.close()
+        self._find_end(final=True)
         self._parser.close()
         self._note()
         if error is not None:

@@ -290,6 +290,13 @@ RULES: tuple[Rule, ...] = (
         "r1hf, trainers/step_metrics.py",
     ),
     Rule(
+        ("reward_weights",),
+        lambda v: _rl(v) and v.get("reward_weights") is not None,
+        "not read: weights says what each reward counts",
+        "weights: {accuracy: 1.0, format: 1.0}",
+        "r1hf, trainers/rl.py",
+    ),
+    Rule(
         ("difficulty_right", "difficulty_wrong", "difficulty_revisit"),
         lambda v: _rl(v) and not v.get("difficulty_sampling"),
         "difficulty_sampling is off",
@@ -336,15 +343,11 @@ def _rewards(values: Values, languages: Collection[Any] | None) -> list[Item]:
     weights = values.get("weights")
     if not isinstance(weights, Mapping):
         return []
-    items = []
-    paid = {name: float(weight) for name, weight in weights.items() if weight}
-    if weights and not paid:
-        found = "weights: every reward counts 0, so that all advantages are 0"
-        items.append(Item("fail", "settings", found, "pay at least one reward"))
-    if any("language" in name for name in paid) and languages is not None and not any(languages):
-        found = "weights: language is paid, and no row names its language"
-        items.append(Item("warn", "settings", found, "add the column `language` (en, zh, …), or weigh it 0"))
-    return items
+    paid = any("language" in name for name, weight in weights.items() if weight)
+    if not paid or languages is None or any(languages):
+        return []
+    found = "weights: language is paid, and no row names its language"
+    return [Item("warn", "settings", found, "add the column `language` (en, zh, …), or weigh it 0")]
 
 
 def _short(value: Any) -> str:

@@ -20,6 +20,7 @@ from r1hf.errors import ConfigError, R1Error
 from r1hf.manifest import is_hub_id
 from r1hf.plan.cost import model_shape
 from r1hf.plan.job import read_launch
+from r1hf.plan.parallel import check_values
 from r1hf.plan.shapes import Shape
 from r1hf.plan.stage import Given, StagePlan, kind_of, plan_stage
 from r1hf.yamlfile import read_yaml
@@ -39,7 +40,11 @@ def examine(stage: Loaded, rows: int = 4, shapes: dict[str, Shape] | None = None
     launch_text = stage.launch.read_text(encoding="utf-8") if stage.launch is not None else ""
     items += check_settings(values, _given(stage), None if data is None else {row.get("language") for row in data})
     items += check_batches(values, processes, None if data is None else len(data))
-    plan = _plan(stage, values, None if data is None else len(data), {} if shapes is None else shapes)
+    shapes = {} if shapes is None else shapes
+    plan = _plan(stage, values, None if data is None else len(data), shapes)
+    if stage.name in shapes:  # the preflight knows only a model that is here
+        parts = [text for text in check_values(values, shapes[stage.name]) if text not in stage.problems]
+        items += [Item("fail", "settings", text) for text in parts]
     items += _model(stage, values, data)
     items += _rewards(stage, rows)
     steps = plan.job.steps if isinstance(plan, StagePlan) else None

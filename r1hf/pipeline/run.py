@@ -56,6 +56,7 @@ class Runner:
         self.graph = planner.graph
         self._child: launch.Running | None = None
         self._signal: int | None = None
+        self._warnings: list[str] = []
 
     def run(self) -> int:
         """Runs all selected stages in order. Raises IntegrityError before the first if an output was edited."""
@@ -75,6 +76,8 @@ class Runner:
                     self._event("stopped", stage=name, status=status)
                     return status
         status = self._report()
+        for text in self._warnings:
+            _say(f"WARNING {text}")
         self._event("end", status=status, seconds=clock.elapsed)
         return status
 
@@ -87,6 +90,7 @@ class Runner:
         if decision.action == "done":
             _say(f"{label} {name} · complete and unchanged{_in_brackets(decision.notes)}")
             self._event("skipped", stage=name)
+            self._note_warnings(name)
             clock.drop(name)
             return 0
         reads = sources(self.graph.stages[name])
@@ -119,7 +123,15 @@ class Runner:
             peak_rss_mb=manifest.peak_rss_mb,
             fingerprint=manifest.fingerprint,
         )
+        self._note_warnings(name)
         return 0
+
+    def _note_warnings(self, name: str) -> None:
+        """Keeps what a stage that ended well says against itself, for the end, where it is seen."""
+        manifest = self.planner.proved(name)
+        warnings = manifest.metrics.get("warnings") if manifest is not None else None
+        if isinstance(warnings, dict):
+            self._warnings += [f"{name}: {text}" for text in warnings.values()]
 
     def _stamp(self, name: str) -> tuple[int, int] | None:
         """Tells a manifest written in this run from the one before."""

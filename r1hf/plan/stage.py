@@ -11,6 +11,7 @@ from r1hf.errors import ConfigError
 from r1hf.plan import memory, time
 from r1hf.plan.gpus import Cluster
 from r1hf.plan.job import OPTIMIZER_BYTES, Job, read_launch, read_lora
+from r1hf.plan.parallel import check_values
 from r1hf.plan.shapes import Shape, shape_of
 
 PROMPT, MEAN = 512, 0.5  # assumed where nothing is known: tokens of a prompt, and of a mean completion to the longest
@@ -79,6 +80,8 @@ def make_job(
     if launch is None:
         processes = gpus
     shape = shape or _shape(values, given)
+    if wrong := check_values(values, shape):
+        raise ConfigError(wrong)
     assumed: list[str] = []
     if launch is None and processes > 1:
         assumed.append(f"{processes} processes with whole copies of the model (name a launch file with --launch)")
@@ -172,6 +175,8 @@ def _sampling(
     if rows is None:
         assumed.append("1,000 prompts (--rows)")
         rows = 1000
+    if "zero" in values:
+        count *= 3  # cold start: two prompts to the base, one to R1-Zero
     models = values.get("models")
     count *= len(models) if isinstance(models, list) else 1
     longest, mean = int(values["max_new_tokens"]), given.mean or MEAN
@@ -218,6 +223,8 @@ def plan_stage(
     notes = list(job.assumed)
     if launch is not None and job.processes > cluster.count and cluster.device is not None:
         notes.append(f"{launch} starts {job.processes} processes on {cluster.count} GPUs")
+    if job.kind == "sample" and job.vllm_parallel > cluster.count and cluster.device is not None:
+        notes.append(f"tensor_parallel_size asks for {job.vllm_parallel} GPUs, and there are {cluster.count}")
     found = memory.predict(job, cluster.device)
     if cluster.device is None:
         return StagePlan(name, recipe, job, cluster, found, None, None, (*notes, "the CPU's time is not predicted"))

@@ -56,10 +56,18 @@ def summarize(run: RunData) -> dict[str, Any]:
         "peak_rss_mb": max(peaks) if peaks else None,
         "settings": _finite(run.settings),
         "missing": run.missing,
+        "warnings": {name: found for name in run.graph if (found := _warnings(run, name))},
     }
     # The expectations are those of the world that makes its own base.
     summary["checks"] = run_checks(summary) if "base" in run.graph else []
     return summary
+
+
+def _warnings(run: RunData, name: str) -> list[str]:
+    """What a finished stage says against itself."""
+    metrics = run.manifests.get(name, {}).get("metrics")
+    found = metrics.get("warnings") if isinstance(metrics, dict) else None
+    return [str(text) for text in found.values()] if isinstance(found, dict) else []
 
 
 def to_json(summary: Mapping[str, Any]) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from r1hf.errors import DataError
 from r1hf.grammar import THINK_CLOSE, THINK_OPEN
+from r1hf.rewards.asked import asked
 from r1hf.verify import final_answer
 
 Rewards = list[float | None]
@@ -17,12 +17,6 @@ Message = Mapping[str, Any]
 Bounds = tuple[float, float]
 
 _REASONING = ("reasoning_content", "reasoning", "thinking")  # what TRL's and transformers' response parsers call it
-_SPEAKER = re.compile(
-    r"(?:User|用户|用戶|Problem|Question|问题|問題)\s*[:：]"
-    r"|<\|im_start\|>user\n|<\|start_header_id\|>user<\|end_header_id\|>|<｜User｜>|<\|user\|>"
-)
-_TURN_END = re.compile(r"<\|im_end\|>|<\|eot_id\|>|<｜Assistant｜>|<\|assistant\|>|<\|end\|>")
-_NEXT_SPEAKER = re.compile(r"(?:Assistant|助手|Solution|Answer|答案|解答)\s*[:：]\Z")
 
 
 def completion_texts(completions: Sequence[str | Sequence[Message]], *, prefilled: bool = False) -> list[str]:
@@ -55,24 +49,15 @@ def content_text(content: Any) -> str:
 
 
 def question_text(prompt: str | Sequence[Message]) -> str:
-    """The question in a prompt: the last user message, or what follows the last "User:" (用户：, Problem: …) label.
+    """The question in a prompt: the last user message, or that of a prompt which is rendered already.
 
-    A prompt without such a label is the question itself. The marks of the usual chat templates are labels too.
+    The marks of the usual chat templates are known, and labels such as "User:" (用户：, Problem: …). A prompt without
+    any is the question itself.
     """
-    if not isinstance(prompt, str):
-        users = [message for message in prompt if message.get("role") == "user"]
-        return content_text(users[-1].get("content")) if users else ""
-    labels = list(_SPEAKER.finditer(prompt))
-    if not labels:
-        return prompt
-    rest = prompt[labels[-1].end() :].strip()
-    if end := _TURN_END.search(rest):
-        return rest[: end.start()].strip()
-    tail = _NEXT_SPEAKER.search(rest[-20:])
-    question = rest[: len(rest) - len(tail[0])].rstrip() if tail else rest
-    if not question:
-        return prompt
-    return question[:-1] if question[-1] in ".。" else question
+    if isinstance(prompt, str):
+        return asked(prompt)
+    users = [message for message in prompt if message.get("role") == "user"]
+    return content_text(users[-1].get("content")) if users else ""
 
 
 def column(columns: Mapping[str, Any], name: str, count: int, needed_by: str) -> Sequence[Any]:

@@ -49,10 +49,6 @@ def check_adapter(problems: list[str], config: AdapterConfig | None, args: Any) 
         if config is not None and config.load_in_4bit:
             problems.append("load_in_4bit: a model in 4 bits cannot be trained itself; set use_peft true")
         return
-    if config.lora_r < 1:
-        problems.append(f"lora_r: {config.lora_r} is below 1")
-    if not 0 <= config.lora_dropout < 1:
-        problems.append(f"lora_dropout: {config.lora_dropout} is not between 0 and 1")
     if config.load_in_4bit and not has_gpu():
         problems.append(
             "load_in_4bit: needs an NVIDIA GPU, and none is here; train in full precision (load_in_4bit false)"

@@ -18,6 +18,7 @@ from r1hf.stage import Stage
 from r1hf.trainers.checkpoints import Checkpoint, last_whole
 from r1hf.trainers.experts import ExpertLoad
 from r1hf.trainers.finite import FiniteSteps
+from r1hf.trainers.flat import warnings_of
 from r1hf.trainers.memory import run_probe
 from r1hf.trainers.resume import ExactResume, StopOnSignal
 
@@ -126,7 +127,16 @@ def train(trainer: Trainer, stage: Stage, label: str | None = None) -> dict[str,
             + (f", {start.step} of them before it was interrupted" if start else "")
             + "; the data do not fill the batches: give more rows, or a smaller batch"
         )
+    _warn(stage, warnings_of(callback.rows, getattr(trainer.args, "max_completion_length", None)))
     return {"optimizer_steps": steps, **_last_values(callback.rows)}
+
+
+def _warn(stage: Stage, found: dict[str, str]) -> None:
+    """To the terminal, and to the metrics of the manifest, from which pipeline and report repeat them."""
+    for name, text in found.items():
+        stage.note("warnings", name, text)
+        if stage.main_process:
+            print(f"WARNING {stage.name}: {text}", file=sys.stderr)
 
 
 def _run(trainer: Trainer, start: Checkpoint | None) -> None:

@@ -24,6 +24,7 @@ from r1hf.stage import Stage, preflight_inputs
 from r1hf.trainers.adapters import AdapterConfig, check_adapter, export, lora, quantization
 from r1hf.trainers.callbacks import train
 from r1hf.trainers.cross_tokenizer import R1GOLDTrainer, gold_config
+from r1hf.trainers.engine import check_split
 from r1hf.trainers.on_policy import (
     R1DistillationTrainer,
     R1OnPolicyConfig,
@@ -67,11 +68,10 @@ def preflight_on_policy(parsed: Parsed) -> None:
     if config is None:
         return
     check_adapter(parsed.problems, config, args)
+    check_split(parsed.problems, args, config.model)
     rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
     _check_count(parsed.problems, rows, args)
     check_chat_template(parsed.problems, "model", config.model)
-    if config.max_prompt_length is not None and config.max_prompt_length < 1:
-        parsed.problems.append(f"max_prompt_length: {config.max_prompt_length} is below 1")
     address = urlparse(config.teacher_server or "http://server")
     if address.scheme not in ("http", "https") or not address.netloc:
         parsed.problems.append(

@@ -16,6 +16,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from r1hf.errors import ConfigError, StageError
 from r1hf.hardware import gpu_assumed, has_gpu, has_vllm
+from r1hf.plan.parallel import check_parts
 from r1hf.trainers import vllm_server
 
 _SERVER = ("vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_group_port")
@@ -114,6 +115,20 @@ def check_engine(problems: list[str], args: EngineConfig | None) -> None:
         problems.append(
             f"rollout_engine: {args.rollout_engine} needs an NVIDIA GPU: vLLM's CPU build cannot take new weights "
             "from a trainer; set rollout_engine transformers"
+        )
+
+
+def check_split(problems: list[str], args: Any, model: str) -> None:
+    """Adds a problem where vLLM beside the trainer cannot hold `model` in `vllm_tensor_parallel_size` parts."""
+    if args is None or not args.use_vllm or args.vllm_mode != "colocate":
+        return
+    parts = args.vllm_tensor_parallel_size
+    problems += check_parts("vllm_tensor_parallel_size", parts, [model])
+    if args.world_size % parts:
+        fitting = [str(count) for count in range(1, args.world_size + 1) if args.world_size % count == 0]
+        problems.append(
+            f"vllm_tensor_parallel_size: {parts} does not divide the number of processes of the launch, "
+            f"{args.world_size}; {', '.join(fitting)} would do"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from r1hf.stage import Stage, preflight_inputs
 from r1hf.trainers.adapters import AdapterConfig, check_adapter, export, lora, quantization
 from r1hf.trainers.callbacks import train
 from r1hf.trainers.dressing import TemplateConfig, check_dress, dressed_tokenizer
-from r1hf.trainers.engine import check_engine
+from r1hf.trainers.engine import check_engine, check_split
 from r1hf.trainers.grpo import R1GRPOTrainer, check_prompt_count
 from r1hf.trainers.sharded import whole_weights
 
@@ -63,15 +64,11 @@ def preflight_rl(parsed: Parsed, rewards: Iterable[str]) -> list[Row]:
         return []
     check_adapter(parsed.problems, config, args)
     check_engine(parsed.problems, args)
-    known = list(rewards)
-    for name in config.weights:
-        if name not in known:
-            parsed.problems.append(f"weights: unknown reward '{name}'; this stage has {', '.join(known)}")
-    if config.max_prompt_length is not None and config.max_prompt_length < 1:
-        parsed.problems.append(f"max_prompt_length: {config.max_prompt_length} is below 1")
+    check_split(parsed.problems, args, config.model)
+    check_weights(parsed.problems, config.weights, list(rewards))
     rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
     check_prompt_count(parsed.problems, "prompts", rows, args)
-    check_paid_languages(parsed, "prompts", rows, known)
+    check_paid_languages(parsed, "prompts", rows, list(rewards))
     if config.prompt_template is None:
         check_dress(parsed.problems, config)
         return rows
@@ -90,6 +87,17 @@ def check_paid_languages(parsed: Parsed, key: str, rows: Sequence[Row], rewards:
     """`check_languages` where the reward `language` counts."""
     if "language" in rewards and parsed.configs[0].weights.get("language", 1.0):
         check_languages(parsed, key, rows, "weigh the reward 'language' 0")
+
+
+def check_weights(problems: list[str], weights: Mapping[str, float], known: Sequence[str]) -> None:
+    """Adds what is wrong with `weights`; a reward that it does not name counts 1."""
+    for name, weight in weights.items():
+        if name not in known:
+            problems.append(f"weights: unknown reward '{name}'; this stage has {', '.join(known)}")
+        elif not math.isfinite(weight):
+            problems.append(f"weights: {name} counts {weight}, which is no finite number")
+    if not any(weights.get(name, 1.0) for name in known):
+        problems.append("weights: every reward counts 0, so that all advantages are 0; pay at least one reward")
 
 
 def check_templates(problems: list[str], key: str, *wanted: str) -> None:

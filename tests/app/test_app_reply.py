@@ -56,7 +56,18 @@ def test_every_form_is_split(form: str | None, pieces: list[Piece], found: str, 
     assert shown["verdict"] == ("complete" if thought else "no_thinking")
 
 
-@given(st.sampled_from(["<think>a b</think> <answer>14</answer>", "a b</think>\n\n14", COLD, "plain"]), st.data())
+SPOKEN_OF = "Write `<think>` to open a thought and `</think>` to close it."
+WHOLE = ["<think>a b</think> <answer>14</answer>", "a b</think>\n\n14", COLD, "plain", SPOKEN_OF]
+WHOLE += ["Use the <think>a</think> 14", "`<think>a</think> 14", "Use:\n```\n<think>a</think>\n```\nso."]
+WHOLE += ["I speak of `</think>`.\nDone </think> 14", "All done </think>"]
+
+
+def test_tags_that_an_answer_speaks_of_are_its_text() -> None:
+    shown = read(text(SPOKEN_OF)).snapshot()
+    assert (shown["form"], shown["thought"], shown["answer"]) == ("none", None, SPOKEN_OF)
+
+
+@given(st.sampled_from(WHOLE), st.data())
 def test_pieces_of_any_size_give_the_same(whole: str, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(0, len(whole)))))
     pieces = [Piece(whole[a:b]) for a, b in itertools.pairwise([0, *cuts, len(whole)]) if a < b]

@@ -54,6 +54,8 @@ def main(
         if more is not None:
             more(stage.work)
         stage.log.write({"step": 1, "loss": 0.5, "time": time.time()})
+        if config.comment.startswith("warn: "):
+            stage.note("warnings", "said", config.comment.removeprefix("warn: "))
         if config.finish:
             stage.finish({"digest": digest, "score": 0.25})
 

@@ -25,6 +25,14 @@ def test_a_first_run_then_nothing_to_do(run: Run) -> None:
     assert [row["event"] for row in run.events()[-2:]] == ["skipped", "end"]
 
 
+def test_what_a_stage_says_against_itself_is_said_again_at_the_end(run: Run) -> None:
+    run.config("left", text="left", comment="warn: nothing was learnt")
+    for _ in range(2):  # also where the stage is complete already
+        assert run().splitlines()[-1] == "WARNING left: nothing was learnt"
+    run.config("left", text="left")
+    assert "WARNING" not in run()
+
+
 def test_a_changed_yaml_redoes_the_stage_and_what_follows(complete: Run) -> None:
     complete.config("base", text="other")
     plan = complete("--dry-run")

@@ -1,0 +1,191 @@
+"""What the configurations promise: each figure is measured here, published and named, or computed anew."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+from small_run import ROOT
+from test_parallel import FILES, base_of
+
+from r1hf.doctor.load import load
+from r1hf.launch import opening
+from r1hf.plan.cost import make_plan
+from r1hf.plan.gpus import GIB, parse_gpus
+from r1hf.plan.shapes import shape_of
+from r1hf.plan.stage import Given
+from r1hf.yamlfile import read_yaml
+
+CONFIGS = ROOT / "recipes" / "configs"
+PAGE = re.compile(r"README\.md|(?:docs|model_cards)/[\w/.-]+\.md")
+PAPER = re.compile(r"arXiv \d{4}\.\d{5}(?:, Table \d+)?|\bv[12], (?:Table \d+|supplement|[\dB]\.\d+)")
+NUMBER = re.compile(r"(?<![\w.-])\$?(\d+(?:,\d{3})*(?:\.\d+)?)(?![\w.]*\d)")
+CLAIM = re.compile(
+    r"\bexpect|\babout \d|\d ?%|\bminutes? |\bseconds? of\b|\bwell above\b|\breach(es)?\b", re.IGNORECASE
+)
+# Published figures, each once: of the paper by version (arXiv 2501.12948), and of SimpleRL-Zoo.
+PUBLISHED = {
+    "2503.18892, Table 1": "36.7 49.5 15.8 34.4 55.7 74.4 29.6 59.0 64.6 78.2 3.3 20.0 39.7 79.2 13.6 23.0",
+    "v2, Table 3": "77.9 95.9 59.0 94.2 71.7 74.0 78.1 95.4 79.8 97.3 87.6 62.1 20",
+    "v1, Table 5": "28.9 83.9 55.5 92.8 69.7 93.9 72.6 94.3 50.4 89.1 70.0 94.5",
+    "v1, Table 6": "47.0 91.6",
+    "v2, 2.3": "15.6",
+    "v2, supplement": "147,000 294,000 2 101,000 5,000 41,000 198 80",
+    "v2, B.3": "600 395,285 211,129 10,124 10,395 177,812",
+}
+CONTEXT = {"2024", "500", "1.5", "800", "32,768", "4,096", "671"}  # names of benchmarks, models, and sizes
+
+
+def blocks(path: Path, word: str) -> list[str]:
+    """The paragraphs of a file's head that begin with `word`, each on one line."""
+    paragraphs: list[str] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        if line.startswith("#   ") and paragraphs:
+            paragraphs[-1] += " " + line[4:]
+        else:
+            paragraphs.append(line.removeprefix("# "))
+    return [text.strip() for text in paragraphs if text.startswith(word)]
+
+
+EXPECTED = [(path, text) for path in FILES for text in blocks(path, "Expect: ")]
+PREDICTED = [(path, text) for path in FILES for text in blocks(path, "Predicted by r1hf plan")]
+
+
+def of(case: object) -> str | None:
+    return str(case.relative_to(CONFIGS)) if isinstance(case, Path) else None
+
+
+@pytest.mark.parametrize(("path", "text"), EXPECTED, ids=of)
+def test_what_is_expected_has_its_source_and_its_figures(path: Path, text: str) -> None:
+    page = PAGE.search(text)
+    assert page or PAPER.search(text), f"{path}: say where this is measured or published, or leave it out"
+    said = PAPER.sub("", PAGE.sub("", text))
+    numbers = {match[1] for match in NUMBER.finditer(re.sub(r"\(v[12]\)", "", said))} - CONTEXT
+    if page:
+        assert figures_of(path, text, page[0]) or not numbers, f"{path}: no rule here reads {sorted(numbers)}"
+        return
+    known = {number for source, row in PUBLISHED.items() if source in text for number in row.split()}
+    assert numbers <= known, f"{path}: {sorted(numbers - known)} are no published figures of its source"
+
+
+@cache
+def rows_of(page: str) -> dict[str, list[str]]:
+    """First cell of each row of the tables in a page -> the other cells; of equal first cells the first."""
+    found: dict[str, list[str]] = {}
+    for line in (ROOT / page).read_text(encoding="utf-8").splitlines():
+        if line.startswith("|"):
+            first, *rest = (cell.strip(" `") for cell in line.strip("|").split("|"))
+            found.setdefault(first, rest)
+    return found
+
+
+STAGES = {  # a file -> the stage of the tables
+    **{"all_scenario_rl": "r1", "sft": "sft1", "distill": "student_qwen", "distill_llama": "student_llama"},
+    **{"direct_rl_qwen": "student_qwen_direct_rl", "direct_rl_llama": "student_llama_direct_rl"},
+}
+MOE = {"base": "base", "r1_zero": "R1-Zero", "sft1": "Dev1", "reasoning_rl": "Dev2", "sft2": "Dev3", "r1": "R1"}
+
+
+def number(cell: str) -> float:
+    return float(re.match(r"[\d.]+", cell)[0])  # type: ignore[index]
+
+
+def figures_of(path: Path, text: str, page: str) -> bool:
+    """Holds the figures of `text` against the tables of `page`; False where no rule knows them."""
+    stage = STAGES.get(path.stem, path.stem)
+    seen = False
+    if page == "README.md":
+        rows = rows_of(page)
+        seeds = [
+            (stage, r"^Expect: (\d+) to (\d+)% right"),
+            (stage.removesuffix("_direct_rl"), r"student's (\d+) to (\d+)"),
+        ]
+        for name, pattern in seeds:
+            if found := re.search(pattern, text):
+                column = rows["seed"].index(name)
+                values = [number(rows[seed][column]) for seed in ("42", "7", "1")]
+                assert abs(min(values) - int(found[1])) <= 0.51 and abs(max(values) - int(found[2])) <= 0.51, values
+                seen = True
+        # The table's columns: in the paper, pass@1, format, language, tokens, helpful, harmless.
+        places = {r"(\d+)% well formed": 2, r"to (\d+)% with seed 42": 3, r"([\d.]+)% in one language": 3}
+        places |= {r"^Expect: (\d+)% right, ": 1, r"(\d+)% helpful": 5, r"(\d+)% harmless": 6}
+        for pattern, place in places.items():
+            if found := re.search(pattern, text):
+                assert abs(number(rows[stage][place]) - float(found[1])) <= 0.51, (path, pattern)
+                seen = True
+        return seen
+    if page == "docs/moe.md":
+        row = rows_of(page)[MOE[stage]] if stage in MOE else []
+        for pattern, place in {r"([\d.]+)% right": 0, r"([\d.]+)% helpful": 3, r"([\d.]+)% harmless": 4}.items():
+            if found := re.search(pattern, text):
+                assert number(row[place]) == float(found[1])
+                seen = True
+        return seen
+    if page == "docs/distillation.md":
+        rows = rows_of(page)
+        column = 1 if "qwen" in path.stem else 3
+        wanted = (
+            {"93.4": rows["SFT"][column]}
+            if path.stem == "distill_llama_own"
+            else {
+                re.findall(r"[\d.]+", text)[0]: rows["SFT"][column],
+                re.findall(r"[\d.]+", text)[1]: rows["SFT, then on-policy"][column],
+            }
+        )
+        assert all(number(cell) == float(said) for said, cell in wanted.items())
+        return True
+    share = re.search(r"(\d+)% of samples pass", text)
+    card = (ROOT / page).read_text(encoding="utf-8")
+    passed = [float(value) for value in re.findall(r"Pass rate \| ([\d.]+)%", card)]
+    return share is not None and any(abs(value - int(share[1])) <= 0.51 for value in passed)
+
+
+def test_figures_in_the_lines_of_keys_are_those_of_the_table() -> None:
+    tokens = [(path, found) for path in FILES for found in re.findall(r"mean answer has (\d+)", path.read_text())]
+    assert tokens
+    for path, found in tokens:
+        stage = STAGES.get(path.stem, path.stem if path.stem != "evaluate" else "r1")
+        stage = {"rejection_sampling": "reasoning_rl", "on_policy_qwen": "student_qwen"}.get(stage, stage)
+        assert abs(number(rows_of("README.md")[stage][4]) - int(found)) < 1, path
+
+
+@pytest.mark.parametrize("path", FILES, ids=of)
+def test_no_other_line_promises_anything(path: Path) -> None:
+    sourced = [*blocks(path, "Expect: "), *blocks(path, "Predicted by r1hf plan")]
+    text = path.read_text(encoding="utf-8")
+    comments = re.findall(r"(?:^|\s)# *(.*)", re.sub(r"\n#   ", " ", text))
+    loose = [line for line in comments if CLAIM.search(line) and not any(line.strip() in block for block in sourced)]
+    allowed = re.compile(r"a stage takes minutes|beside the|hardware:", re.IGNORECASE)
+    loose = [line for line in loose if not allowed.search(line) and not PAGE.search(line) and not PAPER.search(line)]
+    assert not loose, "neither a source nor a check supports these:\n" + "\n".join(loose)
+
+
+@pytest.mark.parametrize(("path", "text"), PREDICTED, ids=of)
+def test_what_is_predicted_is_what_the_plan_says(path: Path, text: str) -> None:
+    device = re.search(r"for (\S+) \(assumptions, nothing measured\)", text)
+    rows = re.search(r"for ([\d,]+) (?:rows|prompts)", text)
+    assert device is not None
+    given = Given(shape=base_of(path), rows=int(rows[1].replace(",", "")) if rows else None)
+    (plan,) = make_plan(load(path)[0], parse_gpus(device[1]), given).stages
+    wanted = {
+        r"([\d.]+) of [\d.]+ GiB": f"{plan.memory.needed / GIB:.1f}",
+        r"of ([\d.]+) GiB": f"{(plan.memory.available or 0) / GIB:.1f}",
+        r"([\d.]+) h\b": f"{plan.hours or 0:.1f}",
+        r"(\d+) s a step": f"{plan.times.step if plan.times else 0:.0f}",
+        r"([\d,]+) steps": f"{plan.job.steps or 0:,}",
+    }
+    for pattern, value in wanted.items():
+        found = re.search(pattern, text)
+        assert found is None or found[1] == value, f"{path}: {found[0]} is {value}"
+    if beside := re.search(r"two reward models take ([\d.]+) GiB", text):
+        body = shape_of(base_of(path.with_name("reward_models.yaml")))
+        assert beside[1] == f"{2 * 4 * body.parameters / GIB:.1f}"
+
+
+def test_there_are_promises_to_check() -> None:
+    assert len(EXPECTED) > 50 and len(PREDICTED) > 50
+    assert all(opening(path) for path, _ in EXPECTED) and read_yaml(CONFIGS / "tiny" / "sft.yaml").values
