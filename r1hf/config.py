@@ -25,7 +25,7 @@ from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from r1hf.data.spec import paths_of, selection
 from r1hf.errors import ConfigError, R1Error
-from r1hf.yamlfile import nearest, parse_scalar, read_yaml
+from r1hf.yamlfile import nearest, parse_scalar, read_yaml, settled
 
 _SECRET_KEY = re.compile(r"(^|_)(token|api_key|password|secret)$", re.IGNORECASE)
 _TOKENIZER_KEY = re.compile(r"^(eos|bos|pad|unk|sep|cls|mask|image|video|audio)_token$")
@@ -151,7 +151,7 @@ def parse(schemas: Sequence[type], argv: list[str] | None = None, planned: Itera
     for (schema, key), entry in fields.items():
         if key in given:
             try:
-                values[schema][key] = _convert(given[key], entry.annotation)
+                values[schema][key] = settled(_convert(given[key], entry.annotation), text=entry.is_input)
             except ValueError as error:
                 unread.setdefault(key, f"{given[key].where}: {key}: {error}")
     problems += unread.values()

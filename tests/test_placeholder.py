@@ -93,10 +93,11 @@ ANSWERS: list[Any] = [
     *[date(2023, 1, 5), datetime(2023, 1, 5), [14], ["", "14"], {"a": 1}],
     *["14", "- 1", "1/2", "...1", r"\frac{1}{2}", "(0,1)", "[1]", "x = y", "p - q", r"\pi", "N", "n", "x", "A", "(C)"],
     # These say something: no value, no element, no option.
-    *["undefined", r"\text{undefined}", "no solution", "无解", "不存在", "does not exist", "DNE", r"\emptyset", "{}", r"\{\}"],
-    *[r"\text{None}", r"\boxed{None}", "None of the above", "cannot be determined", "infinitely many", "inf", r"\infty"],
-    *["Na", "yes", "no", "No", "true", "+", "=", "<", "*", "!", "N_A", "empty", "above", "below", "square", "the square"],
-    *[r"\text{Evelyn}", "Nathan", "80 proof", "bulletproof", "proof by contradiction", "null set", "value", "solution"],
+    *["undefined", r"\text{undefined}", "no solution", "无解"],
+    *["不存在", "does not exist", "DNE", r"\emptyset", "{}", r"\{\}"],
+    *[r"\text{None}", r"\boxed{None}", "None of the above", "cannot be determined", "infinitely many", r"\infty"],
+    *["Na", "yes", "no", "No", "true", "+", "=", "<", "*", "!", "N_A", "empty", "above", "below", "the square"],
+    *[r"\text{Evelyn}", "Nathan", "80 proof", "bulletproof", "proof by contradiction", "null set", "value"],
     *["略微", "无穷", "无理数", "无数个", "证明者", "unknown x", "proof " * 40],
 ]  # fmt: skip
 
