@@ -144,7 +144,7 @@ def test_missing_required_keys_are_each_named_once() -> None:
         ("1: a\n", "the key 1 is not text"),
         ("rate: !!python/object/apply:os.system [ls]\n", "not valid YAML"),
         ("rate: \x00\n", "not valid YAML"),
-        ("rate: 2026-13-45\n", "not valid YAML"),
+        ("rate: 2026-13-45\n", "demo.yaml:1: rate: '2026-13-45' is not a number"),
         ("options: &a [*a]\n", "not valid YAML"),
         ("names: " + "[" * 5000, "not valid YAML"),
     ],
