@@ -39,7 +39,7 @@ def gold_text(value: Any) -> str | None:
     if isinstance(value, bool | int | Fraction):
         return str(value)
     if isinstance(value, date | time):
-        return value.isoformat()
+        return value.isoformat().removesuffix("T00:00:00")
     raise ValueError("neither text nor a number")
 
 

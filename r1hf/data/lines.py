@@ -83,10 +83,21 @@ def _row(where: str, line: str) -> Row:
         cut = "" if line.endswith("\n") else "; the file ends in this line: was it copied whole?"
         raise DataError(f"{where}: not JSON ({error.msg}): {shown!r}{cut}") from None
     except (ValueError, RecursionError) as error:  # a key twice, a number of thousands of digits, a deep nest
-        raise DataError(f"{where}: {error}: {shown!r}") from None
+        reason = "a number too long to read; write it as text" if "digits" in str(error) else str(error)
+        raise DataError(f"{where}: {reason}: {shown!r}") from None
     if not isinstance(row, dict):
         raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}: {shown!r}")
+    if "\\ud" in line.lower() and not _whole(row):
+        raise DataError(f"{where}: half a character, which no UTF-8 can hold; mend the text: {shown!r}")
     return row
+
+
+def _whole(row: Row) -> bool:
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _once(pairs: list[tuple[str, Any]]) -> Row:

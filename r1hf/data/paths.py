@@ -6,6 +6,9 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from r1hf.errors import DataError
 
 if TYPE_CHECKING:
@@ -20,26 +23,32 @@ def column(label: str, dataset: Dataset, name: str) -> Any:
     Text on the way is read as JSON. Raises DataError, with `label`, where the column holds no such part.
     """
     if name in dataset.column_names:
-        array = dataset.data.column(name)
-        return _written(array.to_pylist()) if _is_json(array.type) else array
+        return dataset.data.column(name)
     root, *path = name.split(".")
     array = dataset.data.column(root)
+    if "json" in str(array.type):  # Arrow's extension type, in which `datasets` keeps what is of several types
+        return _within(label, name, [row[root] for row in dataset.select_columns([root]).to_list()], path)
     for depth, part in enumerate(path):
         kind = array.type
-        if _is_text(kind):
-            return _within_text(label, name, array, path[depth:])
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            return _within(label, name, array.to_pylist(), path[depth:])
         array = _part(array, part)
         if array is None:
             hint = "; a list's place comes first, as in messages.0.content" if "list" in str(kind) else ""
             raise DataError(f"{label}: '{name}': nothing named '{part}' is in {_short(kind)}{hint}")
-    return _written(array.to_pylist()) if _is_json(array.type) else array
+    return array
+
+
+def values_of(array: Any) -> list[Any]:
+    """A column's values as Python has them."""
+    values: list[Any] = array.to_pylist()
+    if isinstance(array.type, pa.BaseExtensionType) and "json" in str(array.type):
+        return [None if text is None else json.loads(text) for text in values]
+    return values
 
 
 def _part(array: Any, part: str) -> Any:
     """What every value of a column has under a name or at a place; None where its type has no such thing."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     kind = array.type
     if pa.types.is_null(kind):
         return array
@@ -58,7 +67,6 @@ def _part(array: Any, part: str) -> Any:
 def _element(chunk: Any, place: int) -> Any:
     """The items at a place of each list, from the end where it is negative; null where there is none."""
     import numpy as np
-    import pyarrow as pa
 
     offsets = np.asarray(chunk.offsets)
     starts, ends = offsets[:-1], offsets[1:]
@@ -67,29 +75,15 @@ def _element(chunk: Any, place: int) -> Any:
     return chunk.values.take(pa.array(np.where(lacking, 0, found), mask=lacking))
 
 
-def _is_json(kind: Any) -> bool:
-    return "json" in str(kind)  # Arrow's extension type, in which `datasets` keeps what is of several types
+def _within(label: str, name: str, values: list[Any], path: list[str]) -> Any:
+    """What lies at a path in each value."""
+    import datasets
 
-
-def _is_text(kind: Any) -> bool:
-    import pyarrow as pa
-
-    return _is_json(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
-def _within_text(label: str, name: str, array: Any, path: list[str]) -> Any:
-    """What JSON texts hold at a path."""
     found, known = [], False
-    for number, text in enumerate(array.to_pylist(), 1):
-        try:
-            value = json.loads(text) if isinstance(text, str) and text.strip() else None
-        except ValueError:
-            raise DataError(
-                f"{label}, row {number}: '{name}': {text!r:.60} is text, and no JSON to look into"
-            ) from None
+    for number, value in enumerate(values, 1):
         for part in path:
-            if isinstance(value, str):  # JSON within JSON
-                value = _loaded(value)
+            if isinstance(value, str):
+                value = _loaded(f"{label}, row {number}: '{name}'", value)
             if isinstance(value, dict):
                 known, value = known or part in value, value.get(part)
             elif isinstance(value, list) and _PLACE.fullmatch(part):
@@ -98,27 +92,20 @@ def _within_text(label: str, name: str, array: Any, path: list[str]) -> Any:
             else:
                 value = None
         found.append(value)
-    if not known and any(text for text in array.to_pylist()):
-        raise DataError(f"{label}: '{name}': nothing named '{path[0]}' is in any row")
-    return _plain(found)
+    if not known and any(values):
+        raise DataError(
+            f"{label}: '{name}': no row holds such a part; the first is {next(filter(None, values))!r:.60}"
+        )
+    return datasets.Dataset.from_dict({"part": found}, on_mixed_types="use_json").data.column("part")
 
 
-def _loaded(text: str) -> Any:
+def _loaded(where: str, text: str) -> Any:
+    if not text.strip():
+        return None
     try:
         return json.loads(text)
     except ValueError:
-        return None
-
-
-def _written(texts: list[str | None]) -> Any:
-    """A JSON column as one of a single type."""
-    return _plain([None if text is None else json.loads(text) for text in texts])
-
-
-def _plain(values: list[Any]) -> Any:
-    import pyarrow as pa
-
-    return pa.chunked_array([pa.array(one_type(values))])
+        raise DataError(f"{where}: {text!r:.60} is text, and no JSON to look into") from None
 
 
 def one_type(values: list[Any]) -> list[Any]:
@@ -126,8 +113,6 @@ def one_type(values: list[Any]) -> list[Any]:
 
     Raises UnicodeEncodeError for text that no UTF-8 can hold.
     """
-    import pyarrow as pa
-
     try:
         pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):

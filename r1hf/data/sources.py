@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from r1hf.data.golds import lacks_gold
 from r1hf.data.lines import COMPRESSED, ending, is_jsonl, json_rows, numbered_jsonl, open_bytes
-from r1hf.data.paths import column
+from r1hf.data.paths import column, one_type, values_of
 from r1hf.data.spec import Spec
 from r1hf.errors import DataError
 from r1hf.files import encoding_of
@@ -67,26 +67,13 @@ def _read_file(spec: Spec, path: Path) -> Dataset:
         return datasets.load_dataset(kind, **options)
     try:
         dataset = datasets.load_dataset(kind, **options)
-        if "timestamp" in str(dataset.features):  # JSON has no dates: these were texts, such as an answer 2023-01-05
-            dataset = datasets.load_dataset(kind, **options, features=_without_dates(dataset.features))
-        if not _lost_digits(spec, dataset):
+        guessed = "timestamp" in str(dataset.features)  # JSON has no dates: it was text, such as an answer 2023-01-05
+        if not guessed and not _lost_digits(spec, dataset):
             return dataset
     except Exception:
         if spec.split != "train":  # a part, or a name that is not there
             raise
     return _in_memory([row for _, row in numbered_jsonl(path)] if ending(path) == ".jsonl" else json_rows(path))
-
-
-def _without_dates(feature: Any) -> Any:
-    import datasets
-
-    if isinstance(feature, dict):
-        return type(feature)({name: _without_dates(one) for name, one in feature.items()})
-    if isinstance(feature, datasets.Value) and feature.dtype.startswith("timestamp"):
-        return datasets.Value("string")
-    if isinstance(feature, datasets.List | datasets.LargeList):
-        return type(feature)(_without_dates(feature.feature))
-    return feature
 
 
 def _lost_digits(spec: Spec, dataset: Dataset) -> bool:
@@ -181,7 +168,7 @@ def _lacking(spec: Spec, dataset: Dataset, kept: Sequence[int]) -> list[tuple[in
         source = spec.columns.get(name, name)
         if name in spec.values or (source not in dataset.column_names and source.split(".")[0] == source):
             return repeat(spec.values.get(name))
-        return column(spec.label, dataset, source).take(kept).to_pylist()
+        return values_of(column(spec.label, dataset, source).take(kept))
 
     if "answer" not in {*spec.values, *spec.columns, *dataset.column_names}:
         return []  # the check of columns names it
@@ -209,6 +196,8 @@ def _test(spec: Spec, key: str, name: str, value: Any, array: Any) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if "json" in str(array.type):
+        array = pa.array(one_type(values_of(array)))
     try:
         if key == "where":
             wanted = value if isinstance(value, list) else [value]
@@ -241,7 +230,7 @@ def _mapped(spec: Spec, dataset: Dataset) -> Dataset:
         else:
             arrays[name] = column(spec.label, dataset, source)
             features[name] = datasets.features.features.generate_from_arrow_type(arrays[name].type)
-    if not arrays or list(arrays) == dataset.column_names:  # all are constants, or there is nothing to change
+    if not arrays or not (spec.columns or spec.values):  # all are constants, or there is nothing to change
         return dataset
     table = datasets.table.InMemoryTable(pa.table(arrays))
     return datasets.Dataset(table, info=datasets.DatasetInfo(features=datasets.Features(features)))
