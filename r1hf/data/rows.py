@@ -108,7 +108,7 @@ def _note_lost(label: str, unit: str, lost: Sequence[tuple[int, Any]], left: int
             f"{label}: none of {len(lost)} rows has an answer to compare with: {shown}{more}; "
             "give the answers, or name the column that holds them (columns: {answer: NAME})"
         )
-    notes.append(f"{len(lost)} of {len(lost) + left} rows of {label} have no gold answer, left out: {shown}{more}")
+    notes.append(f"{len(lost)} of {len(lost) + left} rows of {label} have {NO_GOLD}, left out: {shown}{more}")
     return {NO_GOLD: len(lost)}
 
 

@@ -31,7 +31,7 @@ class ChoiceReward(AnswerReward):
 
     def judge(self, answer: str | None, gold: Any) -> bool | None:
         right, choices = gold
-        if missing(right):
+        if missing(right) and not choices:  # an option's own text may read like a hole: "Unknown"
             return None
         return verify_choice(answer, gold_answer(right) if isinstance(right, str) else right, choices)
 
