@@ -67,13 +67,19 @@ def stage_lock(output_dir: Path) -> FileLock:
     return FileLock(sibling(output_dir, "lock"), f"the output directory {output_dir}")
 
 
-def check_replaceable(output_dir: Path) -> None:
-    """Raises StageError where `output_dir` holds what no stage made: it would be deleted with what it replaces."""
+def check_replaceable(output_dir: Path, recipe: str | None = None) -> None:
+    """Raises StageError where `output_dir` holds what no stage made, or one of another recipe: it would be deleted."""
     if not output_dir.exists() or (output_dir.is_dir() and not any(output_dir.iterdir())):
         return
     if not output_dir.is_dir() or not _is_stage(output_dir):
         raise StageError(
             f"{output_dir} exists and no stage made it (no {MANIFEST}); choose another --output_dir, or move it away"
+        )
+    made_by = _recipe_of(output_dir)
+    if recipe and made_by and Path(recipe).name != Path(made_by).name:
+        raise StageError(
+            f"{output_dir} is the output of {made_by}, not of {recipe}, and would be replaced; "
+            "choose another --output_dir, or move it away"
         )
     if strays := strange_files(output_dir):
         shown = ", ".join(strays[:5]) + (f" and {len(strays) - 5} more" if len(strays) > 5 else "")
@@ -90,6 +96,14 @@ def _is_stage(directory: Path) -> bool:
     except IntegrityError:
         text = (directory / MANIFEST).read_text(encoding="utf-8", errors="replace")
         return all(f'"{key}"' in text for key in ("stage", "recipe", "request"))
+
+
+def _recipe_of(directory: Path) -> str | None:
+    try:
+        manifest = read_manifest(directory)
+    except IntegrityError:
+        return None
+    return manifest.recipe if manifest else None
 
 
 def strange_files(directory: Path) -> list[str]:

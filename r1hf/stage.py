@@ -122,7 +122,7 @@ class Stage:
 
     def _prepare(self) -> None:
         recover(self.output_dir)
-        check_replaceable(self.output_dir)
+        check_replaceable(self.output_dir, f"{self.recipe.parent.name}/{self.recipe.name}")
         self._inputs = input_records(self.parsed.inputs)
         self._pins = pin_inputs(self.parsed)
         self._git = git_state(self.recipe.parent)
