@@ -172,9 +172,10 @@ def _remove_replaced(old: Path) -> None:
         print(f"note: {old} is kept: no stage made {', '.join(strays[:5])}; move it away", file=sys.stderr)
         return
     last = (MANIFEST, REPLACED)
-    for path in sorted(old.iterdir(), key=lambda path: (path.name in last, path.name == REPLACED)):
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    old.rmdir()
+    with contextlib.suppress(OSError):  # what cannot be deleted now stays marked, for the next run
+        for path in sorted(old.iterdir(), key=lambda path: (path.name in last, path.name == REPLACED)):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        old.rmdir()
 
 
 @contextlib.contextmanager

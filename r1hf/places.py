@@ -52,7 +52,7 @@ def protected(place: Path) -> list[str]:
     own = Path(r1hf.__file__).resolve().parent
     kept = {
         "the root of the file system": Path("/"),
-        "your home directory": Path.home(),
+        "your home directory": Path(os.path.expanduser("~")),
         "the working directory": Path.cwd(),
         "the repository": own.parent,
         "the Python environment": Path(sys.prefix),

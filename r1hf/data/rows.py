@@ -81,8 +81,9 @@ def _plain(source: str, columns: Sequence[str], counts: dict[str, Any], notes: l
         lost = [(number, row.get("answer")) for number, row in numbered if _is_lost(row)]
         gone = {number for number, _ in lost}
         numbered = [(number, row) for number, row in numbered if number not in gone]
-    dropped = _note_lost(source, "line", lost, len(numbered), notes)
-    counts[source] = {"rows": len(numbered) + len(lost), "dropped": dropped, "used": len(numbered)}
+    total = len(numbered) + len(lost)
+    dropped = _note_lost(source, "line", lost, total, bool(numbered), notes)
+    counts[source] = {"rows": total, "dropped": dropped, "used": len(numbered)}
     for number, row in numbered:
         _check(f"{source}, row {number}", row, columns)
     return [row for _, row in numbered]
@@ -97,18 +98,20 @@ def without_gold(row: Row) -> bool:
     return "answer" in row and _is_lost(row)
 
 
-def _note_lost(label: str, unit: str, lost: Sequence[tuple[int, Any]], left: int, notes: list[str]) -> dict[str, int]:
+def _note_lost(
+    label: str, unit: str, lost: Sequence[tuple[int, Any]], total: int, others: bool, notes: list[str]
+) -> dict[str, int]:
     """A sentence about rows that nothing could judge, and their count. Raises DataError where no other is left."""
     if not lost:
         return {}
     shown = ", ".join(f"{unit} {number} ({answer!r:.40})" for number, answer in lost[:_NAMED])
     more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
-    if not left:
+    if not others:
         raise DataError(
             f"{label}: none of {len(lost)} rows has an answer to compare with: {shown}{more}; "
             "give the answers, or name the column that holds them (columns: {answer: NAME})"
         )
-    notes.append(f"{len(lost)} of {len(lost) + left} rows of {label} have {NO_GOLD}, left out: {shown}{more}")
+    notes.append(f"{len(lost)} of {total} rows of {label} have {NO_GOLD}, left out: {shown}{more}")
     return {NO_GOLD: len(lost)}
 
 
@@ -118,7 +121,7 @@ def _selected(
     selected = [sources.select(spec, seed, "answer" in columns) for spec in found]
     for spec, one in zip(found, selected, strict=True):
         lost = [(number + 1, answer) for number, answer in one.lost]
-        one.counts["dropped"] |= _note_lost(spec.label, "row", lost, len(one.kept), notes)
+        one.counts["dropped"] |= _note_lost(spec.label, "row", lost, one.counts["rows"], bool(one.kept), notes)
     if len(found) == 1:
         return _take(found[0], selected[0], columns, seed, None, counts)
     sizes = sources.shares(found, [len(one.kept) for one in selected])
