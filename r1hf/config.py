@@ -27,7 +27,7 @@ from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from r1hf.data.spec import paths_of, selection
 from r1hf.errors import ConfigError, R1Error
 from r1hf.manifest import is_hub_id
-from r1hf.places import output_problems
+from r1hf.places import output_problems, paths_in
 from r1hf.yamlfile import nearest, parse_scalar, read_yaml, settled
 
 _SECRET_KEY = re.compile(r"(^|_)(token|api_key|password|secret)$", re.IGNORECASE)
@@ -206,19 +206,9 @@ def _output_problems(given: dict[str, _Given], inputs: dict[str, Any], files: li
         (key, text)
         for key, item in given.items()
         if key not in ("output_dir", "logging_dir", *inputs)
-        for text in _texts(item.value)
-        if os.path.isfile(text) or ("/" in text and os.path.exists(text))
+        for text in paths_in(item.value)
     ]
     return output_problems(output_dir, read, others)
-
-
-def _texts(value: Any) -> list[str]:
-    """Every text in a value."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        return [text for item in value for text in _texts(item)]
-    return [value] if isinstance(value, str) else []
 
 
 def _fields_of(schemas: Sequence[type]) -> dict[tuple[type, str], _Field]:

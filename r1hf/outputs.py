@@ -62,6 +62,12 @@ def sibling(output_dir: Path, ending: str) -> Path:
     return output_dir.with_name(f"{output_dir.name}.{ending}") if output_dir.name else output_dir / ending
 
 
+def own_place(output_dir: str) -> Path:
+    """The directory itself, where the path is a link or goes through `..`: what it replaces lies beside it."""
+    path = Path(output_dir)
+    return Path(os.path.realpath(path)) if path.is_symlink() or ".." in path.parts else path
+
+
 def stage_lock(output_dir: Path) -> FileLock:
     """The lock that a stage holds while it writes `output_dir`."""
     return FileLock(sibling(output_dir, "lock"), f"the output directory {output_dir}")

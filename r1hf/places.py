@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import r1hf
 from r1hf.errors import IntegrityError
@@ -26,7 +27,7 @@ def holds(outer: Path, inner: Path) -> bool:
         place = outer.stat()
     except OSError:
         return False
-    return any(os.path.samestat(place, part.stat()) for part in chain if part.exists())
+    return any(os.path.samestat(place, part.stat()) for part in chain if os.path.exists(part))
 
 
 def output_problems(
@@ -37,14 +38,28 @@ def output_problems(
     """
     if not output_dir.strip() or output_dir.startswith("~"):
         return [f"output_dir: {output_dir!r} is no path of a directory; write it out (~ is the shell's)"]
-    place = Path(os.path.realpath(output_dir))
+    try:
+        place = Path(os.path.realpath(output_dir))
+        place.exists()
+    except (OSError, ValueError) as error:  # too long a name, a null character
+        return [f"output_dir: {output_dir[:60]!r} is no path of a directory: {getattr(error, 'strerror', error)}"]
     problems = protected(place)
-    problems += [text for what, path in inputs if (text := _clash(place, what, path))]
+    problems += [text for what, path in inputs if "\0" not in path and (text := _clash(place, what, path))]
     real = [(what, path, Path(os.path.realpath(path))) for what, path in files]
     problems += [f"holds {what} ({path})" for what, path, where in real if holds(place, where)]
     problems += [text for parent in place.parents if (text := _of_a_stage(parent))]
     advice = "the stage would replace it, or be replaced with it; choose another directory"
     return [f"output_dir: {output_dir} {problem}: {advice}" for problem in dict.fromkeys(problems)]
+
+
+def paths_in(value: Any) -> list[str]:
+    """Every text in a value that names a file, or with a slash a directory, that is here."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return [text for item in value for text in paths_in(item)]
+    found = isinstance(value, str) and (os.path.isfile(value) or ("/" in value and os.path.isdir(value)))
+    return [value] if found else []
 
 
 def protected(place: Path) -> list[str]:

@@ -47,6 +47,7 @@ from r1hf.outputs import (
     StageLog,
     check_replaceable,
     clear_partial,
+    own_place,
     publish,
     recover,
     sibling,
@@ -80,7 +81,7 @@ class Stage:
         if self.config.dry_run:
             raise ConfigError("dry_run: belongs on the command line of a recipe's script (--dry_run), not in a file")
         self.recipe = Path(recipe).resolve()
-        self.output_dir = _own_place(self.config.output_dir)
+        self.output_dir = own_place(self.config.output_dir)
         self.name = Path(os.path.abspath(self.output_dir)).name
         self.work = sibling(self.output_dir, "partial")
         self.main_process = int(os.environ.get("RANK", "0")) == 0
@@ -235,12 +236,6 @@ class Stage:
         if self._old_handler is not None:
             signal.signal(signal.SIGTERM, self._old_handler)
             self._old_handler = None
-
-
-def _own_place(output_dir: str) -> Path:
-    """The directory itself, where the path is a link or goes through `..`: what it replaces lies beside it."""
-    path = Path(output_dir)
-    return Path(os.path.realpath(path)) if path.is_symlink() or ".." in path.parts else path
 
 
 def _saves(config: Any) -> bool:

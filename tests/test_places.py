@@ -134,6 +134,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("a", "a.old/model", "has its work written to a.old"),
         ("~/model", "m", "is no path"),
         (" ", "m", "is no path"),
+        ("a\0b", "m", "is no path"),
+        ("x" * 5000, "m", "is no path"),
         (".", "m", "is the working directory"),
         ("..", "m", "holds the working directory"),
         ("/", "m", "is the root of the file system"),
