@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
+import os
 import re
 import sys
 import types
@@ -26,7 +27,9 @@ from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from r1hf.checks.values import contradictions, refuse
 from r1hf.data.spec import paths_of, selection
 from r1hf.errors import ConfigError, R1Error
-from r1hf.yamlfile import nearest, parse_scalar, read_yaml
+from r1hf.manifest import is_hub_id
+from r1hf.places import output_problems, paths_in
+from r1hf.yamlfile import nearest, parse_scalar, read_yaml, settled
 
 _SECRET_KEY = re.compile(r"(^|_)(token|api_key|password|secret)$", re.IGNORECASE)
 _TOKENIZER_KEY = re.compile(r"^(eos|bos|pad|unk|sep|cls|mask|image|video|audio)_token$")
@@ -140,7 +143,7 @@ def parse(schemas: Sequence[type], argv: list[str] | None = None, planned: Itera
     if "--help" in argv or "-h" in argv:
         print(describe(schemas))
         raise SystemExit(0)
-    given, problems = _read(argv)
+    given, problems, files = _read(argv)
     fields = _fields_of(schemas)
     known = {name for _, name in fields}
     problems += [
@@ -155,7 +158,7 @@ def parse(schemas: Sequence[type], argv: list[str] | None = None, planned: Itera
     for (schema, key), entry in fields.items():
         if key in given:
             try:
-                value = _convert(given[key], entry.annotation)
+                value = settled(_convert(given[key], entry.annotation), text=entry.is_input)
                 refuse(key, value, keys[schema])
                 values[schema][key] = value
             except ValueError as error:
@@ -165,6 +168,7 @@ def parse(schemas: Sequence[type], argv: list[str] | None = None, planned: Itera
 
     configs = tuple(_build(schema, values[schema], fields, unread, problems) for schema in schemas)
     inputs = _inputs(fields, values)
+    problems += _output_problems(given, inputs, files)
     hidden = {name for (_, name), entry in fields.items() if entry.is_input or not entry.in_request}
     hidden |= {"output_dir", "resume_from_checkpoint"}
     merged = {key: value for schema in reversed(schemas) for key, value in values[schema].items()}
@@ -173,8 +177,8 @@ def parse(schemas: Sequence[type], argv: list[str] | None = None, planned: Itera
     return Parsed(configs, problems, redact(jsonable(request)), inputs, argv, frozenset(planned))
 
 
-def _read(argv: list[str]) -> tuple[dict[str, _Given], list[str]]:
-    """The YAML file's values with the command line's on top."""
+def _read(argv: list[str]) -> tuple[dict[str, _Given], list[str], list[str]]:
+    """The YAML file's values with the command line's on top, what is wrong with them, and the files that were read."""
     problems: list[str] = []
     overrides: dict[str, _Given] = {}
     rest = list(argv)
@@ -188,12 +192,31 @@ def _read(argv: list[str]) -> tuple[dict[str, _Given], list[str]]:
             text = rest.pop(0) if rest and not rest[0].startswith("--") else "true"
         overrides[key.replace("-", "_")] = _Given(parse_scalar(text), "command line", text)
     given: dict[str, _Given] = {}
+    files: list[str] = []
     config = overrides.pop("config", None)
     if config is not None and config.text is not None:
         file = read_yaml(config.text)
         problems = file.problems + problems
         given = {key: _Given(value, file.where(key)) for key, value in file.values.items()}
-    return given | overrides, problems
+        files = [config.text, *sorted({place.rpartition(":")[0] for place in file.places.values()})]
+    return given | overrides, problems, files
+
+
+def _output_problems(given: dict[str, _Given], inputs: dict[str, Any], files: list[str]) -> list[str]:
+    """What is wrong with the place of the output, compared with all that is read."""
+    output_dir = given["output_dir"].value if "output_dir" in given else None
+    if not isinstance(output_dir, str):
+        return []
+    read = [(name, path) for name, value in inputs.items() for path in paths_of(value)]
+    read = [(name, path) for name, path in read if os.path.exists(path) or not is_hub_id(path)]
+    others = [("its configuration", path) for path in files]
+    others += [
+        (key, text)
+        for key, item in given.items()
+        if key not in ("output_dir", "logging_dir", *inputs)
+        for text in paths_in(item.value)
+    ]
+    return output_problems(output_dir, read, others)
 
 
 def _fields_of(schemas: Sequence[type]) -> dict[tuple[type, str], _Field]:

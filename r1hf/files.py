@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 from pathlib import Path
@@ -31,3 +32,22 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"{path} is not a JSON object")
     return content
+
+
+def encoding_of(start: bytes) -> str:
+    """The encoding that a byte-order mark stands for; UTF-8 without one."""
+    marks = {
+        **{codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"},  # before UTF-16, whose mark begins the same
+        **{codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"},
+    }
+    return next((name for mark, name in marks.items() if start.startswith(mark)), "utf-8")
+
+
+def read_text(path: Path) -> str:
+    """A text file in the encoding that its byte-order mark stands for, without the mark; UTF-8 without one.
+
+    Raises OSError and UnicodeDecodeError.
+    """
+    data = path.read_bytes()
+    text = data.decode(encoding_of(data)).removeprefix("\ufeff")
+    return text.replace("\r\n", "\n").replace("\r", "\n")

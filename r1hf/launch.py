@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from r1hf.files import read_text
 from r1hf.yamlfile import read_yaml
 
 _FILE = re.compile(r"(?<!\S)(\S*accelerate/\S+\.ya?ml)(?!\S)")
@@ -17,7 +18,7 @@ _SERVER = re.compile(r"\S*/slurm/\S*vllm\S*")
 
 def opening(config: Path) -> str:
     """The comment lines before the first key, without their signs."""
-    lines = config.read_text(encoding="utf-8").splitlines()
+    lines = read_text(config).splitlines()
     comments: list[str] = []
     for line in lines:
         if line.strip() and not line.startswith("#"):

@@ -1,6 +1,7 @@
 """A stage's output directory: written beside, put in place in one step, mended after a kill. And its log.
 
-`NAME.partial` is being written, `NAME.old` is what it replaces, `NAME.lock` is held by the one writer.
+`NAME.partial` is being written, `NAME.old` is what it replaces, `NAME.lock` is held by the one writer. Nothing is ever
+deleted that no stage made, under whichever of these names it lies.
 """
 
 from __future__ import annotations
@@ -10,14 +11,20 @@ import json
 import os
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from r1hf.config import jsonable
-from r1hf.manifest import LOG, MANIFEST, sync_directory
+from r1hf.errors import IntegrityError, StageError
+from r1hf.manifest import LOG, MANIFEST, read_manifest, sync_directory
 from r1hf.process import FileLock
+
+REQUEST = ".request.json"  # marks a `.partial` as a stage's
+REPLACED = ".replaced"  # marks a `.old` as a stage's
+_TOOLS = (".cache", "__pycache__", ".ipynb_checkpoints", ".DS_Store", "Thumbs.db")
 
 
 class StageLog:
@@ -50,7 +57,15 @@ class StageLog:
 
 def sibling(output_dir: Path, ending: str) -> Path:
     """`runs/tiny/base.partial` beside `runs/tiny/base`."""
-    return output_dir.with_name(f"{output_dir.name}.{ending}")
+    if output_dir.name in ("", ".."):
+        output_dir = Path(os.path.abspath(output_dir))
+    return output_dir.with_name(f"{output_dir.name}.{ending}") if output_dir.name else output_dir / ending
+
+
+def own_place(output_dir: str) -> Path:
+    """The directory itself, where the path is a link or goes through `..`: what it replaces lies beside it."""
+    path = Path(output_dir)
+    return Path(os.path.realpath(path)) if path.is_symlink() or ".." in path.parts else path
 
 
 def stage_lock(output_dir: Path) -> FileLock:
@@ -58,26 +73,115 @@ def stage_lock(output_dir: Path) -> FileLock:
     return FileLock(sibling(output_dir, "lock"), f"the output directory {output_dir}")
 
 
+def check_replaceable(output_dir: Path, recipe: str | None = None) -> None:
+    """Raises StageError where `output_dir` holds what no stage made, or one of another recipe: it would be deleted."""
+    if not output_dir.exists() or (output_dir.is_dir() and not any(output_dir.iterdir())):
+        return
+    if not output_dir.is_dir() or not _is_stage(output_dir):
+        raise StageError(
+            f"{output_dir} exists and no stage made it (no {MANIFEST}); choose another --output_dir, or move it away"
+        )
+    made_by = _recipe_of(output_dir)
+    if recipe and made_by and Path(recipe).name != Path(made_by).name:
+        raise StageError(
+            f"{output_dir} is the output of {made_by}, not of {recipe}, and would be replaced; "
+            "choose another --output_dir, or move it away"
+        )
+    if strays := strange_files(output_dir):
+        shown = ", ".join(strays[:5]) + (f" and {len(strays) - 5} more" if len(strays) > 5 else "")
+        raise StageError(
+            f"{output_dir} holds files that its stage did not make and that would be deleted with it: {shown}; "
+            "move them away, or choose another --output_dir"
+        )
+
+
+def _is_stage(directory: Path) -> bool:
+    """Whether a stage's manifest is there, if only a damaged one."""
+    try:
+        return read_manifest(directory) is not None
+    except IntegrityError:
+        text = (directory / MANIFEST).read_text(encoding="utf-8", errors="replace")
+        return all(f'"{key}"' in text for key in ("stage", "recipe", "request"))
+
+
+def _recipe_of(directory: Path) -> str | None:
+    try:
+        manifest = read_manifest(directory)
+    except IntegrityError:
+        return None
+    return manifest.recipe if manifest else None
+
+
+def strange_files(directory: Path) -> list[str]:
+    """Files in a stage's directory that its manifest does not list, but for what tools leave everywhere."""
+    try:
+        manifest = read_manifest(directory)
+    except IntegrityError:
+        return []  # what it listed cannot be told any more
+    known = {*(manifest.outputs if manifest else ()), MANIFEST, REQUEST, REPLACED}
+    found = []
+    for folder, folders, names in os.walk(directory):
+        folders[:] = [name for name in folders if name not in _TOOLS]
+        paths = [(Path(folder) / name).relative_to(directory).as_posix() for name in names if name not in _TOOLS]
+        found += [path for path in paths if path not in known]
+    return sorted(found)
+
+
+def clear_partial(partial: Path) -> None:
+    """Deletes what an interrupted stage left. Raises StageError where no stage wrote it."""
+    made = any((partial / name).is_file() for name in (REQUEST, MANIFEST))
+    if partial.exists() and not made and (not partial.is_dir() or any(partial.iterdir())):
+        raise StageError(f"{partial} exists and no stage made it; a stage would write there: move it away")
+    shutil.rmtree(partial, ignore_errors=True)
+
+
 def publish(output_dir: Path) -> None:
-    """Puts the finished `.partial` in the place of `output_dir`; `recover` completes it after a kill."""
+    """Puts the finished `.partial` in the place of `output_dir`; `recover` completes it after a kill.
+
+    Raises StageError, with everything still there, where something of a person's would be deleted.
+    """
     partial, old = sibling(output_dir, "partial"), sibling(output_dir, "old")
-    shutil.rmtree(old, ignore_errors=True)
+    _remove_replaced(old)
     if output_dir.exists():
+        if any(output_dir.iterdir()):
+            (output_dir / REPLACED).touch()
         output_dir.rename(old)
     partial.rename(output_dir)
     sync_directory(output_dir.absolute().parent)
-    shutil.rmtree(old, ignore_errors=True)
+    _remove_replaced(old)
 
 
 def recover(output_dir: Path) -> None:
     """Ends a `publish` that was killed half way. Only for the holder of the stage's lock."""
     partial, old = sibling(output_dir, "partial"), sibling(output_dir, "old")
-    if (partial / MANIFEST).is_file():  # the manifest is written last: the work was complete
+    if (partial / MANIFEST).is_file() and _is_stage(partial):  # the manifest is written last: the work was complete
+        check_replaceable(output_dir)
         publish(output_dir)
-    elif old.exists() and not output_dir.exists():
+    elif (old / REPLACED).is_file() and not output_dir.exists():
         old.rename(output_dir)
+        (output_dir / REPLACED).unlink()
     else:
-        shutil.rmtree(old, ignore_errors=True)
+        _remove_replaced(old)
+
+
+def _remove_replaced(old: Path) -> None:
+    """Deletes what a stage replaced, its mark last. A file that came to it during the run is kept, with all of it."""
+    if not old.exists() and not old.is_symlink():
+        return
+    if old.is_dir() and not any(old.iterdir()):
+        old.rmdir()
+        return
+    if old.is_symlink() or not (old / REPLACED).is_file():
+        raise StageError(f"{old} exists, where a stage puts what it replaces, and no stage made it; move it away")
+    if (old / MANIFEST).is_file() and (strays := strange_files(old)):
+        (old / REPLACED).unlink()
+        print(f"note: {old} is kept: no stage made {', '.join(strays[:5])}; move it away", file=sys.stderr)
+        return
+    last = (MANIFEST, REPLACED)
+    with contextlib.suppress(OSError):  # what cannot be deleted now stays marked, for the next run
+        for path in sorted(old.iterdir(), key=lambda path: (path.name in last, path.name == REPLACED)):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        old.rmdir()
 
 
 @contextlib.contextmanager

@@ -46,7 +46,11 @@ class FileLock:
         except BlockingIOError:
             os.close(handle)
             return False
+        if os.read(handle, 20).strip(b"0123456789\n"):
+            os.close(handle)
+            raise StageError(f"{self.path} is no lock that r1hf wrote, and {self.what} needs that name; move it away")
         os.ftruncate(handle, 0)
+        os.lseek(handle, 0, os.SEEK_SET)
         os.write(handle, f"{os.getpid()}\n".encode())
         self._handle = handle
         return True

@@ -42,11 +42,22 @@ from r1hf.manifest import (
     versions,
     write_manifest,
 )
-from r1hf.outputs import StageLog, publish, recover, sibling, stage_lock, sync_files, uninterrupted
+from r1hf.outputs import (
+    REQUEST,
+    StageLog,
+    check_replaceable,
+    clear_partial,
+    own_place,
+    publish,
+    recover,
+    sibling,
+    stage_lock,
+    sync_files,
+    uninterrupted,
+)
 from r1hf.process import watch_parent
 
 CHECKPOINTS = "trainer"
-REQUEST = ".request.json"
 LOCK_WAIT = 5.0  # seconds: longer than a stage takes to notice that its pipeline is gone
 
 
@@ -70,7 +81,7 @@ class Stage:
         if self.config.dry_run:
             raise ConfigError("dry_run: belongs on the command line of a recipe's script (--dry_run), not in a file")
         self.recipe = Path(recipe).resolve()
-        self.output_dir = Path(self.config.output_dir)
+        self.output_dir = own_place(self.config.output_dir)
         self.name = Path(os.path.abspath(self.output_dir)).name
         self.work = sibling(self.output_dir, "partial")
         self.main_process = int(os.environ.get("RANK", "0")) == 0
@@ -78,6 +89,7 @@ class Stage:
         self.log = StageLog(self.work / LOG, enabled=self.main_process)
         self.resume = any(_saves(config) for config in parsed.configs)
         self.resumed = False
+        self._began = False
         self._lock = stage_lock(self.output_dir)
         self._metrics: dict[str, Any] | None = None
         self._notes: dict[str, dict[str, Any]] = {}
@@ -113,12 +125,7 @@ class Stage:
 
     def _prepare(self) -> None:
         recover(self.output_dir)
-        if self.output_dir.exists() and not (self.output_dir / MANIFEST).exists():
-            if not self.output_dir.is_dir() or any(self.output_dir.iterdir()):
-                raise StageError(
-                    f"{self.output_dir} exists and no stage made it (no {MANIFEST}); "
-                    "choose another --output_dir, or move it away"
-                )
+        check_replaceable(self.output_dir, f"{self.recipe.parent.name}/{self.recipe.name}")
         self._inputs = input_records(self.parsed.inputs)
         self._pins = pin_inputs(self.parsed)
         self._git = git_state(self.recipe.parent)
@@ -126,8 +133,9 @@ class Stage:
         note = self.work / REQUEST
         self.resumed = self.resume and not self.config.restart and self._goes_on(note, asked)
         if not self.resumed:
-            shutil.rmtree(self.work, ignore_errors=True)
+            clear_partial(self.work)
             self.work.mkdir(parents=True)
+            self._began = True
             note.write_text(json.dumps(asked, sort_keys=True), encoding="utf-8")
 
     def _made_by(self) -> dict[str, str]:
@@ -191,7 +199,6 @@ class Stage:
     def _publish(self) -> None:
         if self._metrics is None:
             raise StageError(f"stage {self.name} ended without finish(metrics): its work is not done")
-        (self.work / REQUEST).unlink(missing_ok=True)
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         outputs = hash_outputs(self.work)
         if not set(outputs) - {LOG}:
@@ -216,11 +223,13 @@ class Stage:
             hardware=hardware(),
         )
         write_manifest(self.work, manifest)
+        (self.work / REQUEST).unlink(missing_ok=True)
         with uninterrupted():
             publish(self.output_dir)
 
     def _discard(self) -> None:
-        if not self.resume and os.environ.get("R1HF_KEEP_PARTIAL") != "1":
+        finished = (self.work / MANIFEST).is_file()  # only its place was taken: the next run puts it there
+        if self._began and not finished and not self.resume and os.environ.get("R1HF_KEEP_PARTIAL") != "1":
             shutil.rmtree(self.work, ignore_errors=True)
 
     def _let_go(self) -> None:

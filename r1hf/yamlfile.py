@@ -15,16 +15,63 @@ from typing import Any
 
 import yaml
 
+from r1hf.files import read_text
+
+
+class Word(str):
+    """yes, no, on or off without quotes: Norwegian where text is meant, and a truth value where one is."""
+
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 as PyYAML reads it, but `2e-4` is a number, as in YAML 1.2."""
+    """YAML 1.1 as PyYAML reads it, but as in YAML 1.2 `2e-4` is a number, and what only looks like a value is text:
+    yes and no (`Word`), dates, 012, 1:30. Keys are text.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        self.flatten_mapping(node)
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                key.tag = "tag:yaml.org,2002:str"
+        return super().construct_mapping(node, deep)
 
 
+_TRUTH = "tag:yaml.org,2002:bool"
+_KEYS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
+BOOLEANS = {word: value for words, value in (("yes on", True), ("no off", False)) for word in words.split()}
+BOOLEANS |= {change(word): value for word, value in BOOLEANS.items() for change in (str.title, str.upper)}
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag.rpartition(":")[2] not in ("int", "float", "timestamp")]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
+    re.compile(
+        r"^[-+]?(?:(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+)$"
+        r"|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$"
+    ),
     list("-+.0123456789"),
 )
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int",
+    re.compile(r"^[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0b[01_]+)$"),
+    list("-+0123456789"),
+)
+
+
+def _truth(loader: _Loader, node: yaml.ScalarNode) -> Any:
+    return Word(node.value) if node.value in BOOLEANS else loader.construct_yaml_bool(node)
+
+
+_Loader.add_constructor(_TRUTH, _truth)
+
+
+def settled(value: Any, text: bool) -> Any:
+    """A value with each `Word` in it, and in what it holds, as text or as the truth value of YAML 1.1."""
+    if isinstance(value, Word):
+        return str(value) if text else BOOLEANS[value]
+    if isinstance(value, dict):
+        return {key: settled(item, text) for key, item in value.items()}
+    return [settled(item, text) for item in value] if isinstance(value, list) else value
 
 
 # PyYAML lets through a ValueError for a date like 2026-13-45, and Python's own error for what is nested too deep.
@@ -78,7 +125,7 @@ def read_yaml(path: str | Path, _within: tuple[Path, ...] = ()) -> YamlFile:
 def _read_alone(path: Path) -> YamlFile:
     file = YamlFile(path)
     try:
-        text = file.path.read_text(encoding="utf-8")
+        text = read_text(file.path)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         file.problems.append(f"{path}: cannot be read: {reason}")
@@ -93,16 +140,17 @@ def _read_alone(path: Path) -> YamlFile:
             file.problems.append(f"{path}: expected `key: value` lines, found a {kind}")
             return file
         file.problems += _duplicates(file.path, node)
+        file.problems += [
+            f"{path}: the key {key.value} is not text; write it in quotes"
+            for key, _ in node.value
+            if isinstance(key, yaml.ScalarNode) and key.tag not in _KEYS
+        ]
         file.places = {str(key.value): f"{path}:{key.start_mark.line + 1}" for key, _ in node.value}
         values = loader.construct_document(node)
     except _ERRORS as error:
         file.problems.append(_syntax_problem(file.path, error))
         return file
-    for key, value in values.items():
-        if isinstance(key, str):
-            file.values[key] = value
-        else:
-            file.problems.append(f"{file.path}: the key {key!r} is not text; write it in quotes")
+    file.values = values
     return file
 
 

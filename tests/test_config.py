@@ -53,6 +53,16 @@ def read(tmp_path: Path, text: str, *argv: str, schemas: tuple[type, ...] = (Dem
 GOOD = "output_dir: out\nmodel: runs/base\n"
 
 
+def test_yes_and_no_are_truth_values_only_where_one_is_meant(tmp_path: Path) -> None:
+    text = "verbose: yes\nnames: [no, on]\nhub_token: off\noptions: {cache: no, no: [yes]}\n"
+    parsed = read(tmp_path, f"output_dir: out\nmodel: no\ndata: [no]\n{text}")
+    parsed.check()
+    (config,) = parsed.configs
+    assert (config.verbose, config.names, config.hub_token) == (True, ["no", "on"], "off")
+    assert (config.model, config.data, config.options) == ("no", ["no"], {"cache": False, "no": [True]})
+    assert "is not a number" in read(tmp_path, GOOD + "rate: yes\n").problems[0]
+
+
 def test_file_and_overrides(tmp_path: Path) -> None:
     parsed = read(
         tmp_path,
@@ -144,7 +154,7 @@ def test_missing_required_keys_are_each_named_once() -> None:
         ("1: a\n", "the key 1 is not text"),
         ("rate: !!python/object/apply:os.system [ls]\n", "not valid YAML"),
         ("rate: \x00\n", "not valid YAML"),
-        ("rate: 2026-13-45\n", "not valid YAML"),
+        ("rate: 2026-13-45\n", "demo.yaml:1: rate: '2026-13-45' is not a number"),
         ("options: &a [*a]\n", "not valid YAML"),
         ("names: " + "[" * 5000, "not valid YAML"),
     ],

@@ -282,8 +282,20 @@ def test_rows_at_fault_are_named_by_file_and_line(place):
     (place / "prompts.jsonl").write_text(text, encoding="utf-8")
     report = checked(place, SOUND.replace('"format"', '"form"'))
     assert report.rows == {"reasoning": 2}
-    for line, words in ((3, "nothing to compare with"), (4, "is no text"), (5, "language 3 is unknown")):
+    for line, words in ((4, "is no text"), (5, "language 3 is unknown")):
         assert any(f"prompts.jsonl:{line}: " in fault and words in fault for fault in report.faults)
+
+
+def test_rows_without_a_gold_answer_are_counted_and_left_out(place):
+    holes = [None, "proof", float("nan"), "N/A"]
+    jsonl(place / "prompts.jsonl", [*ROWS, *({**ROWS[0], "answer": hole} for hole in holes)])
+    report = checked(place, SOUND)
+    assert report.passed and report.rows == {"reasoning": 3}
+    (note,) = [note for note in report.notes if "no gold answer" in note]
+    assert "4 of 7 rows" in note and "prompts.jsonl:4 (None)" in note and "prompts.jsonl:5 ('proof')" in note
+    jsonl(place / "prompts.jsonl", [{**ROWS[0], "answer": hole} for hole in holes])
+    with pytest.raises((ConfigError, DataError), match="none of 4 rows has an answer to compare with"):
+        checked(place, SOUND)
 
 
 def test_answers_that_cannot_be_gold_are_named(place):

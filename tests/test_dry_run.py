@@ -150,9 +150,9 @@ def test_what_would_fail_is_said(values: dict[str, Any], said: str, tmp_path: Pa
 
 
 def test_a_row_of_ones_own_file_that_lacks_a_column_is_named(tmp_path: Path) -> None:
-    rows = [{**row, "answer": None} if n == 3 else row for n, row in enumerate(answered(6))]
+    rows = [{key: row[key] for key in row if key != "task" or n != 3} for n, row in enumerate(answered(6))]
     report = attempt(tmp_path, "r1_zero", **HUB | {"prompts": str(write(tmp_path / "rows.jsonl", rows))})
-    assert "row 4: answer is missing" in str(report)
+    assert "row 4: no column task" in str(report)
 
 
 def test_a_recipe_called_with_the_key_trains_nothing(tmp_path: Path) -> None:

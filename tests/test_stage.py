@@ -121,7 +121,7 @@ def test_a_stage_that_did_not_do_its_work_leaves_the_old_output(tmp_path: Path, 
     assert make("--output_dir", str(out)).returncode == 0
     before = verify(out)
     with pytest.raises((StageError, RuntimeError)) as raised:
-        with Stage(parsed_for(out), recipe=__file__) as stage:
+        with Stage(parsed_for(out), recipe=MAKE) as stage:
             stage.log.write({"step": 1})
             if fault != "nothing written":
                 (stage.work / "file").write_text("x")

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from r1hf.data.golds import gold_text
 from r1hf.errors import ConfigError, DataError
 from r1hf.explain import POLICIES, Group, Logps
 from r1hf.yamlfile import nearest
@@ -182,8 +183,11 @@ def _known(where: str, item: Any, keys: Sequence[str]) -> None:
 
 def _text(where: str, item: dict[str, Any], key: str) -> str | None:
     value = item.get(key)
-    if key == "answer" and isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
+    if key == "answer" and not isinstance(value, str):
+        try:
+            return gold_text(value)
+        except ValueError as error:
+            raise DataError(f"{where}: 'answer' is {value!r:.60}, {error}") from None
     if value is not None and not isinstance(value, str):
         raise DataError(f"{where}: '{key}' must be text, found {type(value).__name__}")
     return value

@@ -1,6 +1,7 @@
 """Rows in and out. A source is a file, a directory, a Hub id, a mapping that selects rows, or a list of these.
 
-`r1hf/data/spec.py` has the mapping. A plain .jsonl path keeps each row's own keys; the rest goes through `datasets`.
+`r1hf/data/spec.py` has the mapping. A plain path of JSON lines keeps each row's own keys; the rest goes through
+`datasets`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1hf.data import sources
+from r1hf.data.golds import gold_text, lacks_gold
+from r1hf.data.lines import is_jsonl, numbered_jsonl
+from r1hf.data.paths import one_type
 from r1hf.data.spec import Source, Spec, paths_of, specs
 from r1hf.errors import DataError
 from r1hf.language.codes import names_none
@@ -21,38 +25,47 @@ if TYPE_CHECKING:
     from r1hf.stage import Stage
 
 Row = dict[str, Any]
+NO_GOLD = "no gold answer"
 _TEXTS = ("question", "completion", "chosen", "rejected", "response", "task")
+_NAMED = 5  # rows that one sentence names
 
 
 def load_rows(
-    source: Source, columns: Iterable[str] = (), seed: int = 42, counts: dict[str, Any] | None = None
+    source: Source,
+    columns: Iterable[str] = (),
+    seed: int = 42,
+    counts: dict[str, Any] | None = None,
+    notes: list[str] | None = None,
 ) -> list[Row]:
     """All rows of `source`; those of a mixture in an order drawn with `seed`. `counts` gets what each source gave.
 
-    A number as `answer` becomes text. Raises DataError where the source cannot be read, is empty, malformed, or a row
-    lacks one of `columns` or has a value of another type there, with the source and the number of the row.
+    With `columns` the rows are made ready for training: all have the same keys, each of one type; the `answer` is text
+    (`r1hf.data.golds.gold_text`), and rows that need one and have none are left out. `notes` gets a sentence about
+    each such change. Raises DataError where the source cannot be read, is empty, malformed, has no row that could be
+    judged, or a row lacks one of `columns` or has a value of another type there, with the source and the row's number.
     """
     columns = tuple(columns)
-    if isinstance(source, str) and Path(source).suffix == ".jsonl" and Path(source).is_file():
-        numbers, rows = _columns(sources.numbered_jsonl(Path(source)))
-        if not rows:
-            raise DataError(f"{source} holds no rows")
-        _check(source, numbers, rows, columns)
-        return rows
-    found, problems = specs(source)
-    if problems:
-        raise DataError("; ".join(problems))
-    if len(found) == 1:
-        return _one(found[0], columns, seed, None, counts)
-    return _mixture(found, columns, seed, counts)
+    counts = {} if counts is None else counts
+    notes = [] if notes is None else notes
+    if is_jsonl(source):
+        rows = _plain(str(source), columns, counts, notes)
+    else:
+        found, problems = specs(source)
+        if problems:
+            raise DataError("; ".join(problems))
+        rows = _selected(found, columns, seed, counts, notes)
+    return _uniform(rows, notes) if columns else rows
 
 
 def stage_rows(stage: Stage, key: str, columns: Iterable[str] = ()) -> list[Row]:
     """`load_rows` of a field of the stage's configuration; what was selected is shown and goes to the manifest."""
     source = getattr(stage.config, key)
     counts: dict[str, Any] = {}
-    rows = load_rows(source, columns, stage.config.seed, counts)
-    if not isinstance(source, str):
+    notes: list[str] = []
+    rows = load_rows(source, columns, stage.config.seed, counts, notes)
+    for text in notes:
+        stage.say(f"{key}: {text}")
+    if not isinstance(source, str) or any(count["dropped"] for count in counts.values()):
         stage.note("data", key, counts)
         for name, count in counts.items():
             lost = "".join(f", {number} dropped by {test}" for test, number in count["dropped"].items())
@@ -60,77 +73,119 @@ def stage_rows(stage: Stage, key: str, columns: Iterable[str] = ()) -> list[Row]
     return rows
 
 
-def _columns(numbered: Iterable[tuple[int, Row]]) -> tuple[list[int], list[Row]]:
-    numbers, rows = [], []
+def _plain(source: str, columns: Sequence[str], counts: dict[str, Any], notes: list[str]) -> list[Row]:
+    numbered = list(numbered_jsonl(Path(source)))
+    if not numbered:
+        raise DataError(f"{source} holds no rows")
+    lost: list[tuple[int, Any]] = []
+    if "answer" in columns and any("answer" in row for _, row in numbered):  # else the check of columns names it
+        lost = [(number, row.get("answer")) for number, row in numbered if _is_lost(row)]
+        gone = {number for number, _ in lost}
+        numbered = [(number, row) for number, row in numbered if number not in gone]
+    total = len(numbered) + len(lost)
+    dropped = _note_lost(source, "line", lost, total, bool(numbered), notes)
+    counts[source] = {"rows": total, "dropped": dropped, "used": len(numbered)}
     for number, row in numbered:
-        numbers.append(number)
-        rows.append(row)
-    return numbers, rows
+        _check(f"{source}, row {number}", row, columns)
+    return [row for _, row in numbered]
 
 
-def _one(spec: Spec, columns: Sequence[str], seed: int, most: int | None, counts: dict[str, Any] | None) -> list[Row]:
-    return _take(spec, *sources.select(spec, seed), columns, seed, most, counts)
+def _is_lost(row: Row) -> bool:
+    return not row.get("tests") and lacks_gold(row.get("answer"), row.get("task"), row.get("choices"))
 
 
-def _take(
-    spec: Spec,
-    kept: list[int],
-    dataset: Any,
-    count: dict[str, Any],
-    columns: Sequence[str],
-    seed: int,
-    most: int | None,
-    counts: dict[str, Any] | None,
+def without_gold(row: Row) -> bool:
+    """Whether training would leave the row out: it is asked for its answer, and has none."""
+    return "answer" in row and _is_lost(row)
+
+
+def _note_lost(
+    label: str, unit: str, lost: Sequence[tuple[int, Any]], total: int, others: bool, notes: list[str]
+) -> dict[str, int]:
+    """A sentence about rows that nothing could judge, and their count. Raises DataError where no other is left."""
+    if not lost:
+        return {}
+    shown = ", ".join(f"{unit} {number} ({answer!r:.40})" for number, answer in lost[:_NAMED])
+    more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+    if not others:
+        raise DataError(
+            f"{label}: none of {len(lost)} rows has an answer to compare with: {shown}{more}; "
+            "give the answers, or name the column that holds them (columns: {answer: NAME})"
+        )
+    notes.append(f"{len(lost)} of {total} rows of {label} have {NO_GOLD}, left out: {shown}{more}")
+    return {NO_GOLD: len(lost)}
+
+
+def _selected(
+    found: list[Spec], columns: Sequence[str], seed: int, counts: dict[str, Any], notes: list[str]
 ) -> list[Row]:
-    if most is not None and most < len(kept):
-        kept = sorted(random.Random(seed + 1).sample(kept, most))
-    rows = sources.take(spec, kept, dataset)
-    _check(spec.label, [number + 1 for number in kept] if rows else [], rows, columns)
-    if counts is not None:
-        label = spec.label if spec.label not in counts else f"{spec.label} ({len(counts) + 1})"
-        counts[label] = {**count, "used": len(rows)}
-    return rows
-
-
-def _mixture(found: list[Spec], columns: Sequence[str], seed: int, counts: dict[str, Any] | None) -> list[Row]:
-    selected = [sources.select(spec, seed) for spec in found]
-    sizes = sources.shares(found, [len(kept) for kept, _, _ in selected])
+    selected = [sources.select(spec, seed, "answer" in columns) for spec in found]
+    for spec, one in zip(found, selected, strict=True):
+        lost = [(number + 1, answer) for number, answer in one.lost]
+        one.counts["dropped"] |= _note_lost(spec.label, "row", lost, one.counts["rows"], bool(one.kept), notes)
+    if len(found) == 1:
+        return _take(found[0], selected[0], columns, seed, None, counts)
+    sizes = sources.shares(found, [len(one.kept) for one in selected])
     rows: list[Row] = []
-    for spec, parts, size in zip(found, selected, sizes, strict=True):
-        rows += _take(spec, *parts, columns, seed, size, counts)
-    names = dict.fromkeys(name for row in rows for name in row)
+    for spec, one, size in zip(found, selected, sizes, strict=True):
+        rows += _take(spec, one, columns, seed, size, counts)
+    names = _names(rows)
     random.Random(seed).shuffle(rows)
     return [{name: row.get(name) for name in names} for row in rows]
 
 
-def _check(source: str, numbers: Sequence[int], rows: Sequence[Row], columns: Sequence[str]) -> None:
-    """Every row has `columns`, with values that training and the rewards can use."""
-    texts = [name for name in columns if name in _TEXTS]
-    answers, languages = "answer" in columns, "language" in columns
-    for number, row in zip(numbers, rows, strict=True):
-        missing = [name for name in columns if name not in row]
-        if missing:
-            raise DataError(f"{source}, row {number}: no column {', '.join(missing)}; it has {', '.join(row)}")
-        for name in texts:
-            if not isinstance(row[name], str):
-                raise DataError(f"{source}, row {number}: {name} is {row[name]!r:.60}, not text")
-        if languages:  # one type for the whole column: a table would refuse to be made of two
-            row["language"] = None if names_none(row["language"]) else str(row["language"])
-        if answers:
-            row["answer"] = _answer(row, f"{source}, row {number}")
+def _take(
+    spec: Spec, one: sources.Selection, columns: Sequence[str], seed: int, most: int | None, counts: dict[str, Any]
+) -> list[Row]:
+    kept = one.kept
+    if most is not None and most < len(kept):
+        kept = sorted(random.Random(seed + 1).sample(kept, most))
+    rows = sources.take(spec, kept, one.dataset)
+    for number, row in zip(kept, rows, strict=True):
+        _check(f"{spec.label}, row {number + 1}", row, columns)
+    label = spec.label if spec.label not in counts else f"{spec.label} ({len(counts) + 1})"
+    counts[label] = {**one.counts, "used": len(rows)}
+    return rows
 
 
-def _answer(row: Row, where: str) -> Any:
-    value = row["answer"]
-    if isinstance(value, str):
-        return value
-    if value is None and row.get("task", "reasoning") != "reasoning":
-        return None  # general prompts are judged without one
-    if value is None:
-        raise DataError(f"{where}: answer is missing, and its task is reasoning: nothing could be rewarded")
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise DataError(f"{where}: answer is {value!r:.60}, neither text nor a number")
-    return str(value)
+def _check(where: str, row: Row, columns: Sequence[str]) -> None:
+    """The row has `columns`, with values that training and the rewards can use; its answer becomes text."""
+    missing = [name for name in columns if name not in row]
+    if missing:
+        raise DataError(f"{where}: no column {', '.join(missing)}; it has {', '.join(row)}")
+    for name in columns:
+        value = row[name]
+        if name in _TEXTS and not isinstance(value, str):
+            raise DataError(f"{where}: {name} is {value!r:.60}, not text")
+        if name == "language":  # one type for the whole column: a table would refuse to be made of two
+            row["language"] = None if names_none(value) else str(value)
+    if "answer" in columns:
+        try:
+            answer = gold_text(row["answer"])
+        except ValueError as error:
+            raise DataError(f"{where}: answer is {row['answer']!r:.60}, {error}") from None
+        # A choice's own option may read like a hole ("Unknown"); of other tasks no answer is asked.
+        row["answer"] = row["answer"] if answer is None and isinstance(row["answer"], str) else answer
+
+
+def _uniform(rows: list[Row], notes: list[str]) -> list[Row]:
+    """The rows with the same keys each, and one type in each column, as tables ask for."""
+    columns: dict[str, list[Any]] = {name: [row.get(name) for row in rows] for name in _names(rows)}
+    for name, values in columns.items():
+        try:
+            typed = one_type(values)
+        except UnicodeEncodeError as error:
+            raise DataError(f"column '{name}' holds half a character ({error.object[:40]!r}): mend the text") from None
+        if typed is not values:
+            notes.append(
+                f"column '{name}' holds values of several types, so all are read as text, as JSON writes them"
+            )
+            columns[name] = typed
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _names(rows: Iterable[Row]) -> dict[str, None]:
+    return dict.fromkeys(name for row in rows for name in row)
 
 
 def fingerprint(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -147,9 +202,19 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
     count = 0
     with path.open("w", encoding="utf-8") as stream:
         for row in rows:
-            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+            stream.write(_line(row) + "\n")
             count += 1
     return count
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    """JSON in any case: a table's dates and bytes become text, and half a character is escaped."""
+    line = json.dumps(row, ensure_ascii=False, default=str)
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return json.dumps(row, default=str)
+    return line
 
 
 def check_rows(

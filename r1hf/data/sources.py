@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
-from collections.abc import Sequence
-from dataclasses import replace
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r1hf.data.golds import lacks_gold
+from r1hf.data.lines import COMPRESSED, ending, is_jsonl, json_rows, numbered_jsonl, open_bytes
+from r1hf.data.paths import column, one_type, values_of
 from r1hf.data.spec import Spec
 from r1hf.errors import DataError
-from r1hf.yamlfile import nearest
+from r1hf.files import encoding_of
+from r1hf.yamlfile import BOOLEANS, nearest
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -30,9 +35,7 @@ def read(spec: Spec) -> Dataset:
     path = Path(spec.path)
     try:
         if path.is_file():
-            if path.suffix not in FORMATS:
-                raise DataError(f"{path} has an ending that is not read; use {', '.join(FORMATS)}")
-            return datasets.load_dataset(FORMATS[path.suffix], data_files={"train": str(path)}, split=spec.split)
+            return _read_file(spec, path)
         if path.is_dir() and (path / "dataset_dict.json").exists():
             splits = datasets.load_from_disk(spec.path)
             if spec.split not in splits:
@@ -45,9 +48,60 @@ def read(spec: Spec) -> Dataset:
     except DataError:
         raise
     except Exception as error:  # the readers of each format and the Hub's client raise what they like
-        if path.suffix == ".jsonl" and path.is_file():
-            explain_jsonl(path)
         raise DataError(f"{spec.label} cannot be read: {_cause(error, path)}") from error
+
+
+def _read_file(spec: Spec, path: Path) -> Dataset:
+    import datasets
+
+    kind = FORMATS.get(ending(path))
+    if kind is None:
+        known = f"{', '.join(FORMATS)}, or one of these packed as {', '.join(COMPRESSED)}"
+        raise DataError(f"{path} has an ending that is not read; use {known}")
+    with open_bytes(path) as stream:
+        encoding = encoding_of(stream.read(4))
+    options = {"data_files": {"train": str(path)}, "split": spec.split}
+    if kind == "csv":
+        return datasets.load_dataset(kind, **options, encoding=encoding)
+    if kind == "parquet":
+        return datasets.load_dataset(kind, **options)
+    try:
+        dataset = datasets.load_dataset(kind, **options)
+        guessed = "timestamp" in str(dataset.features)  # JSON has no dates: it was text, such as an answer 2023-01-05
+        if not guessed and not _lost_digits(spec, dataset):
+            return dataset
+    except Exception:
+        if spec.split != "train":  # a part, or a name that is not there
+            raise
+    return _in_memory([row for _, row in numbered_jsonl(path)] if ending(path) == ".jsonl" else json_rows(path))
+
+
+def _lost_digits(spec: Spec, dataset: Dataset) -> bool:
+    """Whether the answers are numbers beyond what Arrow's reader keeps whole."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    name = spec.columns.get("answer", "answer")
+    if name not in dataset.column_names or not pa.types.is_floating(dataset.data.column(name).type):
+        return False
+    return (pc.max(pc.abs(dataset.data.column(name))).as_py() or 0) >= 2**53
+
+
+def _in_memory(rows: list[Row]) -> Dataset:
+    """A table of rows that Arrow's own reader could not take: it guesses types from the beginning of a file."""
+    import datasets
+
+    names = dict.fromkeys(name for row in rows for name in row)
+    rows = [{name: _fitting(row.get(name)) for name in names} for row in rows]
+    return datasets.Dataset.from_list(rows, on_mixed_types="use_json")
+
+
+def _fitting(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _fitting(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fitting(item) for item in value]
+    return str(value) if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
 
 
 def _cause(error: BaseException, path: Path) -> str:
@@ -63,41 +117,20 @@ def _cause(error: BaseException, path: Path) -> str:
     return text
 
 
-def explain_jsonl(path: Path) -> None:
-    """Raises DataError naming the line that Arrow could not take; slow, and only called when something is wrong."""
-    kinds: dict[str, tuple[str, int]] = {}
-    for number, row in numbered_jsonl(path):
-        for key, value in row.items():
-            kind = {int: "number", float: "number"}.get(type(value), type(value).__name__)
-            first = kinds.setdefault(key, (kind, number)) if value is not None else (kind, number)
-            if first[0] != kind:
-                raise DataError(
-                    f"{path}:{number}: column '{key}' is {value!r:.60} ({kind}), but {first[0]} on line {first[1]}; "
-                    "give a column one type"
-                )
+@dataclass
+class Selection:
+    """Rows of one source. kept: their numbers, from 0. dataset: the table with mapped columns. counts: what each
+    filter dropped. lost: (number, answer) of the rows that nothing could judge.
+    """
+
+    kept: list[int]
+    dataset: Dataset
+    counts: dict[str, Any]
+    lost: list[tuple[int, Any]]
 
 
-def numbered_jsonl(path: Path) -> Any:
-    """(line number, row) of each line. Raises DataError that names the line which is no JSON object in UTF-8."""
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line.decode("utf-8"))
-            except UnicodeDecodeError as error:
-                raise DataError(f"{path}:{number}: not UTF-8 text (byte {error.start} of the line)") from None
-            except json.JSONDecodeError as error:
-                shown = line.decode("utf-8")[:60]
-                raise DataError(f"{path}:{number}: not JSON ({error.msg}): {shown!r}") from None
-            if not isinstance(row, dict):
-                shown = line.decode("utf-8")[:60]
-                raise DataError(f"{path}:{number}: expected a JSON object, found {type(row).__name__}: {shown!r}")
-            yield number, row
-
-
-def select(spec: Spec, seed: int) -> tuple[list[int], Dataset, dict[str, Any]]:
-    """(row numbers from 0, the source with mapped columns, counts) of the rows that the filters and the limit keep.
+def select(spec: Spec, seed: int, judged: bool = False) -> Selection:
+    """The rows that the filters and the limit keep; `judged` leaves out those that lack the gold answer they need.
 
     Raises DataError for a column that is not there and where nothing is left, with the count of each filter.
     """
@@ -118,10 +151,29 @@ def select(spec: Spec, seed: int) -> tuple[list[int], Dataset, dict[str, Any]]:
     counts: dict[str, Any] = {"rows": len(dataset), "dropped": dropped}
     if not kept:
         raise DataError(f"{spec.label}: none of {len(dataset)} rows is left after the filters: {_shown(dropped)}")
+    lost = _lacking(spec, dataset, kept) if judged else []
+    if lost:
+        gone = {number for number, _ in lost}
+        kept = [number for number in kept if number not in gone]
     if spec.limit is not None and spec.limit < len(kept):
         kept = sorted(random.Random(seed).sample(kept, spec.limit))
         counts["limit"] = spec.limit
-    return kept, _mapped(spec, dataset), counts
+    return Selection(kept, _mapped(spec, dataset), counts, lost)
+
+
+def _lacking(spec: Spec, dataset: Dataset, kept: Sequence[int]) -> list[tuple[int, Any]]:
+    """(number, answer) of the rows that need a gold answer and have none."""
+
+    def values(name: str) -> Iterable[Any]:
+        source = spec.columns.get(name, name)
+        if name in spec.values or (source not in dataset.column_names and source.split(".")[0] == source):
+            return repeat(spec.values.get(name))
+        return values_of(column(spec.label, dataset, source).take(kept))
+
+    if "answer" not in {*spec.values, *spec.columns, *dataset.column_names}:
+        return []  # the check of columns names it
+    rows = zip(kept, values("answer"), values("task"), values("choices"), strict=False)
+    return [(number, answer) for number, answer, task, choices in rows if lacks_gold(answer, task, choices)]
 
 
 def _filtered(spec: Spec, dataset: Dataset) -> tuple[list[int], dict[str, int]]:
@@ -133,48 +185,31 @@ def _filtered(spec: Spec, dataset: Dataset) -> tuple[list[int], dict[str, int]]:
     tests: list[tuple[str, str, Any]] = [("where", name, value) for name, value in spec.where.items()]
     tests += [(key, name, bound) for key in ("min", "max") for name, bound in getattr(spec, key).items()]
     for key, name, value in tests:
-        mask = pc.fill_null(_test(spec, key, name, value, _column(spec, dataset, name)), False)
+        mask = pc.fill_null(_test(spec, key, name, value, column(spec.label, dataset, name)), False)
         left = rows[np.asarray(mask)[rows]]
         dropped[f"{key} {name}"] = len(rows) - len(left)
         rows = left
     return rows.tolist(), dropped
 
 
-def _test(spec: Spec, key: str, name: str, value: Any, column: Any) -> Any:
+def _test(spec: Spec, key: str, name: str, value: Any, array: Any) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if "json" in str(array.type):
+        array = pa.array(one_type(values_of(array)))
     try:
         if key == "where":
             wanted = value if isinstance(value, list) else [value]
-            return pc.is_in(column, value_set=pa.array(wanted, type=column.type))
-        return (pc.greater_equal if key == "min" else pc.less_equal)(column, value)
+            if pa.types.is_boolean(array.type):
+                wanted = [BOOLEANS.get(one, one) if isinstance(one, str) else one for one in wanted]
+            return pc.is_in(array, value_set=pa.array(wanted, type=array.type))
+        return (pc.greater_equal if key == "min" else pc.less_equal)(array, value)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        raise DataError(f"{spec.label}: {key}: {value!r} cannot be compared with '{name}' ({column.type})") from None
-
-
-def _column(spec: Spec, dataset: Dataset, name: str) -> Any:
-    """A column, or what lies within one: `messages.1.content` is null where a row has no second message.
-
-    Raises DataError where the column holds no such part.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if name in dataset.column_names:
-        return dataset.data.column(name)
-    root, *path = name.split(".")
-    array = dataset.data.column(root)
-    for part in path:
-        kind = array.type
-        if pa.types.is_struct(kind) and kind.get_field_index(part) >= 0:
-            array = pc.struct_field(array, part)
-        elif (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and part.isdecimal():
-            one = pc.list_slice(array, int(part), int(part) + 1, return_fixed_size_list=True)
-            array = pc.list_element(one, 0)
-        else:
-            raise DataError(f"{spec.label}: '{name}': nothing named '{part}' is in {kind}")
-    return array
+        quotes = "; write it in quotes" if pa.types.is_string(array.type) and key == "where" else ""
+        raise DataError(
+            f"{spec.label}: {key}: {value!r} cannot be compared with '{name}' ({array.type}){quotes}"
+        ) from None
 
 
 def _mapped(spec: Spec, dataset: Dataset) -> Dataset:
@@ -182,19 +217,23 @@ def _mapped(spec: Spec, dataset: Dataset) -> Dataset:
 
     A column that parts were taken of is left out: it would be read twice.
     """
-    inner = {name: source for name, source in spec.columns.items() if source not in dataset.column_names}
-    if inner:
-        taken = {name: _column(spec, dataset, source) for name, source in inner.items()}
-        roots = {source.split(".")[0] for source in inner.values()} | (set(inner) & set(dataset.column_names))
-        dataset = dataset.remove_columns(sorted(roots - (set(spec.columns.values()) - set(inner))))
-        for name, array in taken.items():
-            dataset = dataset.add_column(name, array)
-        spec = replace(spec, columns={name: one for name, one in spec.columns.items() if name not in inner})
-    renamed = {source: name for name, source in spec.columns.items() if name != source}
-    hidden = [name for name in dataset.column_names if name in spec.columns and name not in renamed]
-    hidden = [name for name in hidden if spec.columns[name] != name]
-    hidden += [name for name in spec.values if name in dataset.column_names and name not in renamed]
-    return dataset.remove_columns(list(dict.fromkeys(hidden))).rename_columns(renamed)
+    import datasets
+    import pyarrow as pa
+
+    moved = {source if source in dataset.column_names else source.split(".")[0] for source in spec.columns.values()}
+    gone = moved | set(spec.columns) | set(spec.values)
+    arrays = {name: dataset.data.column(name) for name in dataset.column_names if name not in gone}
+    features = {name: dataset.features[name] for name in arrays}
+    for name, source in spec.columns.items():
+        if source in dataset.column_names:
+            arrays[name], features[name] = dataset.data.column(source), dataset.features[source]
+        else:
+            arrays[name] = column(spec.label, dataset, source)
+            features[name] = datasets.features.features.generate_from_arrow_type(arrays[name].type)
+    if not arrays or not (spec.columns or spec.values):  # all are constants, or there is nothing to change
+        return dataset
+    table = datasets.table.InMemoryTable(pa.table(arrays))
+    return datasets.Dataset(table, info=datasets.DatasetInfo(features=datasets.Features(features)))
 
 
 def take(spec: Spec, numbers: Sequence[int], dataset: Dataset) -> list[Row]:
@@ -203,9 +242,9 @@ def take(spec: Spec, numbers: Sequence[int], dataset: Dataset) -> list[Row]:
     try:
         rows = (dataset if whole else dataset.select(numbers)).to_list()
     except UnicodeDecodeError:  # Arrow decodes text only where it is taken out
-        if spec.path.endswith(".jsonl"):
-            explain_jsonl(Path(spec.path))
-        raise DataError(f"{spec.label} is not UTF-8 text") from None
+        if is_jsonl(spec.path):
+            deque(numbered_jsonl(Path(spec.path)), maxlen=0)  # names the line
+        raise DataError(f"{spec.label} is not UTF-8 text; save it as UTF-8") from None
     if spec.values:
         for row in rows:
             row.update(spec.values)

@@ -87,7 +87,10 @@ def _spec(content: dict[str, Any]) -> tuple[Spec | None, list[str]]:
         return _ADAPTER.validate_python(content), []
     except ValidationError as error:
         wrong = {".".join(str(part) for part in one["loc"][:2]): one for one in error.errors()}
-        return None, [f"{place}: {one['input']!r}: {one['msg']}" for place, one in wrong.items()]
+        quotes = {
+            place: "; write it in quotes" if one["type"] == "string_type" else "" for place, one in wrong.items()
+        }
+        return None, [f"{place}: {one['input']!r}: {one['msg']}{quotes[place]}" for place, one in wrong.items()]
 
 
 def paths_of(value: Any) -> list[str]:

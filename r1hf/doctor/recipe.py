@@ -10,6 +10,7 @@ from types import ModuleType
 import r1hf
 from r1hf.config import Parsed, parse
 from r1hf.errors import ConfigError, R1Error
+from r1hf.files import read_text
 from r1hf.hardware import as_if_on_gpu
 from r1hf.pipeline.check import load_recipe
 from r1hf.yamlfile import nearest
@@ -22,7 +23,7 @@ def find_recipe(config: Path, recipe: str | None = None) -> Path:
     ("accelerate launch recipes/r1_zero.py …"), or the one with the file's own name. Raises ConfigError.
     """
     try:
-        text = config.read_text(encoding="utf-8")
+        text = read_text(config)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{config}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if recipe is not None and recipe.endswith(".py"):

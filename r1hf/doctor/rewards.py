@@ -15,7 +15,9 @@ from pathlib import Path
 from statistics import fmean
 
 from r1hf.config import Parsed
-from r1hf.data.rows import Row, load_rows
+from r1hf.data.golds import gold_text, lacks_gold
+from r1hf.data.lines import is_jsonl, numbered_jsonl
+from r1hf.data.rows import NO_GOLD, Row, load_rows, without_gold
 from r1hf.data.spec import Source, paths_of
 from r1hf.doctor.cheats import WRONG
 from r1hf.doctor.judge import Asked, Judge, Judged
@@ -112,6 +114,14 @@ def _split_problems(parsed: Parsed) -> list[str]:
 def _ask(judge: Judge, key: str, source: Source, count: int, seed: int) -> list[Asked]:
     """A sample of a prompt file, ready to be judged; every row of the file that is at fault is named."""
     numbered = _numbered(source)
+    given = any("answer" in row for _, row in numbered)  # else each row is at fault
+    lost = [(where, row.get("answer")) for where, row in numbered if given and _lacks(judge, row)]
+    if lost:
+        shown = ", ".join(f"{where} ({answer!r:.40})" for where, answer in lost[:_SHOWN])
+        more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
+        judge.notes.append(f"{key}: {len(lost)} of {len(numbered)} rows have {NO_GOLD}, left out: {shown}{more}")
+    gone = {where for where, _ in lost}
+    numbered = [(where, row) for where, row in numbered if where not in gone]
     faults = {where: found for where, row in numbered if (found := _row_fault(judge, row))}
     judge.faults += [f"{where}: {fault}" for where, fault in list(faults.items())[:_SHOWN]]
     if len(faults) > _SHOWN:
@@ -137,13 +147,20 @@ def _row_fault(judge: Judge, row: Row) -> str | None:
     known = {task for reward in judge.rewards.values() for task in getattr(reward, "known_tasks", ())}
     if known and row["task"] not in known:
         return f"task {row['task']!r} has no reward; known: {', '.join(sorted(known))}"
-    wanting = [name for name in judge.paid("accuracy") if applies(judge.rewards[name], row)]
-    if wanting and not _has_tests(judge, row) and (row["answer"] is None or not str(row["answer"]).strip()):
-        return f"answer {row['answer']!r}: the reward '{wanting[0]}' has nothing to compare with"
+    try:
+        row["answer"] = gold_text(row["answer"])
+    except ValueError as error:
+        return f"answer is {row['answer']!r:.60}, {error}"
     for name, reward in judge.rewards.items():
         if (fault := row_fault(reward, row)) is not None:
             return f"the reward '{name}' can judge nothing by it: {fault}"
     return None
+
+
+def _lacks(judge: Judge, row: Row) -> bool:
+    """Whether training leaves the row out: its answer is paid for, and it has neither one nor tests."""
+    wanted = without_gold(row) or any(applies(judge.rewards[name], row) for name in judge.paid("accuracy"))
+    return wanted and not _has_tests(judge, row) and lacks_gold(row.get("answer"), choices=row.get("choices"))
 
 
 def _has_tests(judge: Judge, row: Row) -> bool:
@@ -153,16 +170,13 @@ def _has_tests(judge: Judge, row: Row) -> bool:
 
 def _numbered(source: Source) -> list[tuple[str, Row]]:
     """(file:line, row) of every row; `file, row N` where the file has no lines."""
+    if is_jsonl(source):
+        return [(f"{source}:{number}", row) for number, row in numbered_jsonl(Path(str(source)))]
     rows = load_rows(source)
     if not isinstance(source, str):
         label = " + ".join(paths_of(source))
         return [(f"{label}, row {number} of those taken", row) for number, row in enumerate(rows, 1)]
-    path = Path(source)
-    if path.suffix != ".jsonl":
-        return [(f"{source}, row {number}", row) for number, row in enumerate(rows, 1)]
-    with path.open(encoding="utf-8") as stream:
-        lines = [number for number, line in enumerate(stream, 1) if line.strip()]
-    return [(f"{source}:{line}", row) for line, row in zip(lines, rows, strict=True)]
+    return [(f"{source}, row {number}", row) for number, row in enumerate(rows, 1)]
 
 
 def _sample(numbered: Sequence[tuple[str, Row]], count: int, seed: int) -> list[tuple[str, Row]]:

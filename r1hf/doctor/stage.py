@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from r1hf.config import StageConfig
-from r1hf.data.rows import Row, load_rows
+from r1hf.data.rows import NO_GOLD, Row, load_rows, without_gold
 from r1hf.data.spec import paths_of
 from r1hf.doctor.batches import check_batches
 from r1hf.doctor.item import Item
@@ -88,7 +88,8 @@ def _rows(stage: Loaded) -> list[Row] | None:
         source = _local(stage, key)
         if source is not None:
             try:
-                return load_rows(source)
+                rows = load_rows(source)
+                return rows if key == "data" else [row for row in rows if not without_gold(row)]
             except R1Error:
                 return None  # the preflight has said so
     return None
@@ -175,7 +176,9 @@ def _rewards(stage: Loaded, count: int) -> list[Item]:
         text = "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)
         return [Item("fail", "rewards", text[:300], "r1hf doctor rewards")]
     items = [Item("fail", "rewards", fault, "r1hf doctor rewards shows all") for fault in report.faults[:_SHOWN]]
-    items += [Item("warn", "rewards", note) for note in report.notes if note.startswith("not checked")]
+    items += [
+        Item("warn", "rewards", note) for note in report.notes if note.startswith("not checked") or NO_GOLD in note
+    ]
     total = sum(report.rows.values())
     if not items:
         items.append(Item("ok", "rewards", f"golden completions earn most in {total} rows, cheats less"))

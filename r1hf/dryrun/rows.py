@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from r1hf.data.rows import Row, load_rows, write_rows
+from r1hf.data.rows import Row, load_rows, without_gold, write_rows
 from r1hf.data.spec import paths_of
 from r1hf.grammar import to_think_answer
 from r1hf.world.arithmetic import Problem, training_problems
@@ -46,9 +46,11 @@ def local(source: Any) -> bool:
     return bool(paths) and all(Path(path).is_file() for path in paths)
 
 
-def first_rows(source: Any, count: int, seed: int) -> list[Row]:
-    """The first rows that a stage would read of its own files. Raises DataError."""
-    return load_rows(source, (), seed)[:count]
+def first_rows(source: Any, count: int, seed: int) -> tuple[list[Row], int]:
+    """The first rows that a stage would read of its own files, and how many it leaves out. Raises DataError."""
+    rows = load_rows(source, (), seed)
+    judged = [row for row in rows if not without_gold(row)] or rows
+    return judged[:count], len(rows) - len(judged)
 
 
 def write_source(directory: Path, field: str, rows: list[Row]) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from r1hf.config import Parsed, StageConfig, jsonable, parse
+from r1hf.data.rows import NO_GOLD
 from r1hf.data.spec import paths_of
 from r1hf.doctor.load import assume_gpu
 from r1hf.doctor.templates import find_tokenizer
@@ -107,6 +108,8 @@ def _write_resolved(job: Job, parsed: Parsed, given: Mapping[str, Any]) -> Path:
     values |= {key: given[key] for key in UNREADABLE if given.get(key) is not None}
     path = sibling(Path(values["output_dir"]), "dry-run.yaml")
     head = f"# Every key of {job.recipe.name}{f' with {job.config}' if job.config else ''} as resolved by a dry run.\n"
+    if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith("# Every key of "):
+        raise ConfigError(f"{path} exists and no dry run wrote it; move it away, or choose another output_dir")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, head + yaml.safe_dump(values, sort_keys=True, allow_unicode=True, width=119))
     return path
@@ -204,8 +207,9 @@ def _rows(
     templates = getattr(config, "prompt_template", None)
     shown = ", ".join(paths_of(value))
     if local(value):
-        rows = first_rows(value, count, config.seed)
-        report.replaced.append((shown, f"its first {len(rows)} rows"))
+        rows, lost = first_rows(value, count, config.seed)
+        without = f"; {lost} have {NO_GOLD} and are left out" if lost else ""
+        report.replaced.append((shown, f"its first {len(rows)} rows{without}"))
     else:
         rows = made_up(name, count, set(templates) if isinstance(templates, dict) else None)
         report.replaced.append((shown, f"{len(rows)} made-up rows"))

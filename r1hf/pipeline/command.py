@@ -10,9 +10,10 @@ from pathlib import Path
 from r1hf.pipeline import launch
 from r1hf.pipeline.check import check_stages
 from r1hf.pipeline.graph import load_graph
-from r1hf.pipeline.plan import Planner
+from r1hf.pipeline.plan import EVENTS, Planner
 from r1hf.pipeline.run import Runner, recover_stages, run_lock
 from r1hf.pipeline.view import table
+from r1hf.places import holds, protected
 from r1hf.yamlfile import nearest
 
 
@@ -25,6 +26,7 @@ def main(recipes: Path, argv: list[str] | None = None) -> None:
     options = _parser().parse_args(argv)
     graph, problems = load_graph(options.config, recipes, options.run_dir, options.seed, options.set)
     selected, forced = _selection(options, list(graph.stages), problems)
+    problems += run_dir_problems(graph.run_dir, Path(options.config))
     checked, modules = check_stages(graph, problems, assume_gpu=options.dry_run)
     planner = Planner(graph, checked, selected, forced)
     if options.dry_run:
@@ -40,6 +42,20 @@ def main(recipes: Path, argv: list[str] | None = None) -> None:
     finally:
         lock.release()
     sys.exit(status)
+
+
+def run_dir_problems(run_dir: Path, config: Path) -> list[str]:
+    """What is wrong with a directory for all outputs: nothing of a person's may be replaced there."""
+    place = run_dir.resolve()
+    found = protected(place)
+    if holds(place, config.resolve()):
+        found.append(f"holds the pipeline's own file ({config})")
+    if place.exists() and not place.is_dir():
+        found.append("is a file")
+    foreign = [name for name in ("summary.json", "report.html") if (place / name).exists()]
+    if foreign and not (place / EVENTS).exists():
+        found.append(f"has a {foreign[0]} that no pipeline wrote, and would replace it")
+    return [f"run_dir: {run_dir} {text}: choose a directory for this run alone" for text in found]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from r1hf.data.rows import load_rows
+from r1hf.data.rows import load_rows, without_gold
 from r1hf.data.spec import paths_of
 from r1hf.doctor.load import Loaded
 from r1hf.errors import ConfigError, R1Error
@@ -114,7 +114,7 @@ def count_rows(stage: Loaded) -> int | None:
         source = stage.parsed.inputs.get(key)
         if source and all(Path(path).is_file() for path in paths_of(source)):
             try:
-                return len(load_rows(source))
+                return sum(key == "data" or not without_gold(row) for row in load_rows(source))
             except R1Error:
                 return None
     return None

@@ -10,6 +10,7 @@ from r1hf.errors import DataError
 from r1hf.grammar import THINK_CLOSE, THINK_OPEN
 from r1hf.rewards.asked import asked
 from r1hf.verify import final_answer
+from r1hf.verify.placeholder import is_placeholder
 
 Rewards = list[float | None]
 RewardFunction = Callable[..., Rewards]
@@ -98,8 +99,8 @@ def function_name(reward: Any) -> str:
 
 
 def missing(value: Any) -> bool:
-    """Whether a gold value is a hole: None, or the NaN of a table."""
-    return value is None or (isinstance(value, float) and value != value)
+    """Whether a gold value is a hole, or a word that stands for one (`r1hf.verify.placeholder`)."""
+    return is_placeholder(value)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class ChoiceReward(AnswerReward):
 
     def judge(self, answer: Any, gold: Any) -> bool | None:
         right, choices = gold
-        if missing(right):
+        if missing(right) and not choices:  # an option's own text may read like a hole: "Unknown"
             return None
         right = gold_answer(right) if isinstance(right, str) else right
         # A box that names no option is working ("\boxed{E = mc^2}"); all answers that name one must be right.

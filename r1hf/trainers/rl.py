@@ -16,7 +16,7 @@ from r1hf.config import Parsed, StageConfig
 from r1hf.data.lengths import drop_long, token_counts
 from r1hf.data.rows import Row, check_rows, stage_rows
 from r1hf.data.spec import Source
-from r1hf.errors import ConfigError
+from r1hf.errors import ConfigError, DataError
 from r1hf.models import check_tokenizer
 from r1hf.rewards.faults import check_judged
 from r1hf.rewards.guard import guarded
@@ -77,10 +77,19 @@ def preflight_rl(parsed: Parsed, rewards: Iterable[str]) -> list[Row]:
         check_templates(parsed.problems, "prompt_template", config.prompt_template)
     else:
         check_templates(parsed.problems, "prompt_template", *config.prompt_template.values())
-        lacking = sorted({str(row["language"]) for row in rows} - set(config.prompt_template))
-        if lacking:
-            parsed.problems.append(f"prompt_template: no template for prompts in {', '.join(lacking)}")
+        lacking = {row["language"] for row in rows} - set(config.prompt_template)
+        if named := sorted(str(language) for language in lacking if language is not None):
+            parsed.problems.append(f"prompt_template: no template for prompts in {', '.join(named)}")
+        if None in lacking:
+            parsed.problems.append(f"prompt_template: {_no_language(config.prompt_template)}")
     return rows
+
+
+def _no_language(template: Mapping[str, str]) -> str:
+    return (
+        f"there is one for each language ({', '.join(template)}), and some rows have none (language: null); give them "
+        "one (values: {language: en}), or name one template for all"
+    )
 
 
 def check_paid_languages(parsed: Parsed, key: str, rows: Sequence[Row], rewards: Collection[str]) -> None:
@@ -116,11 +125,22 @@ def prompt_rows(rows: Iterable[Row], template: Mapping[str, str] | str | None) -
         if template is None:
             prompt: Any = [{"role": "user", "content": row["question"]}]
         else:
-            name = template if isinstance(template, str) else template[row["language"]]
+            name = template if isinstance(template, str) else _template_for(row["language"], template)
             prompt = templates.render(name, row["question"])
         made.append({**row, "prompt": prompt})
     names = dict.fromkeys(name for row in made for name in row)  # `datasets` keeps the first row's columns only
     return [{name: row.get(name) for name in names} for row in made]
+
+
+def _template_for(language: str | None, template: Mapping[str, str]) -> str:
+    """The template of a row's language. Raises DataError where there is none: rows of the Hub are read only now."""
+    if language is not None and language in template:
+        return template[language]
+    raise DataError(
+        f"prompt_template: {_no_language(template)}"
+        if language is None
+        else f"prompt_template: no template for prompts in {language}; there are {', '.join(template)}"
+    )
 
 
 def prompt_text(prompt: Any, tokenizer: Any) -> str:

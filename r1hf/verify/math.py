@@ -101,7 +101,7 @@ def _question(prediction: str, gold: str, verdict: Verdict) -> pool.Pair:
 def _prepared_gold(gold: str) -> str | None:
     """The normalised answer in the gold column, several joined by `_MANY`; None if it has none."""
     found = gold_answer(gold)
-    if found is None or is_placeholder(found):
+    if found is None or is_placeholder(gold) or (found != gold and is_placeholder(rf"\boxed{{{found}}}")):
         return None
     return _joined(found) or None
 
