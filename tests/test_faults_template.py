@@ -128,8 +128,8 @@ def test_a_reward_without_its_column_ends_the_run(tiny_base: Path, tmp_path: Pat
 
 def test_a_row_without_the_column_is_named(tiny_base: Path, tmp_path: Path) -> None:
     rows = answered(64)
-    del rows[40]["answer"]
+    del rows[40]["question"]
     prompts = write(tmp_path / "prompts.jsonl", rows)
     given = arguments("reasoning_rl.yaml", model=tiny_base, prompts=prompts, output_dir=tmp_path / "out")
-    with pytest.raises(ConfigError, match="row 41: no column answer"):
+    with pytest.raises(ConfigError, match="row 41: no column question"):
         recipe("reasoning_rl").main(given)
