@@ -10,7 +10,7 @@ from r1hf.grammar import ANSWER_CLOSE, ANSWER_OPEN, Response, parse, strip_summa
 from r1hf.verify.boxes import CutOff, are_one_list, claims, distinct
 from r1hf.verify.normal import normalise
 from r1hf.verify.numeric import parse_number
-from r1hf.verify.prose import has_formula, is_sentence, last_claim, last_number
+from r1hf.verify.prose import has_formula, is_sentence, last_claim, last_number, sole_claim
 
 _STATEMENT = re.compile(
     r"(?:\bthe\s{1,4})?(?:\bfinal\s{1,4})?\banswer\*{0,2}\s*(?:is\b\s*:?|[:=：])"
@@ -181,7 +181,13 @@ def gold_answer(gold: str) -> str | None:
     heads = list(_STATEMENT.finditer(gold)) if len(gold) > 3 else []
     if heads:
         return _first_reading(gold[heads[-1].end() :]) or None
-    return _only_item(gold) or (_claimed(gold) if has_formula(gold) else None) or gold.strip() or None
+    return _only_item(gold) or _gold_in_prose(gold)
+
+
+def _gold_in_prose(gold: str) -> str | None:
+    if has_formula(gold) and is_sentence(gold):
+        return sole_claim(gold)
+    return gold.strip() or None
 
 
 def _claimed(text: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The formula or the number that a text in prose ends in, as a reader takes it for the answer."""
+"""The formula or the number that a text in prose claims, as a reader takes it for the answer."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import re
 from r1hf.verify.answers import read
 from r1hf.verify.evaluate import Undecided
 from r1hf.verify.normal import normalise, strip_text_commands
+from r1hf.verify.quantities import claimed_quantity, last_plain_number
 from r1hf.verify.tree import Unreadable
 from r1hf.verify.units import unit_name
 
 MAX_LENGTH = 20_000  # characters from the end that are looked at
 
 _FORMULA = re.compile(
-    r"\$\$(.+?)\$\$|(?<![\\$])\$(?!\s*\n)((?:\\\$|[^$\n])+?)(?<![\\\n])\$(?!\d)|\\\(([^\n]+?)\\\)|\\\[(.+?)\\\]",
+    r"\$\$(.+?)\$\$|(?<![\\$])\$(?!\s*\n)((?:\\\$|[^$\n])+?)(?<![\\\n])\$(?!\d)|\\\(([^\n]+?)\\\)|\\\[(.+?)\\\]"
+    r"|(\\begin\{(?:align|equation|gather)\*?\}.+?\\end\{(?:align|equation|gather)\*?\})",
     re.DOTALL,
 )
 # Marks of a formula in a line with lines between them: it is not known what they enclose.
@@ -21,29 +23,31 @@ _BROKEN = re.compile(r"\$[ \t]*\n[^$]{0,200}\n[ \t]*\$|\\\([ \t]*\n[^$]{0,200}?\
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\{(?:align|aligned|equation|gather|eqnarray|split)\*?\}")
 _COMMAND = re.compile(r"\\(?:begin|end)\s*\{[a-z*]+\}|\\[A-Za-z]+")
 _WORD = re.compile(r"[^\W\d_]{2,}")
+_SENTENCE = re.compile(r"(?<=[^\d\s][.?])\s+|(?<=\d\.)\s+(?=[A-Z<\u4e00-\u9fff])|(?<=[。！？])|(?<=[^\\]!)\s+|\n+")
+_NAME_ONLY = re.compile(r"[A-Za-z]+(?:_\w)?(?:\([a-z]\))?|\\[A-Za-z]+")
+_CONNECTING = frozenset(("and", "or", "和", "或", ""))
 _UNIT_WORDS = re.compile(
     r"\s*(?:\\?%|°\s?[CF]?|[A-Za-zµΩ][A-Za-z/^0-9]*(?: per [a-z]+| [a-z]+)?|[\u4e00-\u9fff]{1,4})"
 )
-# A number as people write it; a sign is one only where no operand stands before it.
-_NUMBER = re.compile(
-    r"(?:(?<![\w)\]}.-])[-−])?(?<![A-Za-z\d])(?:[€£¥]\s?)?"
-    r"(?:[1-9]\d{0,2}(?:[, \u00a0]\d{3})+(?!\d)|\d+,\d{1,2}(?![\d,])|\d+)"
-    r"(?:\.\d+)?(?:/\d+(?!\d*/))?(?:\s?(?:×|\\times|x)\s?10\s?\^\s?\{?-?\d+\}?)?%?"
-)
-_AFTER_PREPOSITION = re.compile(
-    r"\b(?:in|after|within|every|each|per|of|from|by|at|on|than|since|the first)\s+(?:the\s+)?$"
-)
-_SENTENCE = re.compile(r"(?<=[.?。！？])\s+|(?<=[^\\]!)\s+|\n+")
-_NAME_ONLY = re.compile(r"[A-Za-z]+(?:_\w)?(?:\([a-z]\))?|\\[A-Za-z]+")
-_CONNECTING = frozenset(("and", "or", ""))
 _NO_UNIT = frozenset(("in", "am", "us", "as"))
+# A formula between these words is a condition, a reason, or what the answer is not.
+_ASIDE = re.compile(
+    r"(?:\b(?:when|where|attained|achieved|reached|since|because|which|at|for|rejecting|reject)\b|此时|当|其中|\().*",
+    re.DOTALL | re.IGNORECASE,
+)
+_UNCERTAIN = re.compile(
+    r"\b(?:not?|cannot|n't|except|excluding|at (?:least|most)|(?:greater|less|more|fewer|larger|smaller) than"
+    r"|multiple|divided|divisible|such|counterexample|even|odd|if|unless|either|for|between|only)\b"
+    r"|不|非|除|至少|至多|大于|小于|倍|如果|若|或者",
+    re.IGNORECASE,
+)
 
 
 def is_sentence(text: str) -> bool:
     """Whether there are words beside the formulas of a text, other than a unit behind them, "and" and "or"."""
     text = text[-MAX_LENGTH:]
-    parts = _FORMULA.split(text)
-    before, outside = parts[0], _FORMULA.sub(" ", text)
+    first = _FORMULA.search(text)
+    before, outside = text[: first.start()] if first else text, _FORMULA.sub(" ", text)
     outside = _COMMAND.sub(" ", strip_text_commands(outside))
     if not _WORD.search(outside):
         return False
@@ -54,41 +58,94 @@ def is_sentence(text: str) -> bool:
 
 
 def has_formula(text: str) -> bool:
-    r"""Whether a text holds a formula in $…$, \(…\), $$…$$ or \[…\]."""
-    return any(_content(span) for span in _FORMULA.finditer(text))
+    r"""Whether a text holds a formula in $…$, \(…\), $$…$$, \[…\] or an align environment."""
+    return any(_content(span) for span in _FORMULA.finditer(text[-MAX_LENGTH:]))
 
 
 def last_claim(text: str) -> str | None:
-    r"""The last formula, or the last number outside of one, of the last sentence of a text that has either.
+    r"""What the last sentence with a formula or a number claims, with a unit behind it.
 
-    With a unit behind it. None where the text has neither: words alone, or digits in words.
+    The last formula, or the number outside of one where that comes later. None where the text has neither.
     """
     text = text[-MAX_LENGTH:]
     spans = [span for span in _FORMULA.finditer(text) if _content(span)]
     bare = _BROKEN.sub(_blank, _FORMULA.sub(_blank, text))
     for start, end in reversed(_sentences(bare)):
+        if any(start <= span.start() < end for span in spans):
+            end = _main_clause(bare, start, end, spans)
         formulas = [span for span in spans if start <= span.start() < end]
         told = [span for span in formulas if not _NAME_ONLY.fullmatch(_content(span))]
-        number = _number_in(bare, start, end)
-        if told and (number is None or number.start() < told[-1].start()):
-            return _formula(told[-1]) + _unit_after(text[told[-1].end() :])
+        number = claimed_quantity(bare[start:end])
+        if told and (number is None or start + number[1] < told[-1].start()):
+            return _all_told(text, told) or _formula(told[-1]) + _unit_after(text[told[-1].end() :])
         if number is not None:
-            return number[0].strip() + _unit_after(text[number.end() :])
+            return number[0]
         if formulas:
             return _formula(formulas[-1])
     return None
 
 
-def last_number(text: str) -> str | None:
-    """The number that the last sentence with one claims: 72 of "Natalia sold 72 clips in 2 days."
+def sole_claim(text: str) -> str | None:
+    """The one formula that the last sentence with a formula is about; None where there are several, or a condition.
 
-    The first after the last "=" if there is one; else the last that no preposition goes before. None without a number.
+    For gold answers: better no gold than a wrong one.
     """
     text = text[-MAX_LENGTH:]
-    for start, end in reversed(_sentences(text)):
-        if number := _number_in(text, start, end):
-            return number[0].strip()
+    spans = [span for span in _FORMULA.finditer(text) if _content(span)]
+    bare = _FORMULA.sub(_blank, text)
+    for start, end in reversed(_sentences(bare)):
+        if not any(start <= span.start() < end for span in spans):
+            continue
+        end = _main_clause(bare, start, end, spans)
+        told = [s for s in spans if start <= s.start() < end and not _NAME_ONLY.fullmatch(_content(s))]
+        if _UNCERTAIN.search(bare, start, end) or len(told) > 1 and not _concludes(bare, told[-2], told[-1]):
+            return None
+        chosen = told or [span for span in spans if start <= span.start() < end]
+        number = claimed_quantity(bare[start:end])
+        if number and (not told or start + number[1] > told[-1].start()):
+            return number[0]
+        return _formula(chosen[-1]) + _unit_after(text[chosen[-1].end() :])
     return None
+
+
+def last_number(text: str) -> str | None:
+    """The last number of the last sentence with one; the first behind a last "=". None without a number."""
+    text = text[-MAX_LENGTH:]
+    for start, end in reversed(_sentences(text)):
+        if number := last_plain_number(text[start:end]):
+            return number
+    return None
+
+
+def _concludes(text: str, earlier: re.Match[str], later: re.Match[str]) -> bool:
+    """Whether words between two formulas lead from one to the other: "since $a$, so the answer is $b$"."""
+    between = text[earlier.end() : later.start()]
+    return (
+        re.search(r"\b(?:so|thus|hence|therefore|then|gives|get|have|yields|implies)\b|所以|因此|故|得", between)
+        is not None
+    )
+
+
+def _main_clause(text: str, start: int, end: int, spans: list[re.Match[str]]) -> int:
+    """Where the sentence's side clause begins, if something is told before it."""
+    aside = _ASIDE.search(text, start, end)
+    if aside is None:
+        return end
+    told = any(start <= s.start() < aside.start() and not _NAME_ONLY.fullmatch(_content(s)) for s in spans)
+    return aside.start() if told or claimed_quantity(text[start : aside.start()]) else end
+
+
+def _all_told(text: str, told: list[re.Match[str]]) -> str | None:
+    """Several formulas with nothing but "and", "or" and commas between them, as one list."""
+    first = len(told) - 1
+    while first > 0 and set(_words_between(text, told[first - 1], told[first])) <= _CONNECTING:
+        first -= 1
+    chosen = told[first:]
+    return " and ".join(_formula(span) for span in chosen) if len(chosen) > 1 else None
+
+
+def _words_between(text: str, earlier: re.Match[str], later: re.Match[str]) -> list[str]:
+    return [word.strip(",.;、，") for word in text[earlier.end() : later.start()].split()]
 
 
 def _blank(match: re.Match[str]) -> str:
@@ -101,16 +158,6 @@ def _sentences(text: str) -> list[tuple[int, int]]:
     return list(zip(starts, ends, strict=True))
 
 
-def _number_in(text: str, start: int, end: int) -> re.Match[str] | None:
-    numbers = list(_NUMBER.finditer(text, start, end))
-    side = text.rfind("=", start, end)
-    claimed = [number for number in numbers if 0 <= side < number.start()]
-    free = [n for n in numbers[-20:] if not _AFTER_PREPOSITION.search(text[max(start, n.start() - 40) : n.start()])]
-    if claimed or not numbers:
-        return claimed[0] if claimed else None
-    return (free or numbers)[-1]
-
-
 def _content(span: re.Match[str]) -> str:
     return next(filter(None, span.groups()), "").strip()
 
@@ -121,18 +168,13 @@ def _formula(span: re.Match[str]) -> str:
         # The last line that has something; alignment marks are no part of it.
         lines = [line for line in _ENVIRONMENT.sub(" ", formula).replace("&", " ").split("\\\\") if line.strip()]
         formula = lines[-1] if lines else ""
-    return _readable(formula.strip().rstrip(" .,;"))
-
-
-def _readable(formula: str) -> str:
-    """The formula, or its last side where the whole cannot be read."""
+    formula = formula.strip().rstrip(" .,;").lstrip("= ")
     try:
         read(normalise(formula))
     except Undecided:
         pass
     except (Unreadable, RecursionError):
-        side = formula.rpartition("=")[2].strip()
-        return side or formula
+        return formula.rpartition("=")[2].strip() or formula  # the last side of what cannot be read as a whole
     return formula
 
 
