@@ -32,8 +32,11 @@ _UNIT_WORDS = re.compile(
 _NO_UNIT = frozenset(("in", "am", "us", "as"))
 # A formula between these words is a condition, a reason, or what the answer is not.
 _ASIDE = re.compile(
-    r"(?:\b(?:when|where|attained|achieved|reached|since|because|which|at|for|rejecting|reject)\b|此时|当|其中|\().*",
-    re.DOTALL | re.IGNORECASE,
+    r"\b(?:when|where|attained|achieved|reached|since|because|which|at|for|rejecting|reject)\b|此时|当|其中|\(",
+    re.IGNORECASE,
+)
+_GOES_ON = re.compile(
+    r"\b(?:so|thus|hence|therefore|then|is|are|gives?|get|have|obtain)\b|所以|因此|故", re.IGNORECASE
 )
 _UNCERTAIN = re.compile(
     r"\b(?:not?|cannot|n't|except|excluding|at (?:least|most)|(?:greater|less|more|fewer|larger|smaller) than"
@@ -128,11 +131,11 @@ def _concludes(text: str, earlier: re.Match[str], later: re.Match[str]) -> bool:
 
 def _main_clause(text: str, start: int, end: int, spans: list[re.Match[str]]) -> int:
     """Where the sentence's side clause begins, if something is told before it."""
-    aside = _ASIDE.search(text, start, end)
-    if aside is None:
-        return end
-    told = any(start <= s.start() < aside.start() and not _NAME_ONLY.fullmatch(_content(s)) for s in spans)
-    return aside.start() if told or claimed_quantity(text[start : aside.start()]) else end
+    for aside in _ASIDE.finditer(text, start, end):
+        told = any(start <= s.start() < aside.start() and not _NAME_ONLY.fullmatch(_content(s)) for s in spans)
+        if told and not _GOES_ON.search(text, aside.end(), end):
+            return aside.start()
+    return end
 
 
 def _all_told(text: str, told: list[re.Match[str]]) -> str | None:

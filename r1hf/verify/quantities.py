@@ -33,8 +33,9 @@ _BEFORE = re.compile(
 )
 _TOTAL_OF = re.compile(r"\b(?:an?|the) (?:\w+ )?\w+ of\s+(?:[$€£¥]\s?)?$", re.IGNORECASE)
 _DENIED = re.compile(
-    r"(?:\b(?:not|cannot be|between|half of|twice|square of|root of|none of|of the|isn't|aren't|never|≠|least|most|(?:greater|less|more|fewer|larger|smaller) than|about|under|below"
-    r"|above|exceeds?)\s*|[≥≤><≠]\s*|不是\s*|至少\s*|至多\s*|大于\s*|小于\s*)(?:[$€£¥]\s?)?$",
+    r"(?:\b(?:not|cannot be|isn't|aren't|never|between|half of|twice|square of|root of|none of|least|most|about|under"
+    r"|below|above|exceeds?|(?:greater|less|more|fewer|larger|smaller) than)\s*"
+    r"|[≥≤><≠]\s*|不是\s*|至少\s*|至多\s*|大于\s*|小于\s*)(?:[$€£¥]\s?)?$",
     re.IGNORECASE,
 )
 _LEADING = re.compile(
