@@ -76,7 +76,7 @@ def _judge_once(prediction: str, gold: str) -> Verdict:
     if own_gold is None:
         return None
     own = _joined(prediction)
-    if own == own_gold:
+    if own == own_gold or prediction == gold:
         return True
     if len(own_gold) > MAX_LENGTH:
         return None

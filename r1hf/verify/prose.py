@@ -40,7 +40,7 @@ _GOES_ON = re.compile(
 )
 _UNCERTAIN = re.compile(
     r"\b(?:not?|cannot|n't|except|excluding|at (?:least|most)|(?:greater|less|more|fewer|larger|smaller) than"
-    r"|multiple|divided|divisible|such|counterexample|even|odd|if|unless|either|for|between|only)\b"
+    r"|multiple|divided|divisible|no such|counterexample|even|odd|if|unless|either|for|between|only)\b|\((?:I{1,3}|IV|V|[1-5])\)"
     r"|不|非|除|至少|至多|大于|小于|倍|如果|若|或者",
     re.IGNORECASE,
 )
@@ -122,9 +122,12 @@ def last_number(text: str) -> str | None:
 
 def _concludes(text: str, earlier: re.Match[str], later: re.Match[str]) -> bool:
     """Whether words between two formulas lead from one to the other: "since $a$, so the answer is $b$"."""
-    between = text[earlier.end() : later.start()]
+    between = text[text.rfind(".", 0, earlier.start()) + 1 : later.start()]
     return (
-        re.search(r"\b(?:so|thus|hence|therefore|then|gives|get|have|yields|implies)\b|所以|因此|故|得", between)
+        re.search(
+            r"\b(?:so|thus|hence|therefore|then|gives|get|have|yields|implies|since|because)\b|所以|因为|因此|故|得",
+            between,
+        )
         is not None
     )
 

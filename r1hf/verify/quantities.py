@@ -43,14 +43,19 @@ _LEADING = re.compile(
 )
 _NEXT_CLAUSE = re.compile(
     r"[,;]\s*(?=(?:then|so|thus|hence|therefore|thereby|giving|leaving|making|for a total"
-    r"|which (?:makes|gives|is|means|produces)|and (?:it|he|she|they|we|the|so|then|thus))\b)"
-    r"|\b(?=which is\b)|[，,](?=所以|因此|故|则|那么|共|一共)",
+    r"|which (?:makes|gives|is|means|produces)|and (?:it|he|she|they|we|the|so|then|thus|has|have|now))\b)"
+    r"|\b(?=which is\b)|，(?!此时|其中|当|因为)",
     re.IGNORECASE,
 )
 _REASON = re.compile(r"\b(?:since|because)\b", re.IGNORECASE)
 _CONDITION = re.compile(r"\b(?:when|where|rounded)\b|\bat [a-z]\s*=|此时|当", re.IGNORECASE)
 _SIDE_CLAUSE = re.compile(
-    r"[(（](?!\s*[-−]?\d[\d.]*\s*,)|,\s*(?:not|which|and not|rather|instead|to \d)\b|,\s+(?=\d)|，", re.IGNORECASE
+    r"[(（](?!\s*[-−]?\d[\d.]*\s*,)|,\s*(?:not|which|and not|rather|instead|to \d)\b|,\s+(?=\d)|，(?=此时|其中|当|因为)(?=此时|其中|当|因为)",
+    re.IGNORECASE,
+)
+_SAYS = re.compile(
+    r"\b(?:is|are|equals?|gives?(?: us)?|yields|totals?|we get|comes to|becomes|a total of(?= ))\b|还剩|剩下|一共|共有|等于|得到",
+    re.IGNORECASE,
 )
 _SPECIAL = re.compile(r"<\|[^|<>]*\|>")
 _UNIT = re.compile(r"\s*([A-Za-zµΩ°][A-Za-z/]*(?:\^\d|[²³])?(?: per [a-z]+| (?:per )?[a-z]+)?|[\u4e00-\u9fff]{1,4})")
@@ -101,6 +106,7 @@ def _in_clause(sentence: str, begin: int, end: int) -> tuple[str, int] | None:
         found = [m for m in found if m.start("core") > side] or found
     elif side < 0:
         end = _cut(sentence, begin, end, _SIDE_CLAUSE)
+        begin = _after_verb(sentence, begin, end)
         found = list(_QUANTITY.finditer(sentence, begin, end))
     claimed = [m for m in found if not _side_remark(sentence, m)]
     if not claimed and len(found) == 1 and not _is_denied(sentence, found[0]):
@@ -108,6 +114,14 @@ def _in_clause(sentence: str, begin: int, end: int) -> tuple[str, int] | None:
     if not claimed or len(claimed) != 1 and any(_is_denied(sentence, m) for m in found):
         return None
     return _with_listed(sentence, claimed)
+
+
+def _after_verb(sentence: str, begin: int, end: int) -> int:
+    """Where what is said begins: behind the last "is", "gives", "a total of" that a quantity follows."""
+    for verb in reversed(list(_SAYS.finditer(sentence, begin, end))):
+        if any(not _side_remark(sentence, quantity) for quantity in _QUANTITY.finditer(sentence, verb.end(), end)):
+            return verb.end()
+    return begin
 
 
 def _cut(sentence: str, begin: int, end: int, aside: re.Pattern[str]) -> int:
