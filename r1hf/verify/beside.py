@@ -33,7 +33,8 @@ _OPENING = r"\s*(?:\*\*)?\s*(?:\$\$?|\\[(\[])?\s*$"
 
 _DENIED_BEFORE = re.compile(
     r"(?:\b(?:not|isn't|isn’t|cannot be|can't be|can’t be|never|twice|double|triple|half(?: of)?|wrong answer is"
-    rf"|incorrect answer is)|\\text\s*\{{\s*(?:not|about|approximately|at (?:least|most))\s*\}}|不是|≠|\\neq?|\\not\s*=|~~|\\(?:cancel|sout)\s*\{{){_OPENING}",
+    r"|incorrect answer is)|\\text\s*\{\s*(?:not|about|approximately|at (?:least|most))\s*\}|不是|≠|\\neq?"
+    rf"|\\not\s*=|~~|\\(?:cancel|sout)\s*\{{){_OPENING}",
     re.IGNORECASE,
 )
 _DENIED_BEHIND = re.compile(

@@ -3,34 +3,15 @@
 from __future__ import annotations
 
 import ast
-import re
 
 from r1hf.errors import ConfigError
 from r1hf.grammar import ANSWER_CLOSE, ANSWER_OPEN, Response, parse, strip_summary_label
 from r1hf.verify.boxes import CutOff, are_one_list, claims, distinct
-from r1hf.verify.normal import normalise
+from r1hf.verify.normal import strip_text_commands
 from r1hf.verify.numeric import parse_number
 from r1hf.verify.prose import has_formula, is_sentence, last_claim, last_number, sole_claim
+from r1hf.verify.statements import answer_said, contradicts, first_reading, said, stated
 
-_STATEMENT = re.compile(
-    r"(?:\bthe\s{1,4})?(?:\bfinal\s{1,4})?\banswer\*{0,2}\s*(?:is\b\s*:?|[:=：])"
-    r"|(?:最[终終])?答案\*{0,2}\s*(?:(?:是|为|為)\s*[:：]?|[:：])",
-    re.IGNORECASE,
-)
-_CHECKING = re.compile(
-    r"\b(?:check|verify|verifying|checking|confirm|test)\s+(?:our|the|this|my|your)?\s*$", re.IGNORECASE
-)
-# "So our answer is correct." says nothing new.
-_ABOUT_ANSWERS = frozenset(
-    "correct right valid unique verified consistent reasonable clear obvious confirmed as above below given found "
-    "obtained in also the same indeed 正确 正確 对 對".split()
-)
-_STATED = re.compile(r"(?:actually|therefore|thus|now|really|simply|just|then|indeed|option|choice)\s+", re.IGNORECASE)
-_SENTENCE_END = re.compile(
-    r"(?<!\\)!|[。！\n]|\.(?=\s|$)|\s(?:because|since|as|so|which|from|after|when|for)\s|,\s(?=[a-z])"
-)
-_COURTESY = re.compile(r"\.?\s*I hope (?:it|this) is correct\.?\s*$|\s*<\|im_(?:start|end)\|>.*$", re.IGNORECASE)
-_QUOTED = re.compile(r"""\\?["“]([^"“”]*?)\\?["”]""")
 _HASHES = "####"
 _FALLBACKS = (None, "last_number", "prose")
 
@@ -68,8 +49,7 @@ def stated_answers(completion: str | Response, *, prefilled: bool = False) -> li
         boxes = claims(text[0]) if "box" in text[0] else []
     except CutOff:
         return []
-    stated = _statements(text[0][boxes[-1][1] if boxes else 0 :])
-    found = [claim for claim, _ in boxes] + [answer for answer in stated if answer]
+    found = [claim for claim, _ in boxes] + stated(text[0][boxes[-1][1] if boxes else 0 :])
     rest = _inside(text[0], whole=text[1], fallback=None) if not found else None
     return found or ([rest] if rest else [])
 
@@ -85,6 +65,8 @@ def _visible(completion: str | Response, prefilled: bool, fallback: str | None) 
     if response.answer_tagged:
         if ANSWER_OPEN in response.trailing or ANSWER_OPEN in text:
             return None
+        if response.trailing and ("boxed" in response.trailing or contradicts(response.trailing, text.strip())):
+            return None
     elif ANSWER_OPEN in text:
         # A summary that holds the tags in its midst.
         _, _, tagged = text.partition(ANSWER_OPEN)
@@ -99,65 +81,38 @@ def _inside(text: str, *, whole: bool, fallback: str | None) -> str | None:
         boxes = claims(text) if "box" in text else []
     except CutOff:
         return None
-    later = _statements(text[boxes[-1][1] :]) if boxes else []
-    if boxes and not (fallback and later):
-        return _boxed(boxes, text, later)
-    if said := later or _said(text):
-        stated = distinct([_claimed(_first_reading(answer)) or "" for answer in said] if fallback else said)
-        return stated[0] or None if len(stated) == 1 else None
-    if fallback and _HASHES in text:
-        text = text.rpartition(_HASHES)[2].strip()
+    tail = text[boxes[-1][1] :] if boxes else ""
+    if boxes and not (fallback and stated(tail)):
+        return _boxed(boxes, text, tail)
+    if told := said(tail or text):
+        found = distinct(
+            [_claimed(first_reading(answer)) or "" if fallback else answer_said(answer) for answer in told]
+        )
+        return found[0] or None if len(found) == 1 else None
     text = strip_summary_label(text)
     if fallback and parse_number(text) is None:
         return last_number(text) if fallback == "last_number" else _claimed(text)
     return text or None if whole or fallback else None
 
 
-def _boxed(boxes: list[tuple[str, int]], text: str, later: list[str]) -> str | None:
-    """The answer in the boxes, unless a statement after them says something else."""
-    found = distinct([claim for claim, _ in boxes])
+def _boxed(boxes: list[tuple[str, int]], text: str, tail: str) -> str | None:
+    """The answer in the boxes, unless what follows says something else."""
+    found = distinct([_unlabelled(claim) for claim, _ in boxes])
     if found == [""]:
         return None
     if len(found) > 1:
         return _all_of(found) if are_one_list(text) else None
-    return found[0] if all(len(distinct([found[0], stated])) == 1 for stated in later) else None
+    return None if contradicts(tail, found[0]) else found[0]
+
+
+def _unlabelled(claim: str) -> str:
+    r"""14 of `\boxed{\text{The answer is 14}}`."""
+    told = said(strip_text_commands(claim)) if "answer" in claim.casefold() or "答案" in claim else []
+    return told[-1] if told and told[-1] else claim
 
 
 def _all_of(answers: list[str]) -> str:
     return ", ".join(rf"\boxed{{{answer}}}" for answer in answers)
-
-
-def _said(text: str) -> list[str]:
-    """What follows each statement of an answer, up to the next."""
-    heads = [
-        head
-        for head in _STATEMENT.finditer(text)
-        if not _CHECKING.search(text[max(0, head.start() - 30) : head.start()])
-    ]
-    ends = [head.start() for head in heads[1:]] + [len(text)] if heads else []
-    said = [_trim(text[head.end() : end]) for head, end in zip(heads, ends, strict=True)]
-    return [answer for answer in said if answer] or said[:1]  # "Final answer: The final answer is 5."
-
-
-def _statements(text: str) -> list[str]:
-    """What statements say that can be read as an answer: "The answer is 15." but not "The answer is obtained by"."""
-    return [answer for said in _said(text) if (answer := _first_reading(said)) and _is_short(answer)]
-
-
-def _is_short(answer: str) -> bool:
-    text = normalise(answer)
-    if text.split(" ")[0].casefold() in _ABOUT_ANSWERS:
-        return False
-    return len(text) <= 60 and (any(char.isdigit() for char in text) or len(text.split()) <= 2)
-
-
-def _first_reading(stated: str) -> str:
-    """The answer at the start of what a statement says: "15 because 7 + 8 = 15", "5. I hope it is correct."."""
-    stated = _COURTESY.sub("", _STATED.sub("", stated))
-    if parse_number(stated) or not (end := _SENTENCE_END.search(stated)):
-        return _trim(stated)
-    head = _trim(stated[: end.start()])
-    return head if head else _trim(stated)
 
 
 def gold_answer(gold: str) -> str | None:
@@ -178,9 +133,8 @@ def gold_answer(gold: str) -> str | None:
         return gold.rpartition(_HASHES)[2].strip() or None
     if ANSWER_OPEN in gold:
         return final_answer(gold)
-    heads = list(_STATEMENT.finditer(gold)) if len(gold) > 3 else []
-    if heads:
-        return _first_reading(gold[heads[-1].end() :]) or None
+    if len(gold) > 3 and (told := said(gold)):
+        return _gold_in_prose(first_reading(told[-1]))
     return _only_item(gold) or _gold_in_prose(gold)
 
 
@@ -205,9 +159,3 @@ def _only_item(gold: str) -> str | None:
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
     return str(items[0]) if isinstance(items, list) and len(items) == 1 and isinstance(items[0], str | int) else None
-
-
-def _trim(text: str) -> str:
-    text = text.rstrip(" \t\r\n.。!！*").lstrip(" \t\r\n*")
-    quoted = _QUOTED.fullmatch(text)
-    return quoted[1] if quoted else text

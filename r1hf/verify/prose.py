@@ -40,7 +40,8 @@ _GOES_ON = re.compile(
 )
 _UNCERTAIN = re.compile(
     r"\b(?:not?|cannot|n't|except|excluding|at (?:least|most)|(?:greater|less|more|fewer|larger|smaller) than"
-    r"|multiple|divided|divisible|no such|counterexample|even|odd|if|unless|either|for|between|only)\b|\((?:I{1,3}|IV|V|[1-5])\)"
+    r"|multiple|divided|divisible|no such|counterexample|even|odd|if|unless|either|for|between|only)\b"
+    r"|\((?:I{1,3}|IV|V|[1-5])\)"
     r"|不|非|除|至少|至多|大于|小于|倍|如果|若|或者",
     re.IGNORECASE,
 )

@@ -50,11 +50,13 @@ _NEXT_CLAUSE = re.compile(
 _REASON = re.compile(r"\b(?:since|because)\b", re.IGNORECASE)
 _CONDITION = re.compile(r"\b(?:when|where|rounded)\b|\bat [a-z]\s*=|此时|当", re.IGNORECASE)
 _SIDE_CLAUSE = re.compile(
-    r"[(（](?!\s*[-−]?\d[\d.]*\s*,)|,\s*(?:not|which|and not|rather|instead|to \d)\b|,\s+(?=\d)|，(?=此时|其中|当|因为)(?=此时|其中|当|因为)",
+    r"[(（](?!\s*[-−]?\d[\d.]*\s*,)|,\s*(?:not|which|and not|rather|instead|to \d)\b|,\s+(?=\d)"
+    r"|，(?=此时|其中|当|因为)",
     re.IGNORECASE,
 )
 _SAYS = re.compile(
-    r"\b(?:is|are|equals?|gives?(?: us)?|yields|totals?|we get|comes to|becomes|a total of(?= ))\b|还剩|剩下|一共|共有|等于|得到",
+    r"\b(?:is|are|equals?|gives?(?: us)?|yields|totals?|we get|comes to|becomes|a total of(?= ))\b"
+    r"|还剩|剩下|一共|共有|等于|得到",
     re.IGNORECASE,
 )
 _SPECIAL = re.compile(r"<\|[^|<>]*\|>")
