@@ -8,12 +8,16 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from r1hf.verify.judge import compare
+from r1hf.verify.normal import normalise
 from r1hf.verify.text import text_keys
 
 Choices = Sequence[str] | Mapping[str, Any]
 
 MAX_LENGTH = 2000  # characters; a longer answer chooses nothing
 
+_MAX_MATHS = 400  # characters of a text and an option that are compared by value
+_WORDS = re.compile(r"(?<![\\A-Za-z])(?!sin|cos|tan|log|exp|max|min|lim)[^\W\d_]{3,}|[\u3040-\u9fff]")
 _LATEX = re.compile(r"\\(?:text|mathrm|mathbf|textbf|textit|textrm|mbox|boxed|rm)\s*\{([^{}]*)\}")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _LEAD = re.compile(
@@ -28,7 +32,8 @@ _TAIL = re.compile(
     re.IGNORECASE,
 )
 _LABELLED = re.compile(
-    r"(?:\(\s*(\w{1,2})\s*\)|\[\s*(\w{1,2})\s*\]|(\w{1,2})\s*[).:、]|(\w{1,2})(?=\s+-\s))[\s:.、-]*", re.ASCII
+    r"(?:\(\s*(\w{1,2})\s*\)|\[\s*(\w{1,2})\s*\]|(\w{1,2})\s*[).:、]|(\w{1,2})(?=\s+-\s))(?:[\s:.、]|-(?=\s))*",
+    re.ASCII,
 )
 _BARE = re.compile(r"[(\[{<]?\s*(\w{1,2})\s*[)\]}>]?\s*[.:、]?", re.ASCII)
 _RUN = re.compile(r"(?:[(\[]?[A-J][)\]]?[\s.]*){2,10}")
@@ -56,7 +61,7 @@ def verify_choice(prediction: str | None, gold: str | int | None, choices: Choic
     if len(wanted) == len(chosen) == 1:
         (asked,), (given,) = wanted, chosen
         # Two options may read the same.
-        return given == asked or (given in options and text_keys(options[given]) == text_keys(options.get(asked, "")))
+        return given == asked or (given in options and _plain(options[given]) == _plain(options.get(asked, "")))
     return chosen == wanted
 
 
@@ -157,8 +162,18 @@ def _label(match: re.Match[str] | None) -> str | None:
 
 
 def _by_text(text: str, options: dict[str, str]) -> list[str]:
-    keys = text_keys(text) if options and text.strip() else frozenset()
-    return [label for label, option in options.items() if keys & text_keys(option)]
+    """The labels of the options that `text` is: literally, else by words or by value."""
+    if not options or not text.strip():
+        return []
+    literal = [label for label, option in options.items() if _plain(option) == _plain(text)]
+    return literal or [label for label, option in options.items() if _reads_as(text, option)]
+
+
+def _reads_as(text: str, option: str) -> bool:
+    """The same words whatever their dress, or the same value; "-x" is not x, nor (0, 1) the interval [0, 1]."""
+    if _WORDS.search(text) and _WORDS.search(option):
+        return bool(text_keys(text) & text_keys(option))
+    return len(text) + len(option) < _MAX_MATHS and compare(normalise(text), normalise(option)) is True
 
 
 def _goes_with(rest: str, label: str, options: dict[str, str]) -> bool:
@@ -169,6 +184,6 @@ def _goes_with(rest: str, label: str, options: dict[str, str]) -> bool:
         return False
     words = f" {' '.join(min(text_keys(rest), key=len, default='').split())} "
     for other, text in options.items():
-        if other != label and any(f" {key} " in words for key in text_keys(text)):
+        if other != label and _WORDS.search(text) and any(f" {key} " in words for key in text_keys(text)):
             return False
     return True

@@ -67,6 +67,12 @@ _LABEL = re.compile(
     r"([^A-Za-z\u4e00-\u9fff]*)\W*$",
     re.IGNORECASE,
 )
+# "No, wait, C.", "the correct option is C", "or C"
+_LETTER = re.compile(
+    r"(?:\b(?:correct|right|best)\s+(?:option|choice)\s*(?:is|:)|\bno,\s*(?:wait,\s*)?|\bactually,?\s|^\s*or\b)"
+    r"\s*\(?([A-J])\)?(?=[.\s,!]|$)",
+    re.IGNORECASE,
+)
 MAX_TAIL = 400  # characters behind an answer in which it may be taken back
 
 
@@ -84,7 +90,8 @@ def said(text: str) -> list[str]:
 
 def stated(text: str) -> list[str]:
     """What the statements of a text say that can be read as an answer: "15", but not "obtained by adding"."""
-    return [answer for told in said(text) if (answer := first_reading(told)) and _is_short(answer)]
+    found = [answer for told in said(text) if (answer := first_reading(told)) and _is_short(answer)]
+    return found + [match[1] for match in _LETTER.finditer(text)]
 
 
 def answer_said(told: str) -> str:
