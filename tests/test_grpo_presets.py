@@ -86,7 +86,9 @@ def test_no_preset_leaves_a_value_of_the_method_to_a_default() -> None:
 def test_a_given_value_wins_also_where_it_is_the_default(tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text("preset: dapo\nepsilon: 10.0\nbeta: 0.001\nuse_cpu: true\nbf16: false\n")
-    parsed = parse((R1GRPOConfig,), ["--config", str(file), "--output_dir", str(tmp_path / "out"), "--num_generations=8"])
+    parsed = parse(
+        (R1GRPOConfig,), ["--config", str(file), "--output_dir", str(tmp_path / "out"), "--num_generations=8"]
+    )
     parsed.check()
     resolved = parsed.resolved()
     assert (resolved["epsilon"], resolved["beta"], resolved["num_generations"]) == (10.0, 0.001, 8)

@@ -95,7 +95,7 @@ def with_surroundings(before: str, content: str, behind: str) -> str:
     money = _CURRENCY.search(before[-8:])
     unit = _unit_behind(behind) or (f" {money[1]}" if money and not content.startswith(money[1]) else "")
     if _in_formula(before) or _is_bare_formula(before, behind):
-        return _in_its_formula(before[-200:], sign, content, behind, unit)
+        return _in_its_formula(_SPACING.sub(" ", before[-200:]), sign, content, behind, unit)
     left, right = _TOUCHES_LEFT.search(before[-20:]), _TOUCHES_RIGHT.match(behind)
     touching = (left[0].strip() if left else "").replace("–", "-"), right[0] if right and not unit else ""
     return _joined(sign or touching[0], content, touching[1]) + unit
@@ -103,7 +103,7 @@ def with_surroundings(before: str, content: str, behind: str) -> str:
 
 def _in_its_formula(before: str, sign: str, content: str, behind: str, unit: str) -> str:
     starts = list(_SIDE_START.finditer(before))
-    left = _DRESS.sub("", _SPACING.sub(" ", before[starts[-1].end() :] if starts else before)).strip()
+    left = _DRESS.sub("", before[starts[-1].end() :] if starts else before).strip()
     if _PROSE.search(left):
         left = ""  # a dollar sign was money
     if not left and (outside := _SIGN_OUTSIDE.search(before)):
@@ -116,7 +116,7 @@ def _in_its_formula(before: str, sign: str, content: str, behind: str, unit: str
     if left.count("(") + left.count("{") + left.count("[") and (end := _closing_bracket(left, behind)):
         return f"{left} {content} {_SPACING.sub(' ', behind[:end])}"  # one of several in brackets
     is_blank = stop is not None and _BLANK_ENDS.match(behind[stop.start() :]) is not None
-    if equated := _equated(before, content, behind):
+    if not left and (equated := _equated(before, content, behind)):
         return equated
     if is_blank and (right or left not in ("-", "−", "+", "\\pm", "±", "$", "\\$", "")):
         return content + unit  # the missing part of an equation

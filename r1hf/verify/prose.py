@@ -38,6 +38,10 @@ _ASIDE = re.compile(
 _GOES_ON = re.compile(
     r"\b(?:so|thus|hence|therefore|then|is|are|gives?|get|have|obtain)\b|所以|因此|故", re.IGNORECASE
 )
+_LEADS = re.compile(
+    r"\b(?:so|thus|hence|therefore|then|gives|get|have|yields|implies|since|because)\b|所以|因为|因此|故|得",
+    re.IGNORECASE,
+)
 _UNCERTAIN = re.compile(
     r"\b(?:not?|cannot|n't|except|excluding|at (?:least|most)|(?:greater|less|more|fewer|larger|smaller) than"
     r"|multiple|divided|divisible|no such|counterexample|even|odd|if|unless|either|for|between|only)\b"
@@ -58,6 +62,7 @@ def is_sentence(text: str) -> bool:
     words = outside.split()
     phrase = " ".join(words).strip(" .,;")
     is_unit = unit_name(phrase, marked=True) is not None or phrase in ("percent", "percentage", "pct")
+    is_unit = is_unit and not _ASIDE.match(phrase)
     return not (is_unit and not _WORD.search(before)) and not {word.strip(",.;") for word in words} <= _CONNECTING
 
 
@@ -123,14 +128,7 @@ def last_number(text: str) -> str | None:
 
 def _concludes(text: str, earlier: re.Match[str], later: re.Match[str]) -> bool:
     """Whether words between two formulas lead from one to the other: "since $a$, so the answer is $b$"."""
-    between = text[text.rfind(".", 0, earlier.start()) + 1 : later.start()]
-    return (
-        re.search(
-            r"\b(?:so|thus|hence|therefore|then|gives|get|have|yields|implies|since|because)\b|所以|因为|因此|故|得",
-            between,
-        )
-        is not None
-    )
+    return _LEADS.search(text, text.rfind(".", 0, earlier.start()) + 1, later.start()) is not None
 
 
 def _main_clause(text: str, start: int, end: int, spans: list[re.Match[str]]) -> int:
@@ -156,7 +154,7 @@ def _words_between(text: str, earlier: re.Match[str], later: re.Match[str]) -> l
 
 
 def _blank(match: re.Match[str]) -> str:
-    return " " * len(match[0])
+    return "¤" * len(match[0])  # no blank: a full stop behind a formula ends a sentence
 
 
 def _sentences(text: str) -> list[tuple[int, int]]:
@@ -191,6 +189,7 @@ def _unit_after(rest: str) -> str:
         return ""
     phrase = match[0].strip()
     for candidate in (phrase, phrase.split(" ")[0]):
-        if candidate[-1:] == "%" or candidate not in _NO_UNIT and unit_name(candidate, marked=len(candidate) > 1):
+        is_unit = not _NO_UNIT & set(candidate.split()) and unit_name(candidate, marked=len(candidate) > 1)
+        if candidate[-1:] == "%" or is_unit:
             return f" {candidate}"
     return ""

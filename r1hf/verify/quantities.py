@@ -181,6 +181,6 @@ def _unit(rest: str) -> str:
     if match is None:
         return ""
     for candidate in (match[1], match[1].split(" ")[0]):
-        if candidate.split(" ")[0] not in _SENTENCE_WORDS and unit_name(candidate, marked=len(candidate) > 1):
+        if not _SENTENCE_WORDS & set(candidate.split()) and unit_name(candidate, marked=len(candidate) > 1):
             return f" {candidate}"
     return ""

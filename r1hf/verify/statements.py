@@ -18,11 +18,12 @@ _STATEMENT = re.compile(
     r"\b(?:answers?|ans|respuesta|réponse|antwort|resposta|risposta)\b\.?\*{0,2}"
     r"(?:\s+(?:to|of|for)\s+[^.:=\n]{1,60}?)?(?:\s*,?\s*(?:thus|therefore|then|hence|actually|however|simply)\b,?)?"
     rf"\s*(?:{_LINK})"
-    r"|(?:^|\n)\W{0,8}\bfinal\s{1,4}(?:result|value|solution)\b\*{0,2}\s*(?:is\b|[:=：])"
-    r"|(?:^|\n)[ \t]*(?:\#{1,6}|\*\*)[ \t]*(?:final[ \t]+)?(?:answer|result|solution)"
+    r"|(?:^|\n)\W{0,8}\b(?:the\s{1,4})?final\s{1,4}(?:result|value|solution)\b\*{0,2}\s*(?:is\b|[:=：])"
+    r"|(?:^|\n)[ \t]{0,8}(?:\#{1,6}|\*\*)[ \t]{0,8}(?:final[ \t]{1,8})?(?:answer|result|solution)"
     r"[ \t]*:?[ \t]*(?:\*\*)?[ \t]*:?[ \t]*\n+"
-    r"|(?:最[终終])?答案\*{0,2}\s*(?:应该?)?(?:(?:是|为|為)\s*[:：]?|[:：])|【答案】|(?:^|[\n。])\s*答\s*[:：]"
-    r"|(?:^|\n)\s*\#{4}(?=[^#])|ответ\s*:?|답은\s*|答えは\s*|الجواب هو",
+    r"|(?:最[终終])?答案\*{0,2}\s*(?:应该?)?(?:(?:是|为|為)\s*[:：]?|[:：])|【答案】"
+    r"|(?:^|[\n。])[ \t]{0,8}答\s{0,4}[:：]"
+    r"|(?:^|\n)[ \t]{0,8}\#{4}(?=[^#])|ответ\s*:?|답은\s*|答えは\s*|الجواب هو",
     re.IGNORECASE,
 )
 _CHECKING = re.compile(
@@ -53,7 +54,7 @@ _TAKEN_BACK = re.compile(
     re.IGNORECASE,
 )
 _CORRECTED = re.compile(
-    r"\b(?:actually|sorry|correction|i meant|wait|oops|no)\b[,:.!]?|\b(?:it|this|that) (?:should|must) be\b"
+    r"\b(?:actually|sorry|correction|i meant|wait|oops)\b|\bno[,:.!]|\b(?:it|this|that) (?:should|must) be\b"
     r"|\bor (?:maybe|perhaps|rather|possibly|else)\b|\binstead\b|\brather\b|更正|应该是|应为|改为",
     re.IGNORECASE,
 )
@@ -62,9 +63,10 @@ _NOT_IT = re.compile(
 )
 _JOINED = re.compile(r"\s*[,(]?\s*(?:or|and|/|或|和|to)\s+(?:\$)?([-−]?\d[\d.,]*|\(?[A-J]\)?(?![\w']))")
 _NUMBER = re.compile(r"(?<![\w.])[-−]?\d[\d,]*(?:\.\d+)?(?:/\d+)?")
+_SENTENCE = re.compile(r"(?:[.。!?])(?:\s|$)|\n")
 _LABEL = re.compile(
-    r"^\W*(?:(?:(?:final )?(?:result|solution|value|answer|ans)\b\.?|final|=>|or|rounded)\s*[:=→]?\s*)?"
-    r"([^A-Za-z\u4e00-\u9fff]*)\W*$",
+    r"^(?!\s*(?:=(?!>)|\\approx))\W*"
+    r"(?:(?:(?:final )?(?:result|solution|value|answer|ans)\b\.?|final|=>|or|rounded)\s*[:=→]?\s*)?([^A-Za-z\u4e00-\u9fff]*)\W*$",
     re.IGNORECASE,
 )
 # "No, wait, C.", "the correct option is C", "or C"
@@ -73,11 +75,13 @@ _LETTER = re.compile(
     r"\s*\(?([A-J])\)?(?=[.\s,!]|$)",
     re.IGNORECASE,
 )
+MAX_LENGTH = 20_000  # characters from the end in which statements are looked for
 MAX_TAIL = 400  # characters behind an answer in which it may be taken back
 
 
 def said(text: str) -> list[str]:
     """What follows each statement of an answer, up to the next. Statements of wrong answers and checks are none."""
+    text = text[-MAX_LENGTH:]
     heads = list(_STATEMENT.finditer(text))
     ends = [head.start() for head in heads[1:]] + [len(text)] if heads else []
     found = [
@@ -112,7 +116,7 @@ def first_reading(told: str) -> str:
 def contradicts(tail: str, answer: str) -> bool:
     """Whether the text behind an answer takes it back, or gives another one."""
     tail = tail[:MAX_TAIL]
-    if not tail.strip():
+    if not any(char.isalnum() for char in tail):
         return False
     if joined := _JOINED.match(tail):
         return _differs(joined[1], answer)
@@ -121,10 +125,12 @@ def contradicts(tail: str, answer: str) -> bool:
     if (denied := _NOT_IT.search(tail)) and not _differs(denied[1] or denied[2], answer):
         return True
     for corrected in _CORRECTED.finditer(tail):
-        sentence = re.split(r"[.。!?\n](?:\s|$)", tail[corrected.end() :].lstrip(" .,:!"), maxsplit=1)[0]
+        begins = max(tail.rfind(mark, 0, corrected.start()) for mark in (". ", "\n", "。")) + 1
+        ends = _SENTENCE.search(tail, corrected.end() + 1)
+        sentence = tail[begins : ends.start() if ends else len(tail)]
         if any(_differs(number[0], answer) for number in _NUMBER.finditer(sentence)):
             return True
-    lines = [line for line in tail.split("\n") if line.strip()]
+    lines = [line for line in tail.split("\n") if any(char.isalnum() for char in line)]
     alone = _LABEL.match(lines[-1]) if len(lines) == 1 else None
     if alone and (number := _NUMBER.search(alone[1])) and _differs(number[0], answer):
         return True
@@ -144,5 +150,6 @@ def _is_short(answer: str) -> bool:
 
 def _trim(text: str) -> str:
     text = text.rstrip(" \t\r\n.。!！*").lstrip(" \t\r\n*:：")
+    text = text.removesuffix('"') if text.count('"') == 1 else text
     quoted = _QUOTED.fullmatch(text)
     return quoted[1] if quoted else text
