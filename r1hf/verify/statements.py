@@ -55,7 +55,7 @@ _TAKEN_BACK = re.compile(
 )
 _CORRECTED = re.compile(
     r"\b(?:actually|sorry|correction|i meant|wait|oops)\b|\bno[,:.!]|\b(?:it|this|that) (?:should|must) be\b"
-    r"|\bor (?:maybe|perhaps|rather|possibly|else)\b|\binstead\b|\brather\b|更正|应该是|应为|改为",
+    r"|\bor (?:maybe|perhaps|rather|possibly|else)\b|\binstead\b(?! of)|\brather\b(?! than)|更正|应该是|应为|改为",
     re.IGNORECASE,
 )
 _NOT_IT = re.compile(
@@ -66,7 +66,8 @@ _NUMBER = re.compile(r"(?<![\w.])[-−]?\d[\d,]*(?:\.\d+)?(?:/\d+)?")
 _SENTENCE = re.compile(r"(?:[.。!?])(?:\s|$)|\n")
 _LABEL = re.compile(
     r"^(?!\s*(?:=(?!>)|\\approx))\W*"
-    r"(?:(?:(?:final )?(?:result|solution|value|answer|ans)\b\.?|final|=>|or|rounded)\s*[:=→]?\s*)?([^A-Za-z\u4e00-\u9fff]*)\W*$",
+    r"(?:(?:(?:final )?(?:result|solution|value|answer|ans)\b\.?|final|=>|or|rounded)\s*[:=→]?\s*)?"
+    r"([^A-Za-z\u4e00-\u9fff]*)\W*$",
     re.IGNORECASE,
 )
 # "No, wait, C.", "the correct option is C", "or C"
