@@ -166,7 +166,8 @@ def _by_text(text: str, options: dict[str, str]) -> list[str]:
     if not options or not text.strip():
         return []
     literal = [label for label, option in options.items() if _plain(option) == _plain(text)]
-    return literal or [label for label, option in options.items() if _reads_as(text, option)]
+    alike = literal or [label for label, option in options.items() if _reads_as(text, option)]
+    return alike if literal or len(alike) == 1 else []  # "3" where the options are 3 cm and 3 m
 
 
 def _reads_as(text: str, option: str) -> bool:
