@@ -8,7 +8,18 @@ import unicodedata
 from r1hf.verify.spelling import MAX_LENGTH, TEXT_COMMANDS, one_spelling, without_frame
 
 _WRAPPERS = (
-    *(("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("__", "__"), ("`", "`"), ("*", "*")),
+    *(
+        ("$$", "$$"),
+        ("$", "$"),
+        ("```", "```"),
+        ("\\(", "\\)"),
+        ("\\[", "\\]"),
+        ("**", "**"),
+        ("__", "__"),
+        ("_", "_"),
+        ("`", "`"),
+        ("*", "*"),
+    ),
     *(("“", "”"), ("‘", "’"), ('"', '"'), ("'", "'"), ("「", "」")),
 )
 _SUPERSCRIPTS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
@@ -45,8 +56,12 @@ _DOUBLED = re.compile(
     r"(?![a-z])|text[a-z]+|math[a-z]+)"
 )
 _CIRCLED = re.compile("[①-⑳]")
+_DOTTED = re.compile("(\\d)\u0307")
+_OVERLINED = re.compile("((?:\\d[\u0304\u0305])+)")
 _MINUS = re.compile(r"负\s*(?=[\d\\.$])")
-THOUSANDS_MARK = re.compile(r"(?<=\d)(?:\\[,;: ]|\s*\{\s*,\s*\}\s*|,\\[!,;:]\s?|\{ ?\}|\{\\,\}|[ '\u00a0])(?=\d{3}(?!\d))")
+THOUSANDS_MARK = re.compile(
+    r"(?<=\d)(?:\\[,;: ]|\s*\{\s*,\s*\}\s*|,\\[!,;:]\s?|\{ ?\}|\{\\,\}|[ '\u00a0])(?=\d{3}(?!\d))"
+)
 _REPEATING = re.compile(r"(\d{0,20})\.(\d{0,20})(?:\\(?:overline|bar)\s*(?:\{(\d{1,20})\}|(\d))|\((\d{1,20})\))")
 _DOTS = re.compile(r"\\dot\s*(?:\{(\d)\}|(\d))(?:(\d{0,18})\\dot\s*(?:\{(\d)\}|(\d)))?")
 # Three periods, or two of five digits and more: 0.666..., 0.142857142857...
@@ -87,6 +102,8 @@ def _fold(text: str) -> str:
     text = _SUPERSCRIPTS.sub(lambda run: "^{" + unicodedata.normalize("NFKC", run[0]) + "}", text)
     text = _SUBSCRIPTS.sub(lambda run: "_{" + unicodedata.normalize("NFKC", run[0]) + "}", text)
     text = _VULGAR.sub(lambda pair: f"{pair[1]} {unicodedata.normalize('NFKC', pair[2])}", text)
+    text = _OVERLINED.sub(lambda run: rf"\overline{{{run[0][::2]}}}", text)
+    text = _DOTTED.sub(r"\\dot{\1}", text)
     text = _circled(text.rstrip("！ ").translate(_EARLY))
     text = unicodedata.normalize("NFKC", text).translate(_MATHS)
     if text[:1] == "负":

@@ -47,19 +47,22 @@ _UNIT_STARTS = re.compile(r"(?<=[\d}.)%])\s*(?=[^\W\d_]|[°'\"¢‰])")
 _IN_BRACKETS = re.compile(r"(.*[\d}%])\s*\(\s*([^()\d]{1,40}?)\s*\)")
 _BEFORE_UNIT = re.compile(r"([+-]?[\d.,]*\d)\s*((?:/|[^\W\d_]).*)", re.DOTALL)
 _PERCENT_FIRST = re.compile(r"百分之\s*([\d.]+)")
-_COMMA_PERCENT = re.compile(r"([+-]?\d+),(\d{1,2})\s*(\\?%)")
+_BRACED_PERCENT = re.compile(r"(?<![A-Za-z])\{(\\?%)\}")
+_COMMA_PERCENT = re.compile(r"([+-]?\d+),(\d{1,2})\s*(\\?%|€)")
 _ROUND_PERCENT = re.compile(r"\(([^()]*)\)\s*(\\?%)")
 _PERCENT_WORDS = {
-    **dict.fromkeys(("increase", "growth", "gain", "profit", "raise", "up", "rise", "markup"), "up"),
-    **dict.fromkeys(("decrease", "off", "discount", "loss", "reduction", "drop", "down", "decline", "markdown"), "down"),
+    **dict.fromkeys(("increase", "growth", "gain", "profit", "raise", "up", "rise", "markup"), ">up"),
+    **dict.fromkeys(
+        ("decrease", "off", "discount", "loss", "reduction", "drop", "down", "decline", "markdown"), ">down"
+    ),
 }
 _UNIT_SIGNS = (("\\cdot", "*"), ("\\times", "*"), ("\\Omega", "Ω"), ("\\mu", "µ"))
-_SHORT_POWER = re.compile(r"\s*\^\s*\{?\s*([+-]?\d)\s*\}?(?!\d)(?=[^\d]*$)")
+_SHORT_POWER = re.compile(r"\s*\^\s*(?:\{\s*([+-]?\d)\s*\}|([+-]?\d))(?!\d)(?=[^\d]*$)")
 _PREFIX_APART = re.compile(r"(?<=[\skMGmµu])\s+(?=Ω)|(?<=µ)\s+(?=[A-Za-z])")
 
 
 class Number(NamedTuple):
-    """An exact value; `unit` is canonical ("mi") or None."""
+    """An exact value; `unit` is canonical ("mi"), "" for a noun, or None."""
 
     value: Fraction
     percent: bool = False
@@ -75,7 +78,7 @@ class Number(NamedTuple):
         if self.percent == other.percent:
             return self.value == other.value
         percent, plain = (self, other) if self.percent else (other, self)
-        if plain.unit:
+        if plain.unit is not None:
             return False
         return plain.value == percent.value / 100 or plain.value == percent.value and abs(percent.value) >= 1
 
@@ -107,7 +110,7 @@ def _parse(text: str) -> Number | None:
     number = _value(rest) or _scaled(rest, unit is not None) or _with_unit(rest, marked)
     if number is None or not same_unit(unit, number.unit):
         return _priced(unit, rest) if unit else None
-    return number._replace(unit=unit or number.unit or None)
+    return number._replace(unit=unit or number.unit)
 
 
 def _one_spelling(text: str) -> str:
@@ -115,9 +118,9 @@ def _one_spelling(text: str) -> str:
     text = _INNER_DOLLARS.sub(r" \1 ", text).replace("\\$", "$").replace("\\dfrac", "\\frac")
     text = text.replace("\\tfrac", "\\frac").replace("^\\circ", "°").replace("^{\\circ}", "°").strip()
     text = text.replace("{10}", "10").replace("**", "^")
-    text = _SHORT_POWER.sub(r"^\1", _SPACING.sub(" ", THOUSANDS_MARK.sub("", text))).strip()
-    if "%" in text:
-        text = text.replace("{\\%}", "\\%").replace("{%}", "%")
+    text = _SHORT_POWER.sub(r"^\1\2", _SPACING.sub(" ", THOUSANDS_MARK.sub("", text))).strip()
+    if "%" in text or "€" in text:
+        text = _BRACED_PERCENT.sub(r"\1", text)
         text = _ROUND_PERCENT.sub(r"\1\2", _COMMA_PERCENT.sub(r"\1.\2\3", text))
     return _PERCENT_FIRST.sub(r"\1%", text)
 
@@ -156,7 +159,7 @@ def _scaled(text: str, money: bool) -> Number | None:
     unit = unit_name(match[3].removeprefix("of ").strip(), marked=True) if match[3] else None
     if match[3] and unit is None:
         return None
-    return Number(number.value * _SCALES[match[2]], unit=unit or None)
+    return Number(number.value * _SCALES[match[2]], unit=unit)
 
 
 def _with_unit(text: str, marked: bool) -> Number | None:
@@ -170,7 +173,7 @@ def _with_unit(text: str, marked: bool) -> Number | None:
         name = text[start.end() :].replace("{", "").replace("}", "")
         head = text[: start.start()]
         set_off = bool(start[0]) or "." in head or "," in head
-        unit = unit_name(name, marked or set_off and bare_letters(name) and are_unit_letters(name))
+        unit = unit_name(name, marked or set_off and bare_letters(name) and are_unit_letters(name, bool(start[0])))
         if name.isascii() and not start[0] and not marked and (not unit or is_product(name)) and name[0].isalpha():
             continue  # "2abc" is a product
         number = _value(head)

@@ -14,7 +14,7 @@ _POWER = r"(?:\s*\^\s*\{?\s*[+-]?\d\s*\}?)?"
 _PIECE = rf"(?:(?:\\mu\s*)?{TEXT_COMMANDS}\s*\{{[^{{}}]*\}}|\\Omega){_POWER}"
 _MARKED = re.compile(rf"(?<=[^\s=,:<>(&])(?:\s|\\[,; ]|~)*({_PIECE}(?:\s*(?:/|\\cdot|\\times|\\,|\*|~)?\s*{_PIECE})*)")
 _PLAIN = re.compile(
-    r"(?:(?<=[\d)\]}])(\s*)|(?<=\\pi)(\s+))(?!(?:and|or|to|mod|in|pi|sqrt)\b)((?:[^\W\d_]|°)(?:[^,;:=<>()\[\]{}\\|\d+&和与與及或]|\^-?\d)*?)"
+    r"(?:(?<=[\d)\]}])(\s*)|(?<=\\pi)(\s+))(?!(?:and|or|to|mod|in|pi|sqrt)\b)((?:[^\W\d_]|°)(?:[^,;:=<>()\[\]{}\\|\d+&^和与與及或]|\^-?\d|\^\{-?\d\})*?)"
     r"(?=\s*(?:$|[,;:)\]=<>+\d&]|\\(?:approx|text|mathrm|\}|quad)|(?<=\s)(?:and|or|to)\b|[和与與及或]))"
 )
 _DEGREES = re.compile(r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|°)(?![A-Za-z])")
@@ -26,8 +26,11 @@ _EITHER = re.compile(r"(?<=[\w)\]}%⟧])\s*(?:或者|或)\s*(?=[-+(\[{\\\w])")
 _BY = re.compile(r"(?<=[\w⟧])\s+by\s+(?=[\d\\.])")
 _MONEY = re.compile(r"\\\$\s*(\d[\d,]*(?:\.\d+)?)|([€£¥₹])\s*(\d[\d,]*(?:\.\d+)?)")
 _LONE_DOLLAR = re.compile(r"\$\s*(\d[\d,]*(?:\.\d+)?)")
+_OPERATOR = re.compile(r"[-+*/=^\\]")
 _DELIMITERS = re.compile(r"(?<!\\)\$|\\[()]")
-_ARC = re.compile(r"(\d)\s*(?:\^\s*\{?\s*(?:\\circ|°)\s*\}?|°)\s*(\d+(?:\.\d+)?)\s*'(?!')(?:\s*(\d+(?:\.\d+)?)\s*(?:''|\"))?")
+_ARC = re.compile(
+    r"(\d)\s*(?:\^\s*\{?\s*(?:\\circ|°)\s*\}?|°)\s*(\d+(?:\.\d+)?)\s*'(?!')(?:\s*(\d+(?:\.\d+)?)\s*(?:''|\"))?"
+)
 _FEET = re.compile(r"(?<![\w^_])(\d+)\s*'(?!')\s*(\d+(?:\.\d+)?)\s*(?:''|\")")
 _SIGNS = (("\\cdot", "*"), ("\\times", "*"), ("\\Omega", "Ω"), ("\\mu", "µ"), ("\\,", " "), ("~", " "))
 
@@ -52,7 +55,7 @@ def _money(text: str) -> str:
     text = _MONEY.sub(lambda found: f"{found[1] or found[3]} {_mark(CURRENCY[found[2] or '$'])}", text)
     if len(_DELIMITERS.findall(text)) % 2 == 0:
         return _DELIMITERS.sub(" ", text)
-    return _LONE_DOLLAR.sub(rf"\1 {_mark('dollar')}", text)
+    return text if _OPERATOR.search(text) else _LONE_DOLLAR.sub(rf"\1 {_mark('dollar')}", text)
 
 
 def _arc(match: re.Match[str]) -> str:
@@ -93,7 +96,7 @@ def _plain(match: re.Match[str]) -> str:
     blank = bool(match[1] or match[2])
     set_off = blank or number is not None and ("." in number[0] or "," in number[0])
     letters = bare_letters(phrase)
-    bare = set_off and letters and are_unit_letters(phrase) and is_plain(head)
+    bare = set_off and letters and are_unit_letters(phrase, blank) and is_plain(head)
     unit = _name(phrase, bare)
     if unit is None or (unit[0] == "#" or is_product(phrase)) and phrase.isascii() and not blank:
         return match[0]

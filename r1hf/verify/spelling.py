@@ -15,15 +15,17 @@ _SWITCH = (
     "tiny|scriptsize|footnotesize|small|normalsize|large|Large|LARGE|huge|Huge|displaystyle|textstyle|boldmath"
     "|bfseries|itshape|centering|hfill|hfil|mathstrut|strut|nonumber|notag|left\\.|right\\."
 )
-_SWITCHES = re.compile(rf"\\(?:{_SWITCH})(?![A-Za-z])|\\bf(?![A-Za-z])|\\(?:tag|label)\*?\s*\{{[^{{}}]*\}}")
-_OLD_STYLE = re.compile(r"\{\s*\\(?:rm|bf|it|sf|tt|mathrm|mathbf)(?![A-Za-z])\s*([^{}\\]*)\}")
+_SWITCHES = re.compile(
+    rf"\\(?:{_SWITCH})(?![A-Za-z])(?!\s*\{{)|\\(?:bf|[bB]igg?[lrm]?)(?![A-Za-z])|\\(?:tag|label)\*?\s*\{{[^{{}}]*\}}"
+)
+_OLD_STYLE = re.compile(rf"\{{\s*\\(?:rm|bf|it|sf|tt|mathrm|mathbf|{_SWITCH})(?![A-Za-z])\s*([^{{}}\\]*)\}}")
 # \mathbf{\frac34}: what is set in another type is maths if there are commands in it.
 _STYLED = re.compile(
-    r"\\(?:boldsymbol|bm|pmb|ensuremath|texttt|mathtt|mathord|displaystyle|emph|underline|uline"
-    r"|(?:textcolor|color)\s*\{[^{}]*\}|(?:math(?:bf|rm|it|sf)|operatorname|text(?:bf|it|rm)?)(?=\s*\{\s*\$?\\(?:[dt]?frac|sqrt)))"
-    r"\s*(?=\{)"
+    rf"\\(?:(?:{_SWITCH}|boldsymbol|bm|pmb|ensuremath|texttt|mathtt|mathord|emph|underline|uline)(?![A-Za-z])"
+    r"|(?:textcolor|color)\s*\{[^{}]*\}"
+    r"|(?:math(?:bf|rm|it|sf)|operatorname|text(?:bf|it|rm)?)(?=\s*\{\s*\$?\\(?:[dt]?frac|sqrt)))\s*(?=\{)"
 )
-_STYLED_NUMBER = re.compile(_STYLED.pattern + r"\{\s*(-?[\d.,/%]+)\s*\}")
+_STYLED_NUMBER = re.compile(_STYLED.pattern + r"\{\s*(-?[\d.,/%]+|[A-Za-z])\s*\}")
 _COLOUR = re.compile(r"\\color\s*\{[^{}]*\}(?!\s*\{)")
 _SI = re.compile(r"\\(?:SI|qty)\s*(?:\[[^\[\]]*\])?\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 _SI_UNIT = re.compile(r"\\(?:si|unit)\s*(?:\[[^\[\]]*\])?\s*\{([^{}]*)\}")
@@ -38,26 +40,31 @@ _PLAIN_NAMES = (
     (re.compile(r"\\(?:degree|textdegree)(?![A-Za-z])"), r"^\\circ"),
     (re.compile(r"\\space(?![A-Za-z])|\\q?quad\s*(?=\\\\?%)"), " "),
     (re.compile(r"\{\}(?=\s*\^)"), ""),
-    (re.compile(r"\{:\}|\\mathbin\s*\{:\}"), ":"),
+    (re.compile(r"\\mathbin\s*\{:\}"), ":"),
+    (re.compile(r"\\[hv]space\*?\s*\{[^{}]*\}|\\[hv]?phantom\s*\{[^{}]*\}"), " "),
 )
 # cm^{2} inside of \text{…}
 _TEXT_POWER = re.compile(rf"({TEXT_COMMANDS}\s*\{{[^{{}}]*)\^\s*\{{\s*([+-]?\d)\s*\}}(?!\d)")
 _PIECE = rf"(?:\s|\\[,; ]|~)*(?:{TEXT_COMMANDS}\s*\{{([^{{}}]*)\}}|([A-Za-z]{{1,10}}))\s*(\^\s*\{{?\s*-?\d\s*\}}?)?\s*"
 _UNIT_FRACTION = re.compile(rf"(\\[,;: ]|~|\s)*\\[dt]?frac\s*\{{{_PIECE}\}}\s*\{{{_PIECE}\}}")
 _REMAINDER = re.compile(
-    r"(\d+)\s*(?:\\text\s*\{\s*)?(?:\bR\b|R(?=\d)|\br\b|rem\.?|remainder|with (?:an? )?remainder(?: of)?|余数?|\.{6}|\\[lc]dots)"
-    r"(?:\s*\})?\s*(\d+)"
+    r"(\d+)\s*(?:\\text\s*\{\s*)?(?:\b[Rr]\b|[Rr](?=\d)|rem\.?|remainder|with (?:an? )?remainder(?: of)?"
+    r"|余数?|\.{6}|\\[lc]dots)(?:\s*\})?\s*(\d+)"
 )
+_BRACED_COLON = re.compile(r"(?<![A-Za-z])\{:\}")
+_RAISED = re.compile(r"\^\{?(\d+)\}?\s*/_\{?(\d+)\}?")
 _GOES_ON = re.compile(r"(?<=\d)\s*\.{3,}")
 _STRUCK = re.compile(r"~~([^~]+)~~")
-_MINUS_WORD = re.compile(r"(?:negative|minus)\s+(?=[\d\\.$])", re.IGNORECASE)
+_MINUS_WORD = re.compile(r"(?:negative|minus)\s+(?=[\d\\.$]|infinity)", re.IGNORECASE)
 _LEADING = re.compile(
-    r"(?:\s|&|=(?!=)|:(?!\))|∴|=>|\\(?:therefore|Rightarrow|implies|Longrightarrow)(?![A-Za-z])|\\[,!;: ]|\\q?quad(?![A-Za-z]))+"
+    r"(?:\s|&|=(?!=)|:(?!\))|∴|→|=>|\\(?:therefore|to|rightarrow|Rightarrow|implies|Longrightarrow)(?![A-Za-z])"
+    r"|\\[,!;: ]|\\q?quad(?![A-Za-z]))+"
 )
 _TRAILING = re.compile(
     r"(?:[\s.,;]|\\[,!;: ]|\\\\|(?<!\\)\\$|\{\}"
     r"|\\(?:q?quad|checkmark|blacksquare|square|Box|qed|qedsymbol)(?![A-Za-z])|[✓✔✅■□∎]|\\text\s*\{[.,\s]*\}){1,12}$"
 )
+_GROUPED = re.compile(r"\{\s*(?:\{|\\(?:[dt]?frac|sqrt)(?![A-Za-z]))")
 _ENVIRONMENT = re.compile(r"\\begin\s*\{(equation|align|aligned|gather|gathered|center|math|displaymath)(\*?)\}")
 
 
@@ -71,6 +78,10 @@ def one_spelling(text: str) -> str:
         text = _GOES_ON.sub(r"\\ldots ", text)
     if ":=" in text:
         text = text.replace(":=", "=")
+    if "{:}" in text:
+        text = _BRACED_COLON.sub(":", text)
+    if "/_" in text:
+        text = _RAISED.sub(r"\\frac{\1}{\2}", text)
     if "\\" in text:
         text = _latex(text)
     return _MINUS_WORD.sub("-", text, count=1) if _MINUS_WORD.match(text) else text
@@ -78,7 +89,7 @@ def one_spelling(text: str) -> str:
 
 def without_frame(text: str) -> str:
     """`text` without what stands around an answer: "= 5", "5 \\,", "\\therefore 5", \\underline{5}, an environment."""
-    if text[:1] in "&=:∴\\" and (match := _LEADING.match(text)) and match.end() < len(text):
+    if text[:1] in "&=:∴→\\" and (match := _LEADING.match(text)) and match.end() < len(text):
         text = text[match.end() :]
     if text and not text[-1].isalnum() or "\\" in text[-16:]:
         start = max(0, len(text) - 60)
@@ -86,6 +97,8 @@ def without_frame(text: str) -> str:
             text = text[: match.start()]
     if text[:1] == "\\":
         text = _unframed(text)
+    elif _GROUPED.match(text) and "," not in text and _closes_at_end(text, 0):
+        text = text[1:-1].strip()  # {\frac{3}{4}}; a bare {14} is a set
     return text
 
 
@@ -98,7 +111,8 @@ def _latex(text: str) -> str:
     if "\\over" in text:
         text = _OVER.sub(r"\\frac{\1}{\2}", text)
         if bare := _BARE_OVER.fullmatch(text.strip("$ ")):
-            text = r"\frac{%s}{%s}" % tuple(side.strip().removeprefix("{").removesuffix("}") for side in bare.groups())
+            top, bottom = (side.strip().removeprefix("{").removesuffix("}") for side in bare.groups())
+            text = rf"\frac{{{top}}}{{{bottom}}}"
     text = _NUM.sub(r"\1", _SI_UNIT.sub(_si_unit, _SI.sub(lambda found: f"{found[1]} {_si_unit(found, 2)}", text)))
     for _ in range(4):
         if (shorter := _TEXT_POWER.sub(r"\1^\2", text)) == text:
@@ -118,7 +132,8 @@ def _old_style(match: re.Match[str]) -> str:
 
 def _si_unit(match: re.Match[str], group: int = 1) -> str:
     words = _SI_PREFIX.sub(r"\\\1", match[group])
-    return r"\text{%s}" % re.sub(r"\\([A-Za-z]+)", r" \1 ", words).replace(".", " ").strip()
+    name = re.sub(r"\\([A-Za-z]+)", r" \1 ", words).replace(".", " ").strip()
+    return rf"\text{{{name}}}"
 
 
 def _unit_fraction(match: re.Match[str]) -> str:
@@ -137,7 +152,7 @@ def _unit_fraction(match: re.Match[str]) -> str:
 _KNOWN_COMMANDS = re.compile(
     rf"{TEXT_COMMANDS}\s*\{{[^{{}}]*\}}|\\(?:[dt]?frac|sqrt|pi|times|cdot|left|right|q?quad|approx|pm|circ)(?![A-Za-z])|\\[^A-Za-z]"
 )
-_LAST_TERM = re.compile(r"[=,;:<>&]|\b(?:and|or|to)\b")
+_LAST_TERM = re.compile(r"[=,;:<>&]|\b(?:and|or|to)\b|(?<=[A-Za-z°⟧])\s+(?=\d)")
 
 
 def is_plain(text: str) -> bool:

@@ -83,7 +83,7 @@ _GROUPS = (
     "century|centuries|世纪|个世纪",
     "millennium|millennia|millenniums",
     "eon|eons",
-    "dollar|dollars|usd|us dollar|us dollars|buck|bucks|美元|美金",
+    "dollar|dollars|usd|us dollar|us dollars|刀|buck|bucks|美元|美金",
     "cent|cents|penny|pennies|¢|美分",
     "pence",
     "shilling|shillings|先令",
@@ -200,8 +200,6 @@ _GROUPS = (
     "ppm|parts per million",
     "ppb|parts per billion",
     "ppt|parts per trillion",
-    "bp|bps|basis point|basis points|基点|个基点",
-    "‰|permille|permil|per mille",
     "bit|bits|比特",
     "u|amu|Da|dalton|daltons",
     "byte|bytes|字节|B",
@@ -235,8 +233,8 @@ CHINESE_PREFIXES = {
 }
 # The Chinese names that take a prefix.
 CHINESE_PREFIXED = frozenset(
-    "米 克 升 秒 安 安培 伏 伏特 瓦 瓦特 瓦时 赫 赫兹 帕 帕斯卡 欧 欧姆 法 法拉 亨 亨利 牛 牛顿 焦 焦耳 库 库仑 摩 摩尔 "
-    "特斯拉 韦伯 巴 卡 电子伏 电子伏特 字节 比特 居里 西弗".split()
+    "米 克 升 秒 安 安培 伏 伏特 瓦 瓦特 瓦时 赫 赫兹 帕 帕斯卡 欧 欧姆 法 法拉 亨 亨利 牛 牛顿 焦 焦耳 "
+    "库 库仑 摩 摩尔 特斯拉 韦伯 巴 卡 电子伏 电子伏特 字节 比特 居里 西弗".split()
 )
 
 CURRENCY = {"$": "dollar", "¥": "yuan", "€": "euro", "£": "gbp", "₹": "rupee", "₩": "won", "₽": "ruble", "₱": "peso"}

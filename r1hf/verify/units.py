@@ -23,7 +23,7 @@ from r1hf.verify.unit_table import (
 
 MAX_LENGTH = 60  # characters of a phrase that may be a unit
 
-_BARE_LETTERS = frozenset("mshgNJWVACFKTHL")  # a lone letter that is a unit after a blank: "8 N", but not "14 x"
+_BARE_LETTERS = frozenset("mshgNJWVACFKT")  # a lone letter that is a unit after a blank: "8 N", but not "14 x"
 _PRODUCTS = frozenset("mg gm ms mh nm ns gh hm gs sm mm2 ms2".split())  # without a blank these are variables: 2mg
 
 _SIGNS = str.maketrans(
@@ -40,9 +40,21 @@ _DEGREES = re.compile(r"(?:°|degrees?|deg)\s*(C|F|Celsius|Fahrenheit|centigrade
 _CHINESE_POWER = re.compile(r"(平方|立方)(.+)")
 # Words behind a unit that say nothing of the value: "18 cm long", "18 people in total".
 _TAIL = re.compile(
-    r"(?:(.*\S)\s+)?(?:in (?:total|all)|total|altogether|overall|left(?: over)?|remaining)"
-    r"|(.*\S)\s+(?:long|wide|tall|high|deep|thick|old|apart|away|in (?:length|width|height|depth|area|volume|weight))"
+    r"(?:(.*?\S)\s+)?(?:in (?:total|all)|total|altogether|overall|left(?: over)?|remaining|only)"
+    r"|(.*?\S)\s+(?:long|wide|tall|high|deep|thick|old|apart|away|each|apiece|worth"
+    r"|in (?:length|width|height|depth|area|volume|weight))"
 )
+# Words behind a unit that give it a direction: 5 years later is not 5 years ago.
+_DIRECTIONS = {
+    **dict.fromkeys(("later", "late", "after", "from now"), "later"),
+    **dict.fromkeys(("ago", "early", "earlier", "before"), "ago"),
+    **dict.fromkeys(("higher", "above", "up", "taller", "longer", "older", "heavier", "faster", "warmer"), "up"),
+    **dict.fromkeys(("lower", "below", "down", "shorter", "younger", "lighter", "slower", "colder"), "down"),
+    **dict.fromkeys(("forward", "forwards", "ahead"), "forward"),
+    **dict.fromkeys(("backward", "backwards", "behind", "back"), "backward"),
+    **{"north": "north", "south": "south", "east": "east", "west": "west"},
+}
+_DIRECTED = re.compile(rf"(.*\S)\s+({'|'.join(sorted(_DIRECTIONS, key=len, reverse=True))})")
 _OF = re.compile(r"(?:(.*?\S)\s+)?of\s+(.+)")
 _EACH = re.compile(r"(.*\S)\s+(?:an?|each|every)\s+(\S+)")  # "18 hours a day"
 _SCALES = frozenset(("degree", "degree C", "degree F", "degree R", "arcmin", "arcsec"))  # they have no powers
@@ -74,9 +86,9 @@ def bare_letters(text: str) -> bool:
     return all(len(word) == 1 and word.isascii() for word in words) and bool(words)
 
 
-def are_unit_letters(text: str) -> bool:
+def are_unit_letters(text: str, blank: bool = True) -> bool:
     """Whether all its lone letters are units that people write after a blank."""
-    return set(re.findall(r"[A-Za-z]", text)) <= _BARE_LETTERS
+    return set(re.findall(r"[A-Za-z]", text)) <= _BARE_LETTERS or blank and text in ("L", "H")
 
 
 def is_product(text: str) -> bool:
@@ -85,10 +97,14 @@ def is_product(text: str) -> bool:
 
 
 def same_unit(first: str | None, second: str | None) -> bool:
-    """A unit counts only where both answers name one."""
+    """A unit, or a direction, counts only where both answers name one."""
     if not first or not second or first == second:
         return True
-    return bool(_meanings(first) & _meanings(second))
+    first, _, way = first.partition(">")
+    second, _, other_way = second.partition(">")
+    if way and other_way and way != other_way:
+        return False
+    return not first or not second or bool(_meanings(first) & _meanings(second))
 
 
 @lru_cache(maxsize=1024)
@@ -114,12 +130,15 @@ def _counted(text: str) -> str | None:
     if tail := _TAIL.fullmatch(text):
         core = tail[1] or tail[2]
         return unit_name(core, marked=True) if core else ""
-    if each := _EACH.fullmatch(text):
-        return _compound(f"{each[1]}/{each[2]}")
+    if directed := _DIRECTED.fullmatch(text):
+        core = unit_name(directed[1], marked=True)
+        return None if core is None or ">" in core else f"{core}>{_DIRECTIONS[directed[2]]}"
     if (of := _OF.fullmatch(text)) and is_phrase(of[2]):
         if of[1]:
             return unit_name(of[1], marked=True)
         return _word(of[2].rsplit(" ", 1)[-1]) or ""  # "of an hour", "of the pizza"
+    if each := _EACH.fullmatch(text):
+        return _compound(f"{each[1]}/{each[2]}")
     for end in range(min(4, len(text) - 1), 0, -1):  # "公斤苹果"
         unit = None if text[0].isascii() else _word(text[:end])
         if unit and is_counter("个" + text[end:].removeprefix("的")):
