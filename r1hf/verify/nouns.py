@@ -97,7 +97,7 @@ def is_noun(text: str) -> bool:
     words = text.split()
     if not 1 <= len(words) <= 4 or not all(_WORD.fullmatch(word) and len(word) <= 24 for word in words):
         return False
-    if any(_turns(word) for word in words):
+    if any(_turns(word) or word.lower() in _LINKS for word in words):
         return False
     return _is_counted(words[-1])
 

@@ -23,7 +23,7 @@ _ENDS_IN_WORD = re.compile(r"(.*?)[\s,]*\b(and|or|to)\s*")
 _STARTS_WITH_WORD = re.compile(r"(?:and|or|to|if|when|where|for|is)\b")
 _JOINED = re.compile(r"(?<=[\w)\]}%⟧])\s*(?:以及|和|与|與|及)\s*(?=[-+(\[{\\\w])")
 _EITHER = re.compile(r"(?<=[\w)\]}%⟧])\s*(?:或者|或)\s*(?=[-+(\[{\\\w])")
-_BY = re.compile(r"(?<=[\w⟧])\s+by\s+(?=[\d\\.])")
+_BY = re.compile(r"(?<=[\w}])\s+by\s+(?=[\d\\.])")
 _MONEY = re.compile(r"\\\$\s*(\d[\d,]*(?:\.\d+)?)|([€£¥₹])\s*(\d[\d,]*(?:\.\d+)?)")
 _LONE_DOLLAR = re.compile(r"\$\s*(\d[\d,]*(?:\.\d+)?)")
 _OPERATOR = re.compile(r"[-+*/=^\\]")
@@ -37,14 +37,14 @@ _SIGNS = (("\\cdot", "*"), ("\\times", "*"), ("\\Omega", "Ω"), ("\\mu", "µ"), 
 
 def mark_phrases(text: str) -> str:
     """`text` with every unit in marks that the tokeniser knows, and with "and", "or" for joining words of Chinese."""
-    text = _money(text)
+    text = _money(_BY.sub(" and ", text))
     if "'" in text:
         text = _FEET.sub(rf"\1 {_mark('ft')} \2 {_mark('in')}", _ARC.sub(_arc, text))
     if not _ANGLE_FUNCTION.search(text):
         text = _DEGREES.sub(_mark("degree"), text)
     if "\\" in text:
         text = _MARKED.sub(_marked, text)
-    text = _BY.sub(" and ", _PLAIN.sub(_plain, text))
+    text = _PLAIN.sub(_plain, text)
     if not text.isascii():
         text = _EITHER.sub(" or ", _JOINED.sub(" and ", text))
     return text

@@ -45,8 +45,13 @@ _PLAIN_NAMES = (
 )
 # cm^{2} inside of \text{…}
 _TEXT_POWER = re.compile(rf"({TEXT_COMMANDS}\s*\{{[^{{}}]*)\^\s*\{{\s*([+-]?\d)\s*\}}(?!\d)")
-_PIECE = rf"(?:\s|\\[,; ]|~)*(?:{TEXT_COMMANDS}\s*\{{([^{{}}]*)\}}|([A-Za-z]{{1,10}}))\s*(\^\s*\{{?\s*-?\d\s*\}}?)?\s*"
-_UNIT_FRACTION = re.compile(rf"(\\[,;: ]|~|\s)*\\[dt]?frac\s*\{{{_PIECE}\}}\s*\{{{_PIECE}\}}")
+_POWER = r"(?:\s*\^\s*\{?\s*-?\d\s*\}?)?"
+_APART = r"(?:\s|\\[,; ]|~|\\cdot|\*|·)*"
+_IN_TEXT = rf"(?:{_APART}{TEXT_COMMANDS}\s*\{{[^{{}}]*\}}{_POWER})+"
+_SIDE = rf"\{{({_IN_TEXT}|\s*[A-Za-z]{{1,10}}{_POWER})\s*\}}"
+_UNIT_FRACTION = re.compile(rf"(\\[,;: ]|~|\s)?\\[dt]?frac\s*{_SIDE}\s*{_SIDE}")
+_SPACED = re.compile(r"\\[,; ]|~")
+_TEXT_COMMAND = re.compile(TEXT_COMMANDS)
 _REMAINDER = re.compile(
     r"(\d+)\s*(?:\\text\s*\{\s*)?(?:\b[Rr]\b|[Rr](?=\d)|rem\.?|remainder|with (?:an? )?remainder(?: of)?"
     r"|余数?|\.{6}|\\[lc]dots)(?:\s*\})?\s*(\d+)"
@@ -138,11 +143,9 @@ def _si_unit(match: re.Match[str], group: int = 1) -> str:
 
 def _unit_fraction(match: re.Match[str]) -> str:
     r"""\frac{\text{m}}{\text{s}} as \text{m/s}, if both are units; bare letters only behind a blank and a number."""
-    _, top, bare_top, up, bottom, bare_bottom, down = match.groups()
-    first, second = (f"{name}{power or ''}" for name, power in ((top or bare_top, up), (bottom or bare_bottom, down)))
-    name = f"{first.strip()}/({second.strip()})".replace("{", "").replace("}", "")
-    marked = top is not None and bottom is not None
-    if not marked:
+    top, bottom = (_SPACED.sub(" ", _TEXT_COMMAND.sub("", side)).strip() for side in match.groups()[1:])
+    name = f"{top}/({bottom})".replace("\\cdot", "*").replace("{", "").replace("}", "")
+    if not all("\\" in side for side in match.groups()[1:]):
         before = match.string[: match.start()]
         if not match[1] or not is_plain(before) or bare_letters(name) and not are_unit_letters(name):
             return match[0]
