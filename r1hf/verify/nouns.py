@@ -46,29 +46,30 @@ _LINKS = frozenset("a an the of in on from at for his her their its each every".
 
 # Nouns that are no plural in -s, and singular ones that stand behind 1 or a fraction.
 _KNOWN = frozenset(
-    "people children men women persons person child man woman fish sheep deer mice geese teeth dice cattle oxen "
-    "bacteria vertices indices matrices axes data criteria series species aircraft pieces police salmon shrimp "
-    "trout moose bison gentlemen policemen firemen fishermen salesmen postmen freshmen grandchildren adult animal "
-    "ant apple bag ball balloon banana band bar basket bead bear bed bee bell bicycle bike bill bird block board "
-    "boat bone book bottle bowl box boy bread brick bridge brother bucket building bun bus bush butterfly button "
-    "cage cake camel can candle candy car card carrot carton case cat chair chicken chocolate circle class "
-    "classroom clip clock coach coat coin color colour cone container cookie corner couch course cow crate crayon "
-    "customer day desk diagonal digit dish doctor dog doll donkey donut door dress drink drop duck edge egg "
-    "elephant employee envelope eraser face factor family farm farmer fence field file film finger flag floor "
-    "flower fly fork fox friend frog fruit function game garage garden gift girl glass goal goat grape group "
-    "guest hat head hen hole home horse house human idea integer intersection item jacket jar joke jug key kid "
-    "king kite kitten knife lamp lap leaf leg lemon lesson letter light line lion list log lot machine magazine "
-    "marble match meal member message model monkey mother mouse movie muffin mug nail name necklace neighbour "
-    "neighbor nest notebook number nut object octopus onion option orange order outcome owl ox pack package "
-    "packet pad page pancake paper parent part party passenger path peach pear pebble pen pencil permutation pet "
-    "photo piano picture pie piece pig pill pillow pizza place plane plant plate player plum pocket point pole "
-    "pond position possibility potato present problem product puppy puzzle queen question quiz rabbit race ribbon "
-    "ring river road rock room root rose round row rope sandwich scarf school seat section seed segment sentence "
-    "set shape shelf shell ship shirt shoe shop shot side sister skirt slice snake soda sofa soldier solution "
-    "song spider spoon square stamp star state step stick sticker stop store story straw street student subject "
-    "subset suit table tank task team tent term test ticket tie tile token tomato tower town toy train tray tree "
-    "triangle trip truck turkey turtle value van vase vegetable vertex video visit visitor vote vowel wall watch "
-    "way whale wheel window winner word worker yolk zebra city cities buses glasses classes dresses bonus boss".split()
+    "pcs tvs ads cds dvds people children men women persons person child man woman fish sheep deer mice geese "
+    "teeth dice cattle oxen bacteria vertices indices matrices axes data criteria series species aircraft "
+    "pieces police salmon shrimp trout moose bison gentlemen policemen firemen fishermen salesmen postmen "
+    "freshmen grandchildren adult animal ant apple bag ball balloon banana band bar basket bead bear bed bee "
+    "bell bicycle bike bill bird block board boat bone book bottle bowl box boy bread brick bridge brother "
+    "bucket building bun bus bush butterfly button cage cake camel can candle candy car card carrot carton "
+    "case cat chair chicken chocolate circle class classroom clip clock coach coat coin color colour cone "
+    "container cookie corner couch course cow crate crayon customer day desk diagonal digit dish doctor dog "
+    "doll donkey donut door dress drink drop duck edge egg elephant employee envelope eraser face family farm "
+    "farmer fence field file film finger flag floor flower fly fork fox friend frog fruit game garage garden "
+    "gift girl glass goal goat grape group guest hat head hen hole home horse house human idea integer "
+    "intersection item jacket jar joke jug key kid king kite kitten knife lamp lap leaf leg lemon lesson "
+    "letter light line lion list lot machine magazine marble match meal member message model monkey mother "
+    "mouse movie muffin mug nail name necklace neighbour neighbor nest notebook nut object octopus onion "
+    "option orange outcome owl ox pack package packet pad page pancake paper parent part party passenger path "
+    "peach pear pebble pen pencil permutation pet photo piano picture pie piece pig pill pillow pizza place "
+    "plane plant plate player plum pocket pole pond position possibility potato present problem puppy puzzle "
+    "queen question quiz rabbit race ribbon ring river road rock room rose round row rope sandwich scarf "
+    "school seat section seed segment sentence set shape shelf shell ship shirt shoe shop shot side sister "
+    "skirt slice snake soda sofa soldier solution song spider spoon stamp star state step stick sticker stop "
+    "store story straw street student subject subset suit table tank task team tent term test ticket tie tile "
+    "token tomato tower town toy train tray tree triangle trip truck turkey turtle van vase vegetable vertex "
+    "video visit visitor vote vowel wall watch way whale wheel window winner word worker yolk zebra city "
+    "cities buses glasses classes dresses bonus boss pts".split()
 )
 _ENDINGS = ("ss", "us", "is", "ous", "less", "wards")
 _WORD = re.compile(r"[A-Za-z]+(?:['&-][A-Za-z]+)*")
@@ -79,10 +80,9 @@ _MEASURE_WORDS = (
     "題 道 次 遍 回 趟 场 場 步 种 種 类 類 样 項 项 面 门 扇 幅 副 部 架 艘 株 枚 串 束 "
     "堆 群 批 筐 篮 车 車 节 段 句 首 封 顶 顿 篇 朶 股 滴 口 户 岁 号 局 轮 票 场次 人次 "
     "桌 届 筒 盆 罐 块 团 队 幢 栋 盏 卷 册 招 匙 级 期 笔 份 尾 具 床 学生 同学 女生 男生 "
-    "小朋友 孩子 老师 工人 苹果 鸡蛋 棵树 单位长度 面积单位 平方单位 立方单位 分数 元素 整数 自然数 解 "
-    "实数解 组解 根数 点 交点 边形 倍"
+    "小朋友 孩子 老师 工人 苹果 鸡蛋 棵树 单位长度 元素 整数 自然数 解 实数解 组解 交点"
 )
-_COUNTERS = tuple(sorted(set(_MEASURE_WORDS.split()) - {"点", "倍"}, key=len, reverse=True))
+_COUNTERS = tuple(sorted(_MEASURE_WORDS.split(), key=len, reverse=True))
 _COUNTED = re.compile(rf"(?:{'|'.join(_COUNTERS)})(?:不同的?)?(?:[\u4e00-\u9fff]{{0,6}})")
 # "14个以上", "14多个", "14个错": another number, or a denial.
 _NO_COUNTER = re.compile(
@@ -126,7 +126,8 @@ def _turns(word: str) -> bool:
 
 
 def _is_counted(word: str) -> bool:
-    last = re.split(r"[-&']", word.lower())[-1]
+    """Whether it is a plural or a known noun. Three letters and less may be variables, but not behind a hyphen."""
+    *before, last = re.split(r"[-&']", word.lower())
     if last in _KNOWN:
         return True
-    return len(last) > 2 - (word.lower() != last) and last.endswith("s") and not last.endswith(_ENDINGS)
+    return last.endswith("s") and not last.endswith(_ENDINGS) and (len(last) > 3 or bool(before))
