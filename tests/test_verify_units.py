@@ -167,6 +167,7 @@ OTHER = {
         ),
         *("14 more", "14 fewer", "14 times", "14 or so", "14 or less", "14 at least", "14 inclusive", "14 ..."),
     ],
+    "digits apart": ["1  4", r"1\large 4", r"1\space 4", r"1\hspace{1mm}4", "1 \n 4"],
     "words around": ["14 of 15", "half of 14", "14 if x > 0", "14 dollars short", "14 unless", "14 against"],
 }
 DIFFERENT = [

@@ -130,7 +130,7 @@ def strip_text_commands(text: str) -> str:
 
 def without_blanks(text: str) -> str:
     """`text` without the blanks that mean nothing in maths; "1 4" and "14" stay apart."""
-    return re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", text)
+    return re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", " ".join(text.split()))
 
 
 def expand_repeating(text: str) -> str:
