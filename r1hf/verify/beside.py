@@ -25,20 +25,21 @@ _DRESS = re.compile(
     r"|\\(?:underline|mathbf|bm|boldsymbol|textbf|ensuremath)\s*\{\s*$"
 )
 # A modulus, or the end of a proof.
-_AFTER_ALL = re.compile(r"\\(?:pmod|mod|bmod|right\b|checkmark|blacksquare|square|qed).*", re.DOTALL)
+_AFTER_ALL = re.compile(r"\\(?:pmod|mod|bmod|checkmark|blacksquare|square|qed).*", re.DOTALL)
 _PROSE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}|[\u4e00-\u9fff]")
 _LIST_SIGNS = re.compile(rf"\s*(?:[,;，；、]|and\b|or\b|和|或|{TEXT_COMMANDS}\s*\{{)")
 _CLOSING = re.compile(r"\s*(?:\\right\s*[)\]]|[)}\s])*(?:(?<!\\)\$\$?|\\[\])])?\s*(?:\*\*)?")
 _OPENING = r"\s*(?:\*\*)?\s*(?:\$\$?|\\[(\[])?\s*$"
 
 _DENIED_BEFORE = re.compile(
-    r"(?:\b(?:not|isn't|isn’t|cannot be|can't be|can’t be|never|twice|double|triple|half(?: of)?|wrong answer is"
-    r"|incorrect answer is)|\\text\s*\{\s*(?:not|about|approximately|at (?:least|most))\s*\}|不是|≠|\\neq?"
+    r"(?:\b(?:not|isn't|isn’t|cannot be|can't be|can’t be|never|twice|double|triple|half(?: of)?|square of|root of"
+    r"|wrong answer is|incorrect answer is)|\\text\s*\{\s*(?:not|about|approximately|at (?:least|most))\s*\}|不是|≠|\\neq?"
     rf"|\\not\s*=|~~|\\(?:cancel|sout)\s*\{{){_OPENING}",
     re.IGNORECASE,
 )
 _DENIED_BEHIND = re.compile(
-    r"\s*(?:\$|\\\))?\s*(?:(?:is|was)\s+(?:wrong|incorrect|false|not\b)|and a (?:half|third|quarter)|~~|是错|不对)",
+    r"\s*(?:\$|\\\))?\s*(?:(?:is|was)\s+(?:wrong|incorrect|false|not\b)|and a (?:half|third|quarter)"
+    r"|squared\b|cubed\b|factorial\b|[²³]|~~|是错|不对)",
     re.IGNORECASE,
 )
 _MINUS_WORD = re.compile(rf"(?:\b(?:negative|minus)|负){_OPENING}", re.IGNORECASE)
@@ -61,7 +62,7 @@ _TOUCHES_LEFT = re.compile(
     r"(?:[\d.)}√π+/^_]|(?<!\*)\*(?!\*)|(?<![\w*])[-−–±]|(?<=[=:(]\s)[-−–]\s|\\pm|[-−]?\\?\$\s?|[€£¥]\s?)+\Z"
 )
 _TOUCHES_RIGHT = re.compile(
-    r"(?:\s?(?:\\(?:times|cdot)|[×^]|\*(?!\*)|x(?=\s?10))\s?[^\s;]+|\s\d+/\d+(?!\d)|\d[\d.,]*|[.,]\d+|/\s?\d+|\\(?:pi|sqrt)[^\s;]*|[π√][^\s;]*)+"
+    r"(?:\s?(?:\\(?:times|cdot)|[×^]|\*(?!\*)|x(?=\s?10))\s?[^\s;]+|\s\d+/\d+(?!\d)|\d[\d.,]*|[.,]\d+|/\s?\d+|\\(?:pi|sqrt)[^\s;]*|[π√][^\s;]*|[ixyn](?![A-Za-z]))+"
 )
 _SIGNS = re.compile(r"\\[A-Za-z]+|[=+*/^<>|()\[\]]|\d")
 _COMMANDS = re.compile(r"\\(?:begin|end)\s*\{[a-z*]+\}|\\[A-Za-z]+")

@@ -50,7 +50,8 @@ _NEGATIVE = re.compile(r"(?:negative|minus)\s+(?=\d)", re.IGNORECASE)
 _TAKEN_BACK = re.compile(
     r"\b(?:scrap that|forget (?:it|that)|i take it back|never ?mind|(?:this|that|it|which)(?:'s| is| was| would be)"
     r" (?:wrong|incorrect|a mistake|not (?:right|correct|true|it))|(?:would be|is) (?:wrong|incorrect)\b"
-    r"|there is no (?:answer|solution)|does not exist|i (?:do not|don't) know)|(?:是|有)错|不对|不正确",
+    r"|not the answer|\(wrong\)|\?\s*no\b|there is no (?:answer|solution)|does not exist"
+    r"|i (?:do not|don't) know)|(?:是|有)错|不对|不正确",
     re.IGNORECASE,
 )
 _CORRECTED = re.compile(
@@ -66,7 +67,8 @@ _NUMBER = re.compile(r"(?<![\w.])[-−]?\d[\d,]*(?:\.\d+)?(?:/\d+)?")
 _SENTENCE = re.compile(r"(?:[.。!?])(?:\s|$)|\n")
 _LABEL = re.compile(
     r"^(?!\s*(?:=(?!>)|\\approx))\W*"
-    r"(?:(?:(?:final )?(?:result|solution|value|answer|ans)\b\.?|final|=>|or|rounded)\s*[:=→]?\s*)?"
+    r"(?:(?:so|thus|hence|therefore|所以|因此)\b,?\s*)?(?:(?:the )?(?:result|total(?: number)?|sum|value) is\s"
+    r"|结果是|应选|\$?[a-z]\s*=\s*|(?:(?:final )?(?:result|solution|value|answer|ans)\b\.?|final|=>|or|rounded)\s*[:=→]?\s*)?"
     r"([^A-Za-z\u4e00-\u9fff]*)\W*$",
     re.IGNORECASE,
 )
