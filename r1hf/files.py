@@ -22,10 +22,14 @@ def write_atomic(path: Path, text: str) -> None:
 
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file. Raises ConfigError where there is none; FileNotFoundError passes through."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise ConfigError(f"{path} is no plain file")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise
+    except RecursionError as error:
+        raise ConfigError(f"{path} cannot be read as JSON: it is nested too deep") from error
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):

@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from r1hf.checks.foreign import WEIGHTS
 from r1hf.errors import StageError
 from r1hf.trainers import checkpoints
 from r1hf.trainers.sharded import gather, spread
@@ -112,7 +113,7 @@ class ExactResume(Trainer):
         known = set(target.state_dict())
         if all(set(_names(file)) <= known for file in files):
             return
-        saved = type(target).from_pretrained(resume_from_checkpoint, dtype=target.dtype, use_safetensors=True)
+        saved = type(target).from_pretrained(resume_from_checkpoint, dtype=target.dtype, **WEIGHTS)
         target.load_state_dict(saved.state_dict())
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
