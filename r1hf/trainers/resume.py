@@ -25,6 +25,7 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerContr
 
 from r1hf.checks.foreign import WEIGHTS
 from r1hf.errors import StageError
+from r1hf.process import leave_terminal
 from r1hf.trainers import checkpoints
 from r1hf.trainers.sharded import gather, spread
 
@@ -184,7 +185,8 @@ def _shuffle_again(loader: Any, epochs: int) -> None:
 
 
 class StopOnSignal(TrainerCallback):
-    """Saves and stops at the end of the step in which SIGTERM or Ctrl-C came; all processes at the same step.
+    """Saves and stops at the end of the step in which SIGTERM or Ctrl-C came, or what counts as SIGTERM
+    (`r1hf.process.STOPS`); all processes at the same step.
 
     A second signal goes to the handler that was there before, which ends the stage at once. One within `ECHO` seconds
     is the first one again: a scheduler signals every process, and torchrun passes on what it got.
@@ -211,6 +213,7 @@ class StopOnSignal(TrainerCallback):
                 signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        leave_terminal()  # a pipeline's stage has a session of its own, which no closed terminal tells
         if self.number is None:
             self.number, self._first = number, time.monotonic()
         elif time.monotonic() - self._first > self.ECHO:
