@@ -10,7 +10,6 @@ from typing import Any, Literal
 from urllib.parse import urlparse
 from urllib.request import urlopen
 
-from datasets import Dataset
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase, Trainer
 
 from r1hf.checks import foreign, template
@@ -34,6 +33,7 @@ from r1hf.trainers.on_policy import (
     server_config,
 )
 from r1hf.trainers.sharded import whole_weights
+from r1hf.trainers.table import table
 
 COLUMNS = ("question",)
 Method = Literal["same_vocabulary", "cross_tokenizer"]
@@ -141,7 +141,7 @@ def make_trainer(
     if method == "same_vocabulary" and config.teacher_server:
         return R1ServerDistillationTrainer(
             args=server_config(args, config.teacher_server),
-            train_dataset=Dataset.from_list([{"prompt": prompt} for prompt in prompts]),
+            train_dataset=table([{"prompt": prompt} for prompt in prompts]),
             quantization_config=quantization(config),
             **shared,
         )
@@ -152,7 +152,7 @@ def make_trainer(
         return R1DistillationTrainer(
             teacher_model=teacher,
             args=trainer_args,
-            train_dataset=Dataset.from_list([{"prompt": prompt} for prompt in prompts]),
+            train_dataset=table([{"prompt": prompt} for prompt in prompts]),
             quantization_config=quantization(config),
             **shared,
         )
@@ -162,7 +162,7 @@ def make_trainer(
     return R1GOLDTrainer(
         teacher_model=teacher,
         args=gold_config(args, config.teacher),
-        train_dataset=Dataset.from_list([{"prompt": text, "completion": ""} for text in texts]),
+        train_dataset=table([{"prompt": text, "completion": ""} for text in texts]),
         **shared,
     )
 

@@ -18,6 +18,7 @@ from r1hf.trainers.finite import FiniteSteps
 from r1hf.trainers.memory import FitsMemory, MemoryConfig
 from r1hf.trainers.memory_batches import PairMemory
 from r1hf.trainers.resume import ExactResume
+from r1hf.trainers.table import table
 
 
 @dataclass
@@ -65,7 +66,7 @@ def pairwise_trainer(
         {side: judged_text(tokenizer, row["question"], row[side], "answer") for side in ("chosen", "rejected")}
         for row in rows
     ]
-    return PairwiseTrainer(model=model, args=args, train_dataset=Dataset.from_list(data), processing_class=tokenizer)
+    return PairwiseTrainer(model=model, args=args, train_dataset=table(data), processing_class=tokenizer)
 
 
 def pointwise_trainer(

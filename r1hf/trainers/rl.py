@@ -8,8 +8,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from datasets import Dataset
-
 from r1hf import templates
 from r1hf.checks.languages import check_languages
 from r1hf.config import Parsed, StageConfig
@@ -28,6 +26,7 @@ from r1hf.trainers.dressing import TemplateConfig, check_dress, dressed_tokenize
 from r1hf.trainers.engine import check_engine, check_split
 from r1hf.trainers.grpo import R1GRPOTrainer, check_prompt_count
 from r1hf.trainers.sharded import whole_weights
+from r1hf.trainers.table import table
 
 COLUMNS = ("question", "answer", "language", "task")
 
@@ -165,7 +164,7 @@ def train_policy(
             model=config.model,
             reward_funcs=[guarded(prefilled(reward, asked)) for reward in rewards.values()],
             args=args,
-            train_dataset=Dataset.from_list(prompted),
+            train_dataset=table(prompted),
             processing_class=tokenizer,
             peft_config=lora(config),
             quantization_config=quantization(config),

@@ -25,6 +25,7 @@ from r1hf.trainers.memory import MemoryConfig
 from r1hf.trainers.memory_batches import TunedMemory
 from r1hf.trainers.resume import ExactResume
 from r1hf.trainers.sharded import whole_weights
+from r1hf.trainers.table import table
 
 COLUMNS = ("question", "completion")
 
@@ -104,7 +105,7 @@ def _turns(row: Row) -> list[dict[str, str]]:
 
 def sft_dataset(rows: Iterable[Row]) -> Dataset:
     """Rows with `question` and `completion` as TRL's conversational prompt and completion."""
-    return Dataset.from_list([{"prompt": turns[:1], "completion": turns[1:]} for turns in map(_turns, rows)])
+    return table([{"prompt": turns[:1], "completion": turns[1:]} for turns in map(_turns, rows)])
 
 
 def preflight_sft(parsed: Parsed) -> None:
