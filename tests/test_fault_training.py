@@ -1,4 +1,4 @@
-"""Rows of the fault table that train: killed in a save, a full disk, rewards that judge nothing, rows that do not fit."""
+"""The fault table where it trains: killed in a save, a full disk, rewards that judge nothing, rows that do not fit."""
 
 from __future__ import annotations
 
@@ -166,6 +166,7 @@ def test_row_9_groups_that_nobody_judged_teach_nothing_beside_one_that_is_judged
     assert trainer.state.log_history[0]["completions/unjudged"] == 0.75 and not same(before, weights(trainer))
 
 
+@pytest.mark.slow
 def test_row_9_the_stage_says_so_at_its_end(
     tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +218,7 @@ def test_row_12_a_recipe_ends_with_a_sentence(value: Any, tiny_base: Path, tmp_p
     assert not (tmp_path / "made").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gold", ["10" + "0" * 400, "1+2i", "\\frac{1}{0}"])
 def test_row_12_odd_golds_train_without_an_error(gold: str, tiny_base: Path, tmp_path: Path) -> None:
     rows = write(tmp_path / "rows.jsonl", [{**row, "answer": gold} for row in answered(20)])
