@@ -194,6 +194,7 @@ def test_a_log_that_is_no_file_is_named_at_once(make: Callable[[Path], Any], tmp
     assert _logged(tmp_path / "none.jsonl") == []
 
 
+@pytest.mark.slow
 def test_row_2_a_run_with_a_broken_log_and_foreign_files_goes_on(tiny_base: Path, tmp_path: Path) -> None:
     saved = interrupted(tiny_base, tmp_path / "made")
     log = saved.parent / "log.jsonl"
@@ -210,6 +211,7 @@ def test_row_2_a_run_with_a_broken_log_and_foreign_files_goes_on(tiny_base: Path
     assert checkpoints.last_whole(again).step == 4
 
 
+@pytest.mark.slow
 def test_row_3_a_checkpoint_named_by_hand(tiny_base: Path, tmp_path: Path, undisturbed_metrics: Any) -> None:
     """An empty or damaged one is an error, before anything is trained; the last one, or `true`, is gone on from."""
     saved = interrupted(tiny_base, tmp_path / "made")

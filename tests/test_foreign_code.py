@@ -149,6 +149,7 @@ CODE, PICKLE = "would run code that comes with a model", "weights that are pickl
         ("r1_zero", "generation_kwargs", {"custom_generate": "someone/code"}, CODE),
         ("sft", "model_init_kwargs", {"use_safetensors": False}, PICKLE),
         ("sft", "model_init_kwargs", {"weights_only": False}, PICKLE),
+        ("sft", "model_init_kwargs", "trust", "is no mapping"),
         ("sft", "chat_template_path", "someone/else", "write chat_template: auto"),
         ("sft", "model_init_kwargs", {"trust_remote_code": False, "use_safetensors": True, "dtype": "bfloat16"}, None),
         ("sft", "trust_remote_code", False, None),
