@@ -100,6 +100,8 @@ HARMS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "outside": (entry("../other", {"size": 1, "sha256": HASH}), "no size and hash"),
     "absolute": (entry("/etc/passwd", {"size": 1, "sha256": HASH}), "no size and hash"),
     "a NUL": (entry("a\0b", {"size": 1, "sha256": HASH}), "no size and hash"),
+    "half a pair": (entry("a\ud800", {"size": 1, "sha256": HASH}), "no size and hash"),
+    "too long a name": (entry("a" * 5000, {"size": 1, "sha256": HASH}), "cannot be read"),
     "a file more in the list": (entry("other.pt", {"size": 1, "sha256": HASH}), "other.pt is missing"),
     "a file less in the list": (without("empty.txt"), "empty.txt is there, which was not written with it"),
     "an adapter beside": (written("adapter_model.safetensors", "x"), "adapter_model.safetensors is there"),

@@ -18,7 +18,7 @@ import torch
 from small_run import ROOT, answered, arguments, recipe, write
 from trl import GRPOConfig, SFTConfig
 
-from r1hf.checks.foreign import faults
+from r1hf.checks.foreign import asked_for, faults
 from r1hf.config import parse
 from r1hf.errors import ConfigError
 from r1hf.models import forget_code, load_model, load_tokenizer, training_arguments
@@ -171,6 +171,13 @@ def test_what_a_configuration_may_ask_for(
     assert bool(found) == bool(said), found
     if said:
         assert len(found) == 1 and said in found[0] and found[0].startswith((f"{tmp_path}/c.yaml:1", "command line"))
+
+
+def test_a_file_that_names_one_mapping_many_times_is_gone_through_once() -> None:
+    value: Any = {"trust_remote_code": True}
+    for _ in range(40):
+        value = [value] * 9
+    assert CODE in str(asked_for("model_init_kwargs", {"x": value}))
 
 
 @pytest.mark.parametrize("kind", [SFTConfig, GRPOConfig])

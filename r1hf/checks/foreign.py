@@ -45,9 +45,12 @@ def asked_for(key: str, value: Any) -> str | None:
 
 def _items(key: str, value: Any) -> Iterator[tuple[str, Any]]:
     """(key, value) of a configuration's value and of all that it holds; TRL takes mappings as JSON text too."""
-    waiting = [(key, value)]
+    waiting, seen = [(key, value)], {}
     while waiting:
         name, item = waiting.pop()
+        if id(item) in seen and not isinstance(item, str | int | float | None):
+            continue  # YAML's anchors can name one mapping a million times
+        seen[id(item)] = item
         if isinstance(item, str) and item.lstrip()[:1] in ("{", "["):
             try:
                 item = json.loads(item)

@@ -69,7 +69,12 @@ def _listed(path: Path) -> dict[str, dict[str, Any]]:
         raise ValueError(f"{COMPLETE} lists no files")
     for name, wanted in files.items():
         known = isinstance(wanted, dict) and type(wanted.get("size")) is int and type(wanted.get("sha256")) is str
-        if not known or "\0" in name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        if (
+            not known
+            or not name.isprintable()
+            or PurePosixPath(name).is_absolute()
+            or ".." in PurePosixPath(name).parts
+        ):
             raise ValueError(f"{COMPLETE} cannot be read (what it says of {name[:80]!r} is no size and hash)")
     return files
 
@@ -91,8 +96,8 @@ def _changed(file: Path, wanted: dict[str, Any]) -> str | None:
         return None if _hash(file) == wanted["sha256"] else "has other content than was written"
     except FileNotFoundError:
         return "is missing"
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        return f"cannot be read ({error})"
 
 
 def last_whole(directory: Path) -> Checkpoint | None:
