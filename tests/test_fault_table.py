@@ -7,18 +7,10 @@ of their own; `make test-slow ARGS="-k test_row_"` runs them.
 from __future__ import annotations
 
 import ast
-import importlib
-import importlib.util
 import inspect
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
-
-TESTS = Path(__file__).parent
+from skipped_here import TESTS, file_of, functions, skipped, skips
 
 # row -> (fault or input, what is to happen, tests as module::function).
 TABLE: dict[int, tuple[str, str, list[str]]] = {
@@ -270,15 +262,6 @@ TABLE: dict[int, tuple[str, str, list[str]]] = {
 }
 
 
-def file_of(module: str) -> Path:
-    return next(TESTS.rglob(f"{module}.py"), TESTS / f"{module}.py")
-
-
-def functions(path: Path) -> dict[str, ast.FunctionDef]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-
-
 def test_every_row_is_there_with_tests_that_exist() -> None:
     assert list(TABLE) == list(range(1, 31))
     missing = [
@@ -302,58 +285,8 @@ def test_every_test_that_names_a_row_stands_in_it() -> None:
 @pytest.mark.parametrize("row", TABLE)
 def test_a_row_is_held_by_a_test_that_is_not_skipped_here(row: int) -> None:
     tests = TABLE[row][2]
-    skipped = {name: why for name in tests if (why := _skipped(*name.split("::")))}
-    assert len(skipped) < len(tests), skipped
-
-
-def _skipped(module: str, name: str) -> str | None:
-    """Why a test would not run on this machine, as far as can be known without running it."""
-    path = file_of(module)
-    if not (found := _imported(path)):
-        return "its module is skipped"
-    marks = [*_marks(found), *_marks(getattr(found, name))]
-    for mark in marks:
-        if mark.name == "skip" or (mark.name == "skipif" and mark.args and mark.args[0]):
-            return f"marked {mark.name}: {mark.kwargs.get('reason', '')}"
-    known = {**functions(TESTS / "conftest.py"), **functions(path.parent / "conftest.py"), **functions(path)}
-    return next(_skips(name, known), None)
-
-
-def _imported(path: Path) -> ModuleType | None:
-    for folder in (path.parent, TESTS.parent / "app"):  # where pytest and the chat's own conftest put them
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))
-    try:
-        return importlib.import_module(path.stem)
-    except pytest.skip.Exception:
-        return None
-
-
-def _marks(item: Any) -> list[Any]:
-    marks = getattr(item, "pytestmark", [])
-    return marks if isinstance(marks, list) else [marks]
-
-
-def _skips(name: str, known: dict[str, ast.FunctionDef], seen: frozenset[str] = frozenset()) -> Iterator[str]:
-    """What in a test, its fixtures and what they call skips: a package that is not here, or a call whose condition is
-    its own."""
-    if name not in known or name in seen:
-        return
-    node = known[name]
-    for argument in node.args.args:
-        yield from _skips(argument.arg, known, seen | {name})
-    for call in ast.walk(node):
-        if not isinstance(call, ast.Call):
-            continue
-        called = ast.unparse(call.func)
-        if called.endswith("importorskip"):
-            package = str(ast.literal_eval(call.args[0]))
-            if importlib.util.find_spec(package.partition(".")[0]) is None:
-                yield f"{name} needs {package}"
-        elif called == "pytest.skip":
-            yield f"{name} may skip"
-        else:
-            yield from _skips(called, known, seen | {name})
+    found = {name: why for name in tests if (why := skipped(*name.split("::")))}
+    assert len(found) < len(tests), found
 
 
 def test_what_is_skipped_is_seen() -> None:
@@ -371,6 +304,6 @@ def test_perhaps():
     pytest.skip("x")
 """
     known = {node.name: node for node in ast.parse(inspect.cleandoc(source)).body if isinstance(node, ast.FunctionDef)}
-    assert {name for name in known if name.startswith("test") and list(_skips(name, known))} == {
+    assert {name for name in known if name.startswith("test") and list(skips(name, known))} == {
         *("test_by_fixture", "test_by_call", "test_perhaps"),
     }
