@@ -83,7 +83,8 @@ def make_model(directory: Path, shape: str) -> None:
     count = config["vocab_size"]
     torch.manual_seed(0)
     ends = {"eos_token_id": 0, "pad_token_id": 1, "bos_token_id": None}
-    AutoModelForCausalLM.from_config(AutoConfig.for_model(**config, **ends)).save_pretrained(directory)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config, **ends), trust_remote_code=False)
+    model.save_pretrained(directory)
     words = {"<end>": 0, "<pad>": 1} | {f"w{number}": number for number in range(2, count)}
     raw = Tokenizer(models.WordLevel(words, unk_token="w2"))
     raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -107,7 +108,7 @@ def run_case(case: tuple[Any, ...], trainer: str, directory: str) -> dict[str, f
 
     kind, _, rows, accumulation, prompt, completion, checkpointing, reference = case
     gpu = torch.cuda.is_available()
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(directory, padding_side="left")
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(directory, padding_side="left", trust_remote_code=False)
     common: dict[str, Any] = {
         **{"output_dir": f"{directory}/out", "max_steps": STEPS, "per_device_train_batch_size": rows},
         **{"gradient_accumulation_steps": accumulation, "gradient_checkpointing": checkpointing, "bf16": gpu},

@@ -37,7 +37,12 @@ def chat_template(name: str = "chat", prefill: bool = False) -> str:
     path = Path(name)
     shipped = resources.files("r1hf") / "templates" / f"{name}.jinja"
     if path.suffix == ".jinja" and path.is_file():
-        text = path.read_text(encoding="utf-8")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"chat template {path} cannot be read: {error}") from error
+        if not text.strip():
+            raise ConfigError(f"chat template {path} is empty")
     elif shipped.is_file():
         text = shipped.read_text(encoding="utf-8")
     else:

@@ -24,6 +24,7 @@ from typing import Any
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
+from r1hf.checks.foreign import asked_for, faults
 from r1hf.checks.values import contradictions, refuse
 from r1hf.data.spec import paths_of, selection
 from r1hf.errors import ConfigError, R1Error
@@ -139,7 +140,7 @@ def parse(schemas: Sequence[type], argv: list[str] | None = None, planned: Itera
     A key that several schemas declare goes to each of them. Nothing is raised for wrong content: see `Parsed.check`.
     `--help` prints every key and exits.
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv, planned = list(sys.argv[1:] if argv is None else argv), frozenset(planned)
     if "--help" in argv or "-h" in argv:
         print(describe(schemas))
         raise SystemExit(0)
@@ -147,9 +148,7 @@ def parse(schemas: Sequence[type], argv: list[str] | None = None, planned: Itera
     fields = _fields_of(schemas)
     known = {name for _, name in fields}
     problems += [
-        f"{item.where}: unknown key '{key}'; {nearest(key, known, else_say='--help lists every key')}"
-        for key, item in given.items()
-        if key not in known
+        f"{item.where}: {_unknown(key, item.value, known)}" for key, item in given.items() if key not in known
     ]
 
     values: dict[type, dict[str, Any]] = {schema: {} for schema in schemas}
@@ -169,12 +168,21 @@ def parse(schemas: Sequence[type], argv: list[str] | None = None, planned: Itera
     configs = tuple(_build(schema, values[schema], fields, unread, problems) for schema in schemas)
     inputs = _inputs(fields, values)
     problems += _output_problems(given, inputs, files)
+    for key, value in inputs.items():
+        if key not in planned:
+            problems += [f"{key}: {fault}" for path in paths_of(value) for fault in faults(path)]
     hidden = {name for (_, name), entry in fields.items() if entry.is_input or not entry.in_request}
     hidden |= {"output_dir", "resume_from_checkpoint"}
     merged = {key: value for schema in reversed(schemas) for key, value in values[schema].items()}
     request = {key: merged[key] for key in sorted(merged) if key not in hidden}
     request |= {key: chosen for key, value in inputs.items() if (chosen := selection(value))}
-    return Parsed(configs, problems, redact(jsonable(request)), inputs, argv, frozenset(planned))
+    return Parsed(configs, problems, redact(jsonable(request)), inputs, argv, planned)
+
+
+def _unknown(key: str, value: Any, known: Collection[str]) -> str:
+    if (foreign := asked_for(key, value)) is not None:
+        return f"{key}: {foreign}"
+    return f"unknown key '{key}'; {nearest(key, known, else_say='--help lists every key')}"
 
 
 def _read(argv: list[str]) -> tuple[dict[str, _Given], list[str], list[str]]:

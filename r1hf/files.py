@@ -10,6 +10,8 @@ from typing import Any
 
 from r1hf.errors import ConfigError
 
+_LARGEST = 64 << 20  # bytes of a JSON object: the index of a model of a million tensors
+
 
 def write_atomic(path: Path, text: str) -> None:
     """Replace `path` in one step, so that a reader or a kill never leaves half a file."""
@@ -23,10 +25,16 @@ def write_atomic(path: Path, text: str) -> None:
 
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file. Raises ConfigError where there is none; FileNotFoundError passes through."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise ConfigError(f"{path} is no plain file")
     try:
+        if path.stat().st_size > _LARGEST:
+            raise ConfigError(f"{path} has more than {_LARGEST >> 20} MiB, which no file of its kind needs")
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise
+    except RecursionError as error:
+        raise ConfigError(f"{path} cannot be read as JSON: it is nested too deep") from error
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):

@@ -1,18 +1,23 @@
-"""Locks between processes, and the watch that ends a stage whose pipeline is gone."""
+"""Locks between processes, signals that ask a stage to stop, and the watch that ends one whose pipeline is gone."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import signal
 import sys
 import threading
 import time
 from pathlib import Path
+from types import FrameType
 
 from r1hf.errors import StageError
 
 PARENT_VARIABLE = "R1HF_PIPELINE_PID"
 PARENT_GONE = 3
+# Asked to stop by a terminal that closes, or by a scheduler before it kills: Slurm, LSF and SGE send these.
+STOPS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
 
 
 class FileLock:
@@ -25,33 +30,46 @@ class FileLock:
 
     def acquire(self, wait: float = 0.0) -> None:
         """Takes the lock within `wait` seconds. Raises StageError that names the process holding it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         deadline = time.monotonic() + wait
         while not self._try():
             if time.monotonic() >= deadline:
-                owner = self.path.read_text().strip() if self.path.exists() else ""
-                raise StageError(
-                    f"{self.what} is in use by process {owner or 'unknown'}; wait for it or stop it, then repeat"
-                )
+                owner = self._owner() or "unknown"
+                raise StageError(f"{self.what} is in use by process {owner}; wait for it or stop it, then repeat")
             time.sleep(0.1)
 
+    def _owner(self) -> str:
+        try:
+            return self.path.read_text(encoding="utf-8", errors="replace").strip()[:20]
+        except OSError:
+            return ""  # it has just let go
+
     def _try(self) -> bool:
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o644)
+        except OSError as error:
+            raise StageError(f"{self.path}, the lock of {self.what}, cannot be opened: {error.strerror}") from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # The last owner may have deleted the file between our open and our lock.
-            if not self.path.exists() or self.path.stat().st_ino != os.fstat(handle).st_ino:
-                os.close(handle)
-                return False
-        except BlockingIOError:
+            if os.stat(self.path).st_ino != os.fstat(handle).st_ino:
+                raise FileNotFoundError
+            if os.read(handle, 20).strip(b"0123456789\n"):
+                raise StageError(
+                    f"{self.path} is no lock that r1hf wrote, and {self.what} needs that name; move it away"
+                )
+            os.ftruncate(handle, 0)
+            os.lseek(handle, 0, os.SEEK_SET)
+            os.write(handle, f"{os.getpid()}\n".encode())
+        except (BlockingIOError, FileNotFoundError):
             os.close(handle)
             return False
-        if os.read(handle, 20).strip(b"0123456789\n"):
+        except StageError:
             os.close(handle)
-            raise StageError(f"{self.path} is no lock that r1hf wrote, and {self.what} needs that name; move it away")
-        os.ftruncate(handle, 0)
-        os.lseek(handle, 0, os.SEEK_SET)
-        os.write(handle, f"{os.getpid()}\n".encode())
+            raise
+        except OSError as error:
+            os.close(handle)
+            raise StageError(f"{self.path}, the lock of {self.what}, cannot be written: {error.strerror}") from error
         self._handle = handle
         return True
 
@@ -81,8 +99,43 @@ def identity(pid: int) -> str | None:
     return f"{pid}:"
 
 
+def heed_stops() -> None:
+    """Takes each of `STOPS`, whose default is to end the process at once, for SIGTERM: work is saved, locks let go.
+
+    One that is ignored (nohup) or has a handler stays as it is. Outside the main thread nothing is done.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in STOPS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _as_sigterm)
+
+
+def _as_sigterm(number: int, frame: FrameType | None) -> None:
+    if number == signal.SIGHUP:
+        leave_terminal()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def leave_terminal() -> None:
+    """Sends to nowhere what would be written to a terminal that is gone: a failing print must not end the work."""
+    for handle in (1, 2):
+        try:
+            os.write(handle, b"")
+            os.tcgetpgrp(handle)
+        except OSError as error:
+            if error.errno == errno.EIO:  # anything else is a file, a pipe, or another session's terminal
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, handle)
+                os.close(nowhere)
+
+
 def watch_parent(every: float = 0.3) -> None:
-    """Ends this process soon after what started it, a pipeline or torchrun, is killed: no writer is left behind."""
+    """Ends this process soon after what started it, a pipeline or torchrun, is killed: no writer is left behind.
+
+    What asks it to stop is heeded from here on (`heed_stops`).
+    """
+    heed_stops()
     watched = {}
     if os.environ.get(PARENT_VARIABLE):
         watched[os.environ[PARENT_VARIABLE]] = "pipeline"

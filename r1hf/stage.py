@@ -26,6 +26,7 @@ from typing import Any
 
 from r1hf.config import Parsed, StageConfig, jsonable, redact, redact_argv
 from r1hf.errors import ConfigError, R1Error, StageError
+from r1hf.files import read_object
 from r1hf.hub.inputs import pin_inputs, with_commits, with_pins
 from r1hf.launch import is_dry
 from r1hf.manifest import (
@@ -94,6 +95,7 @@ class Stage:
         self._metrics: dict[str, Any] | None = None
         self._notes: dict[str, dict[str, Any]] = {}
         self._inputs: dict[str, Any] = {}
+        self._stamps: dict[str, tuple[int, ...]] = {}
         self._pins: dict[str, Any] = {}
         self._git: dict[str, Any] = {}
         self._started = 0.0
@@ -126,6 +128,7 @@ class Stage:
     def _prepare(self) -> None:
         recover(self.output_dir)
         check_replaceable(self.output_dir, f"{self.recipe.parent.name}/{self.recipe.name}")
+        self._stamps = _stamps(self.parsed)  # before they are hashed
         self._inputs = input_records(self.parsed.inputs)
         self._pins = pin_inputs(self.parsed)
         self._git = git_state(self.recipe.parent)
@@ -144,10 +147,14 @@ class Stage:
 
     def _goes_on(self, note: Path, asked: dict[str, Any]) -> bool:
         """Whether `work` is this request's. Raises StageError where it holds checkpoints of another."""
-        try:
-            before = json.loads(note.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return False
+        before = _asked_before(note)
+        if before is None:
+            if not any(self.checkpoints.rglob("checkpoint-*")):
+                return False
+            raise StageError(
+                f"{self.work} holds checkpoints, and {note.name} in it does not say for what: put the file back, move "
+                "the directory away to keep them, or give them up with --restart true"
+            )
         asked = json.loads(json.dumps(asked))
         if all(before.get(key) == asked[key] for key in ("request", "inputs")):
             _note_other_code(before.get("made_by", {}), asked["made_by"])
@@ -199,7 +206,9 @@ class Stage:
     def _publish(self) -> None:
         if self._metrics is None:
             raise StageError(f"stage {self.name} ended without finish(metrics): its work is not done")
+        self._check_inputs()
         shutil.rmtree(self.checkpoints, ignore_errors=True)
+        (self.work / REQUEST).unlink(missing_ok=True)  # last: without it, what a kill leaves of them is nobody's
         outputs = hash_outputs(self.work)
         if not set(outputs) - {LOG}:
             raise StageError(f"stage {self.name} wrote no output")
@@ -227,6 +236,21 @@ class Stage:
         with uninterrupted():
             publish(self.output_dir)
 
+    def _check_inputs(self) -> None:
+        """Raises StageError where an input was replaced under way: this would be another's output than it says."""
+        if _stamps(self.parsed) == self._stamps:
+            return
+        try:
+            now = input_records(self.parsed.inputs)
+        except R1Error as error:
+            raise StageError(f"an input was changed while the stage ran: {error}") from error
+        changed = [name for name in self._inputs if now.get(name) != self._inputs[name]]
+        if changed:
+            raise StageError(
+                f"{', '.join(changed)}: replaced while the stage ran, which may have read some of each; nothing is "
+                "published, repeat the same command"
+            )
+
     def _discard(self) -> None:
         finished = (self.work / MANIFEST).is_file()  # only its place was taken: the next run puts it there
         if self._began and not finished and not self.resume and os.environ.get("R1HF_KEEP_PARTIAL") != "1":
@@ -238,6 +262,36 @@ class Stage:
         if self._old_handler is not None:
             signal.signal(signal.SIGTERM, self._old_handler)
             self._old_handler = None
+
+
+def _asked_before(note: Path) -> dict[str, Any] | None:
+    """What `.request.json` says, None where no stage wrote it so."""
+    try:
+        before = read_object(note)
+    except (FileNotFoundError, ConfigError):
+        return None
+    known = all(isinstance(before.get(key, {}), dict) for key in ("request", "inputs", "made_by"))
+    return before if known and "request" in before and "inputs" in before else None
+
+
+def _stamps(parsed: Parsed) -> dict[str, tuple[int, ...]]:
+    """Of every file below the inputs, what changes when it is written or replaced: cheaper than its hash."""
+    found = {}
+    for _, text in parsed.input_paths:
+        for folder, _, names in os.walk(text):
+            for path in (Path(folder), *(Path(folder) / name for name in names)):
+                found[str(path)] = _stamp(path)
+        found[text] = _stamp(Path(text))
+    return found
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        seen = path.stat()
+    except OSError:
+        return ()
+    # A directory's times change with what others put beside; its number tells whether it is another one.
+    return (seen.st_ino,) if path.is_dir() else (seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
 
 
 def _saves(config: Any) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from r1hf.checks.foreign import NO_CODE
 from r1hf.errors import StageError
 from r1hf.hardware import has_gpu
 from r1hf.models import load_tokenizer
@@ -43,7 +44,7 @@ class VllmSampler(Sampler):
         name, _, revision = source.partition("@")
         self.tokenizer, self.batch_size = load_tokenizer(source), batch_size
         # generation_config "vllm": a repetition penalty of the model's own would change what is measured.
-        given = {"max_num_seqs": batch_size, "generation_config": "vllm", "disable_log_stats": True}
+        given = {"max_num_seqs": batch_size, "generation_config": "vllm", "disable_log_stats": True, **NO_CODE}
         given |= {"dtype": "bfloat16"} if has_gpu() else ON_CPU
         try:
             self._engine = LLM(model=name, tokenizer=name, revision=revision or None, **{**given, **options})

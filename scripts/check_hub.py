@@ -32,11 +32,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
 repo, question, tokens = sys.argv[1], sys.argv[2], int(sys.argv[3])
 chat = [{"role": "user", "content": question}]
-tokenizer = AutoTokenizer.from_pretrained(repo)
-model = AutoModelForCausalLM.from_pretrained(repo)
+tokenizer = AutoTokenizer.from_pretrained(repo, trust_remote_code=False)
+model = AutoModelForCausalLM.from_pretrained(repo, trust_remote_code=False)
 inputs = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
 made = model.generate(**inputs, max_new_tokens=tokens, do_sample=False)[0, inputs["input_ids"].shape[1]:]
-ask = pipeline("text-generation", model=repo)
+ask = pipeline("text-generation", model=repo, trust_remote_code=False)
 answer = ask(chat, max_new_tokens=tokens, do_sample=False)[0]["generated_text"][-1]["content"]
 names = datasets.get_dataset_config_names(repo)
 rows = {name: {split: len(part) for split, part in datasets.load_dataset(repo, name).items()} for name in names}

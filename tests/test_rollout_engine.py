@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from small_run import CPU, GRPO, arguments, recipe, run_recipe
 from transformers import AutoTokenizer
 from trl.generation.vllm_client import VLLMClient
-from trl.generation.vllm_generation import VLLMGeneration
-from urllib3.util.retry import Retry
-from vllm_double import Vllm, running
+from vllm_double import Vllm, client_on_cpu, running
 
 from r1hf.errors import ConfigError, StageError
 from r1hf.manifest import verify
@@ -103,14 +103,11 @@ def server(tiny_base: Path) -> Iterator[Vllm]:
 
 
 @pytest.fixture
-def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What needs NCCL is left out; every request and answer is real. And the client's pauses are cut short."""
-    pytest.importorskip("vllm")
-    monkeypatch.setattr(VLLMClient, "init_communicator", lambda self, device=0: None)
-    monkeypatch.setattr(VLLMGeneration, "sync_weights", lambda self: None)
-    monkeypatch.setattr(Retry, "get_backoff_time", lambda self: 0.01)
+def on_cpu(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, torch.Tensor]]:
+    """What needs NCCL is left out; every request and answer is real. And pauses are cut short."""
     monkeypatch.setattr("r1hf.trainers.vllm_server._AGAIN", 0.05)
     monkeypatch.setattr("r1hf.trainers.rl.check_engine", lambda problems, args: None)
+    return client_on_cpu(monkeypatch)
 
 
 def trained(base: Path, directory: Path, server_url: str, **more: Any) -> Path:
@@ -142,7 +139,7 @@ def test_the_server_makes_the_rollouts(tiny_base: Path, tmp_path: Path, server: 
 def test_a_failure_under_way_saves_the_work_and_the_same_command_goes_on(
     tiny_base: Path, tmp_path: Path, server: Vllm, on_cpu: None, fault: str, said: str
 ) -> None:
-    server.faults["/v1/completions"], server.good_generations = fault, 2
+    server.faults["/v1/completions"], server.good["/v1/completions"] = fault, 2
     with pytest.raises(StageError) as caught:
         trained(tiny_base, tmp_path / "made", server.url)
     text = str(caught.value)
@@ -154,6 +151,63 @@ def test_a_failure_under_way_saves_the_work_and_the_same_command_goes_on(
     server.asked.clear()
     assert verify(trained(tiny_base, tmp_path / "made", server.url)).metrics["optimizer_steps"] == 4
     assert server.asked.count("/v1/completions") == 2, "it went on from step 2"
+
+
+WEIGHTS = ["/start_weight_update", "/update_weights", "/finish_weight_update", "/reset_prefix_cache"]
+
+
+def test_row_16_a_resumed_run_sends_its_weights_before_the_first_rollout(
+    tiny_base: Path, tmp_path: Path, server: Vllm, on_cpu: list[dict[str, torch.Tensor]]
+) -> None:
+    moving = {"learning_rate": 1e-2, "weight_decay": 0.5}  # without a reward too
+    server.faults["/v1/completions"], server.good["/v1/completions"] = "400", 2
+    with pytest.raises(StageError):
+        trained(tiny_base, tmp_path / "made", server.url, **moving)
+    saved = load_file(tmp_path / "made.partial" / "trainer" / "checkpoint-2" / "model.safetensors")
+    server.faults.clear()
+    server.asked.clear()
+    on_cpu.clear()
+    trained(tiny_base, tmp_path / "made", server.url, **moving)
+    steps = [path for path in server.asked if path in WEIGHTS or path == "/v1/completions"]
+    assert steps == [*WEIGHTS, "/v1/completions"] * 2
+    start = load_file(tiny_base / "model.safetensors")
+    assert all(torch.equal(on_cpu[0][name], saved[name]) for name in saved)
+    assert not all(torch.equal(on_cpu[0][name], start[name]) for name in saved)
+
+
+@pytest.mark.parametrize(
+    ("path", "fault"),
+    [("/update_weights", "cut"), ("/finish_weight_update", "400"), ("/reset_prefix_cache", "500")],
+)
+def test_row_16_weights_that_do_not_arrive_end_the_run_saved(
+    tiny_base: Path, tmp_path: Path, server: Vllm, on_cpu: list[dict[str, torch.Tensor]], path: str, fault: str
+) -> None:
+    """Nothing is sampled from the weights of an earlier step."""
+    server.faults[path], server.good[path] = fault, 2
+    with pytest.raises(StageError) as caught:
+        trained(tiny_base, tmp_path / "made", server.url)
+    text = str(caught.value)
+    assert "failed after step 2: it did not take the new weights: " in text and "step 2 is saved" in text, text
+    assert server.asked.count("/v1/completions") == 2
+    assert (tmp_path / "made.partial" / "trainer" / "checkpoint-2" / "complete.json").is_file()
+
+
+def test_row_16_every_weight_is_gone_through_whatever_fails() -> None:
+    """A sharded policy gathers each of them in all processes: one that stops would leave the others waiting."""
+    failures: list[str] = []
+    left = iter([("a", 1), ("b", 2), ("c", 3)])
+
+    def fails(metadata: Any, weights: Iterator[Any]) -> None:
+        next(weights)
+        raise RuntimeError("NCCL error")
+
+    careful = vllm_server.careful_weights(fails, failures)
+    careful([], left)
+    assert not list(left) and failures == ["it did not take the new weights: RuntimeError: NCCL error"]
+    again = iter([("a", 1)])
+    careful([], again)
+    assert not list(again) and len(failures) == 1
+    assert vllm_server.careful(lambda: {}, failures)()["completion_ids"] == []
 
 
 @pytest.mark.parametrize("fault", ["500", "hang", "cut"])
@@ -210,15 +264,15 @@ def test_a_server_that_is_none_of_ours(server: Vllm) -> None:
             vllm_server.check(server.url, 64)
 
 
-def test_trls_own_refusal_off_cuda_is_the_one_that_we_expect(server: Vllm) -> None:
+def test_trls_own_refusal_off_cuda_is_the_one_that_we_expect(server: Vllm, monkeypatch: pytest.MonkeyPatch) -> None:
     """The day that this passes on a CPU, `check_engine` can be less strict."""
-    pytest.importorskip("vllm")
+    begin = VLLMClient.init_communicator
+    client_on_cpu(monkeypatch)
     with pytest.raises(NotImplementedError, match="needs a CUDA device"):
-        VLLMClient(base_url=server.url).init_communicator(device="cpu")
+        begin(VLLMClient(base_url=server.url), device="cpu")
 
 
-def test_the_limit_holds_for_the_clients_first_questions(server: Vllm) -> None:
-    pytest.importorskip("vllm")
+def test_the_limit_holds_for_the_clients_first_questions(server: Vllm, on_cpu: None) -> None:
     server.faults["/v1/models"] = "hang"
     with pytest.raises(StageError, match="did not answer in time"):
         with vllm_server.explained(server.url, "before training"), vllm_server.bounded(0.3):

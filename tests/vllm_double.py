@@ -8,7 +8,42 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
+import torch
+from trl.generation import vllm_client, vllm_generation
+from urllib3.util.retry import Retry
+
+_WEIGHTS = ("/init_weight_transfer_engine", "/start_weight_update", "/update_weights", "/finish_weight_update")
+
+
+def client_on_cpu(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, torch.Tensor]]:
+    """TRL's client without vLLM's package and without NCCL: every request and answer is real, and only the weights
+    themselves do not travel. Returns what would have been sent, one mapping of names to weights a time.
+    """
+    sent: list[dict[str, torch.Tensor]] = []
+
+    class Nccl:
+        @staticmethod
+        def trainer_init(info: Any) -> Any:
+            return SimpleNamespace(group=SimpleNamespace())
+
+        @staticmethod
+        def trainer_send_weights(iterator: Any, trainer_args: Any) -> None:
+            sent.append({name: tensor.clone() for name, tensor in iterator})
+
+    begin = vllm_client.VLLMClient.init_communicator
+    for module in (vllm_client, vllm_generation):
+        monkeypatch.setattr(module, "is_vllm_available", lambda *_, **__: True)
+    monkeypatch.setattr(vllm_client, "_HAS_STATEFUL_TRAINER_ENGINE", False)
+    monkeypatch.setattr(vllm_client, "NCCLWeightTransferEngine", Nccl, raising=False)
+    monkeypatch.setattr(vllm_client, "NCCLTrainerSendWeightsArgs", SimpleNamespace, raising=False)
+    monkeypatch.setattr(vllm_client, "get_ip", lambda: "127.0.0.1", raising=False)
+    monkeypatch.setattr(vllm_client.VLLMClient, "init_communicator", lambda self, device=0: begin(self, "cuda"))
+    monkeypatch.setattr(Retry, "get_backoff_time", lambda self: 0.01)
+    return sent
 
 
 class Vllm(ThreadingHTTPServer):
@@ -20,7 +55,7 @@ class Vllm(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.vocabulary, self.end = vocabulary, end
         self.faults: dict[str, str] = {}
-        self.good_generations = 10**9  # the fault at /v1/completions begins after that many
+        self.good: dict[str, int] = {}  # path -> answers before its fault begins
         self.asked: list[str] = []
         self.released = threading.Event()
         self.config: dict[str, Any] = {
@@ -53,9 +88,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         self.server.asked.append(path)
         generation = path == "/v1/completions"
-        if generation:
-            self.server.good_generations -= 1
-        if path in self.server.faults and not (generation and self.server.good_generations >= 0):
+        self.server.good[path] = self.server.good.get(path, 0) - 1
+        if path in self.server.faults and self.server.good[path] < 0:
             self._misbehave(self.server.faults[path])
             return
         found = {
@@ -63,6 +97,8 @@ class _Handler(BaseHTTPRequestHandler):
             "/v1/models": {"data": [{"id": "tiny", "max_model_len": self.server.max_model_len}]},
             "/server_info": {"vllm_config": self.server.config},
             "/get_world_size": {"world_size": 1},
+            "/reset_prefix_cache": {"success": True},
+            **dict.fromkeys(_WEIGHTS, {}),
         }.get(path)
         self._send(200 if found is not None or generation else 404, self._complete(body) if generation else found)
 

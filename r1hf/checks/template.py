@@ -11,6 +11,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from r1hf.checks.bounded import bounded
+from r1hf.errors import ConfigError
 from r1hf.grammar import parse
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
@@ -66,13 +68,12 @@ def turn_end(tokenizer: PreTrainedTokenizerBase, ends: Collection[int] = ()) -> 
     if not tokenizer.chat_template:
         return []
     known = {tokenizer.eos_token, *(str(tokenizer.convert_ids_to_tokens(end)) for end in ends)}
-    try:
-        text = str(
-            tokenizer.apply_chat_template(
-                [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": _CONTENT}], tokenize=False
-            )
-        )
-    except Exception as error:  # a template is a program, and may fail in its own ways
+    question = [{"role": "user", "content": "Why?"}]
+    answered = [*question, {"role": "assistant", "content": _CONTENT}]
+    try:  # a template is a program, which may fail in its own ways, and may never end
+        text = bounded(lambda: str(tokenizer.apply_chat_template(answered, tokenize=False)))
+        bounded(lambda: str(tokenizer.apply_chat_template(question, tokenize=False, add_generation_prompt=True)))
+    except RuntimeError as error:
         return [
             Finding(
                 "template_fails",
@@ -92,6 +93,13 @@ def turn_end(tokenizer: PreTrainedTokenizerBase, ends: Collection[int] = ()) -> 
             "(Qwen: <|im_end|>)",
         )
     ]
+
+
+def check_ends(source: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raises ConfigError where the chat template of `source` fails or never ends."""
+    for found in turn_end(tokenizer):
+        if found.name == "template_fails":
+            raise ConfigError(f"{source}: {found}")
 
 
 def dropped(target: str, trained: str) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from r1hf.checks.foreign import asked_for
 from r1hf.yamlfile import nearest
 
 _ABOVE_0, _FROM_0, _FROM_1 = "(0, inf)", "[0, inf)", "[1, inf)"
@@ -115,6 +116,12 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 def refuse(key: str, value: Any, keys: Collection[str]) -> None:
     """Raises ValueError where no run could use `value`. keys: all that the schema has, which say what it is for."""
+    if (foreign := asked_for(key, value)) is not None:
+        raise ValueError(foreign)
+    if key.endswith("_init_kwargs") and isinstance(value, str) and not value.lstrip().startswith("{"):
+        raise ValueError(f"{value!r:.60} is no mapping; write it as {{dtype: bfloat16}}")
+    if key == "chat_template_path" and value is not None:
+        raise ValueError("r1hf reads it from elsewhere; write chat_template: auto, a name, or a .jinja file")
     if isinstance(value, str) and key in CHOICES and "num_generations" in keys and value not in CHOICES[key]:
         raise ValueError(f"{value!r} is unknown; {nearest(value, CHOICES[key])}")
     if key not in LIMITS or isinstance(value, bool) or not isinstance(value, int | float):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from r1hf.checks.foreign import NO_CODE
 from r1hf.errors import ConfigError
 from r1hf.files import read_object
 from r1hf.plan.shapes import BUILT_IN, built_in_name, config_file
@@ -167,7 +168,7 @@ def write_miniature(directory: Path, config: Mapping[str, Any], tokenizer: Any, 
             pad_token_id=tokenizer.pad_token_id,
             **({"num_labels": 1} if classifier else {}),
         )
-        model = make.from_config(built)
+        model = make.from_config(built, **NO_CODE)
     except Exception as error:  # each architecture checks its own sizes in its own way
         raise ConfigError(f"no miniature of '{kind}' can be built: {type(error).__name__}: {error}") from error
     model.save_pretrained(directory)

@@ -26,7 +26,7 @@ from r1hf.pipeline import launch
 from r1hf.pipeline.graph import FORK, Graph
 from r1hf.pipeline.plan import EVENTS, Decision, Planner
 from r1hf.pipeline.view import duration, headline, sources
-from r1hf.process import FileLock
+from r1hf.process import FileLock, heed_stops
 from r1hf.stage import LOCK_WAIT
 
 
@@ -158,12 +158,16 @@ class Runner:
 
     @contextlib.contextmanager
     def _forwarded_signals(self) -> Iterator[None]:
-        """SIGTERM and Ctrl-C stop the running stage cleanly, a second one at once; the stage is always awaited."""
+        """SIGTERM, Ctrl-C and a closed terminal stop the running stage cleanly, a second SIGTERM or Ctrl-C at once.
+
+        The stage is always awaited.
+        """
 
         def stop(number: int, frame: FrameType | None) -> None:
             self._pass_on(signal.SIGTERM if self._signal is None else signal.SIGKILL)
             self._signal = number
 
+        heed_stops()
         old = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield

@@ -8,8 +8,9 @@ from typing import Any, Literal
 import torch
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
+from r1hf.checks.foreign import WEIGHTS
 from r1hf.grammar import parse
-from r1hf.models import load_tokenizer
+from r1hf.models import load_tokenizer, loading
 from r1hf.rewards._common import completion_texts, question_text
 
 View = Literal["answer", "full"]
@@ -76,8 +77,9 @@ class PreferenceReward:
         if self._model is None:
             name, _, revision = self.source.partition("@")
             self._tokenizer = load_tokenizer(self.source)
-            self._model = AutoModelForSequenceClassification.from_pretrained(
-                name, revision=revision or None, dtype="float32", use_safetensors=True
-            ).eval()
+            with loading(self.source):
+                self._model = AutoModelForSequenceClassification.from_pretrained(
+                    name, revision=revision or None, dtype="float32", **WEIGHTS
+                ).eval()
             if torch.cuda.is_available():
                 self._model.to("cuda")

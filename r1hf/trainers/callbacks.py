@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -41,7 +43,8 @@ class StageCallback(TrainerCallback):
     def go_on(self, step: int) -> None:
         """Takes up the log of an interrupted run; what it logged after `step` is logged again."""
         run = None if self.label == self.stage.name else self.label
-        rows = [row for row in self.stage.log.rows() if row.get("run") != run or row["step"] <= step]
+        logged = _logged(self.stage.log.path) if self.stage.main_process else []
+        rows = [row for row in logged if row.get("run") != run or row["step"] <= step]
         self.stage.log.rewrite(rows)
         self.rows = [{k: v for k, v in row.items() if k != "run"} for row in rows if row.get("run") == run]
 
@@ -84,6 +87,49 @@ class StageCallback(TrainerCallback):
             self._progress.close()
 
 
+def _logged(path: Path) -> list[dict[str, Any]]:
+    """The rows of a log as far as a run wrote them: a broken log is no reason to lose the run.
+
+    Raises StageError where it is no plain file: a pipe would be waited for.
+    """
+    if not path.exists():
+        return []
+    if not path.is_file():
+        raise StageError(f"{path} is no plain file; move it away, then repeat the command to go on")
+    lines = path.read_bytes().split(b"\n")[:-1]  # a last line that a kill cut short is no row
+    rows = [_row(line) for line in lines]
+    strange = [number for number, row in enumerate(rows, 1) if row is None]
+    if strange:
+        print(
+            f"note: {path}: {len(strange)} of {len(rows)} lines are no rows of a run and are dropped, the first of "
+            f"them line {strange[0]}",
+            file=sys.stderr,
+        )
+    return [row for row in rows if row is not None]
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or type(row.get("step")) is not int or not isinstance(row.get("run"), str | None):
+        return None
+    return row if all(_is_logged(value) for name, value in row.items() if name != "run") else None
+
+
+def _is_logged(value: Any) -> bool:
+    """What `StageLog` writes of a number, or of a list of numbers."""
+    if isinstance(value, list):
+        return all(_is_logged(item) for item in value)
+    if value is None or isinstance(value, str | bool):
+        return value is None
+    try:
+        return math.isfinite(value)
+    except (TypeError, OverflowError):
+        return False
+
+
 def train(trainer: Trainer, stage: Stage, label: str | None = None) -> dict[str, Any]:
     """Trains and returns metrics for the manifest: no times, so that equal runs give equal manifests.
 
@@ -104,6 +150,7 @@ def train(trainer: Trainer, stage: Stage, label: str | None = None) -> dict[str,
     if isinstance(trainer, FiniteSteps):
         trainer.failures = sibling(stage.output_dir, "failed")
     start = last_whole(Path(trainer.args.output_dir)) if stage.resumed else None
+    _check_named(trainer, start)
     if stage.resumed:
         callback.go_on(start.step if start else 0)
     if start is not None and start.step >= start.last_step:
@@ -129,6 +176,23 @@ def train(trainer: Trainer, stage: Stage, label: str | None = None) -> dict[str,
         )
     _warn(stage, warnings_of(callback.rows, getattr(trainer.args, "max_completion_length", None)))
     return {"optimizer_steps": steps, **_last_values(callback.rows)}
+
+
+def _check_named(trainer: Trainer, start: Checkpoint | None) -> None:
+    """Raises StageError where `resume_from_checkpoint` names one of this trainer's that it would not go on from."""
+    named, own = trainer.args.resume_from_checkpoint, Path(trainer.args.output_dir).resolve()
+    if not named:
+        return
+    if str(named).lower() == "true":
+        refused = start is None and any(own.glob("checkpoint-*"))
+    else:
+        path = Path(named).resolve()
+        refused = path.parent == own and (start is None or start.path.name != path.name)
+    if refused:
+        rest = f"the last whole one, {start.path}" if start else "the beginning, since no checkpoint is whole"
+        raise StageError(
+            f"resume_from_checkpoint: {named} cannot be gone on from; leave the key out to go on from {rest}"
+        )
 
 
 def _warn(stage: Stage, found: dict[str, str]) -> None:

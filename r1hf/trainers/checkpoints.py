@@ -7,11 +7,15 @@ import json
 import os
 import re
 import shutil
+import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
+from r1hf.errors import ConfigError
+from r1hf.files import read_object
 from r1hf.manifest import sync_directory
 
 COMPLETE = "complete.json"  # sizes and SHA-256 of a checkpoint's files, written last
@@ -32,7 +36,7 @@ def complete(path: Path) -> None:
     """Hashes the files of a freshly written checkpoint and writes `complete.json`, all of it synced to disk."""
     files = {}
     for file in sorted(item for item in path.rglob("*") if item.is_file() and item.name != COMPLETE):
-        files[str(file.relative_to(path))] = {"size": file.stat().st_size, "sha256": _hash(file)}
+        files[file.relative_to(path).as_posix()] = {"size": file.stat().st_size, "sha256": _hash(file)}
         _sync(file)
     partial = path / f"{COMPLETE}.partial"
     partial.write_text(json.dumps({"files": files}, indent=1), encoding="utf-8")
@@ -44,36 +48,79 @@ def complete(path: Path) -> None:
 def damage(path: Path) -> str | None:
     """What is wrong with the checkpoint in `path`, naming the file; None if it is whole."""
     try:
-        files = json.loads((path / COMPLETE).read_text(encoding="utf-8"))["files"]
+        files = _listed(path)
+        strange = sorted(set(_inside(path)) - files.keys() - {COMPLETE})
     except FileNotFoundError:
         return f"it was never finished (no {COMPLETE})"
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return f"{COMPLETE} cannot be read ({error})"
+    except (ConfigError, OSError, ValueError) as error:
+        return " ".join(error.problems) if isinstance(error, ConfigError) else str(error)
+    if strange:  # Transformers would load an adapter, or another optimizer, that lies there
+        return f"{strange[0]} is there, which was not written with it"
     for name, wanted in files.items():
-        file = path / name
-        try:
-            size = file.stat().st_size
-            if size != wanted["size"]:
-                return f"{name} has {size:,} bytes and not {wanted['size']:,}"
-            if _hash(file) != wanted["sha256"]:
-                return f"{name} has other content than was written"
-        except FileNotFoundError:
-            return f"{name} is missing"
-        except OSError as error:
-            return f"{name} cannot be read ({error.strerror})"
+        if wrong := _changed(path / name, wanted):
+            return f"{name} {wrong}"
     return None
+
+
+def _listed(path: Path) -> dict[str, dict[str, Any]]:
+    """name -> size and hash, as `complete` wrote them. Raises ValueError or ConfigError for anything else."""
+    files = read_object(path / COMPLETE).get("files")
+    if not isinstance(files, dict) or not files:
+        raise ValueError(f"{COMPLETE} lists no files")
+    for name, wanted in files.items():
+        known = isinstance(wanted, dict) and type(wanted.get("size")) is int and type(wanted.get("sha256")) is str
+        if (
+            not known
+            or not name.isprintable()
+            or PurePosixPath(name).is_absolute()
+            or ".." in PurePosixPath(name).parts
+        ):
+            raise ValueError(f"{COMPLETE} cannot be read (what it says of {name[:80]!r} is no size and hash)")
+    return files
+
+
+def _inside(path: Path) -> Iterator[str]:
+    """Names of what lies in a checkpoint; hidden files are the file system's, such as `.nfs0001`."""
+    for file in path.rglob("*"):
+        if not file.name.startswith(".") and (file.is_symlink() or not file.is_dir()):
+            yield file.relative_to(path).as_posix()
+
+
+def _changed(file: Path, wanted: dict[str, Any]) -> str | None:
+    try:
+        found = file.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            return "is no plain file"
+        if found.st_size != wanted["size"]:
+            return f"has {found.st_size:,} bytes and not {wanted['size']:,}"
+        return None if _hash(file) == wanted["sha256"] else "has other content than was written"
+    except FileNotFoundError:
+        return "is missing"
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        return f"cannot be read ({error})"
 
 
 def last_whole(directory: Path) -> Checkpoint | None:
     """The newest checkpoint in `directory` that is whole. Damaged ones are named on stderr and passed over."""
-    for _, path in sorted(_found(directory), reverse=True):
+    for step, path in sorted(_found(directory), reverse=True):
         wrong = damage(path)
         if wrong is None:
-            state = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-            return Checkpoint(path, state["global_step"], state["max_steps"])
+            try:
+                return _read(path, step)
+            except (ConfigError, FileNotFoundError, ValueError) as error:
+                wrong = " ".join(error.problems) if isinstance(error, ConfigError) else str(error)
         if os.environ.get("RANK", "0") == "0":
             print(f"  checkpoint {path} is passed over: {wrong}", file=sys.stderr)
     return None
+
+
+def _read(path: Path, step: int) -> Checkpoint:
+    """Raises ValueError where the trainer's state is not that of `step`."""
+    state = read_object(path / "trainer_state.json")
+    made, last = state.get("global_step"), state.get("max_steps")
+    if type(made) is not int or type(last) is not int or made != step or last < made:
+        raise ValueError(f"trainer_state.json says step {made!r:.40} of {last!r:.40}, which is not that of its name")
+    return Checkpoint(path, made, last)
 
 
 def publish(saved: Path, directory: Path, keep: int | None) -> None:

@@ -10,16 +10,16 @@ from typing import Any, Literal
 from urllib.parse import urlparse
 from urllib.request import urlopen
 
-from datasets import Dataset
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase, Trainer
 
+from r1hf.checks import foreign, template
 from r1hf.checks.vocabulary import compare, is_byte_level
 from r1hf.config import Parsed, StageConfig
 from r1hf.data.lengths import drop_long, token_counts
 from r1hf.data.rows import Row, check_rows
 from r1hf.data.spec import Source
 from r1hf.errors import ConfigError, StageError
-from r1hf.models import check_chat_template, check_tokenizer, load_tokenizer
+from r1hf.models import check_chat_template, check_tokenizer, load_tokenizer, loading, training_arguments
 from r1hf.stage import Stage, preflight_inputs
 from r1hf.trainers.adapters import AdapterConfig, check_adapter, export, lora, quantization
 from r1hf.trainers.callbacks import train
@@ -33,6 +33,7 @@ from r1hf.trainers.on_policy import (
     server_config,
 )
 from r1hf.trainers.sharded import whole_weights
+from r1hf.trainers.table import table
 
 COLUMNS = ("question",)
 Method = Literal["same_vocabulary", "cross_tokenizer"]
@@ -135,12 +136,12 @@ def make_trainer(
 ) -> Trainer:
     """The trainer of `method`, with the teacher loaded here unless it is behind a server."""
     prompts = student_prompts(rows)
-    args.model_init_kwargs = {"dtype": "float32", "use_safetensors": True, **(args.model_init_kwargs or {})}
+    training_arguments(args)
     shared = {"model": config.model, "processing_class": tokenizer, "peft_config": lora(config)}
     if method == "same_vocabulary" and config.teacher_server:
         return R1ServerDistillationTrainer(
             args=server_config(args, config.teacher_server),
-            train_dataset=Dataset.from_list([{"prompt": prompt} for prompt in prompts]),
+            train_dataset=table([{"prompt": prompt} for prompt in prompts]),
             quantization_config=quantization(config),
             **shared,
         )
@@ -151,7 +152,7 @@ def make_trainer(
         return R1DistillationTrainer(
             teacher_model=teacher,
             args=trainer_args,
-            train_dataset=Dataset.from_list([{"prompt": prompt} for prompt in prompts]),
+            train_dataset=table([{"prompt": prompt} for prompt in prompts]),
             quantization_config=quantization(config),
             **shared,
         )
@@ -161,7 +162,7 @@ def make_trainer(
     return R1GOLDTrainer(
         teacher_model=teacher,
         args=gold_config(args, config.teacher),
-        train_dataset=Dataset.from_list([{"prompt": text, "completion": ""} for text in texts]),
+        train_dataset=table([{"prompt": text, "completion": ""} for text in texts]),
         **shared,
     )
 
@@ -180,21 +181,24 @@ def check_server(address: str) -> None:
 
 def load_teacher(source: str, args: R1OnPolicyConfig) -> Any:
     """The teacher for inference; `teacher_model_init_kwargs` may name another dtype than float32."""
-    named = {"dtype": "float32", "use_safetensors": True, **(args.teacher_model_init_kwargs or {})}
-    return AutoModelForCausalLM.from_pretrained(source, **named).eval().requires_grad_(False)
+    named = {"dtype": "float32", **(args.teacher_model_init_kwargs or {}), **foreign.WEIGHTS}
+    with loading(source):
+        return AutoModelForCausalLM.from_pretrained(source, **named).eval().requires_grad_(False)
 
 
 def student_rows(source: str) -> int:
     """Rows of logits of a model, from its configuration."""
     from transformers import AutoConfig
 
-    return int(AutoConfig.from_pretrained(source).get_text_config().vocab_size)
+    return int(AutoConfig.from_pretrained(source, **foreign.NO_CODE).get_text_config().vocab_size)
 
 
 def teach(stage: Stage, rows: list[Row], args: R1OnPolicyConfig) -> dict[str, Any]:
     """Trains the stage's student on its own text, and saves it at the root of the stage."""
     config: OnPolicyStageConfig = stage.config  # type: ignore[assignment]
     tokenizer, teacher = load_tokenizer(config.model), load_tokenizer(config.teacher)
+    for source, one in ((config.model, tokenizer), (config.teacher, teacher)):
+        template.check_ends(source, one)
     method = choose(config, tokenizer, teacher)
     stage.say(f"{method}: {compare(tokenizer, teacher)}")
     _note_templates(stage, tokenizer, teacher)
@@ -204,7 +208,8 @@ def teach(stage: Stage, rows: list[Row], args: R1OnPolicyConfig) -> dict[str, An
     args.output_dir = str(stage.checkpoints)
     if config.teacher_server:
         check_server(config.teacher_server)
-    trainer = make_trainer(config, args, rows, tokenizer, method)
+    with loading(config.model):
+        trainer = make_trainer(config, args, rows, tokenizer, method)
     metrics = train(trainer, stage)
     weights = whole_weights(trainer)
     if trainer.accelerator.is_main_process:

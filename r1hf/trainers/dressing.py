@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from r1hf.chat_templates import AUTO, chat_template, dress
 from r1hf.checks import template
+from r1hf.checks.foreign import faults
 from r1hf.errors import ConfigError
 from r1hf.models import check_chat_template, load_tokenizer
 
@@ -35,7 +36,16 @@ class Dressed(Protocol):
 
 
 def dressed_tokenizer(config: Dressed) -> Any:
-    """The tokenizer of the stage's model, as it is trained with and saved."""
+    """The tokenizer of the stage's model, as it is trained with and saved.
+
+    Raises ConfigError where its chat template fails or never ends: a Hub id's is seen here first.
+    """
+    tokenizer = _dressed(config)
+    template.check_ends(config.model, tokenizer)
+    return tokenizer
+
+
+def _dressed(config: Dressed) -> Any:
     tokenizer = load_tokenizer(config.model)
     if config.chat_template is not None:
         dress(tokenizer, config.chat_template, config.prefill_think)
@@ -49,13 +59,15 @@ def check_dress(problems: list[str], config: Dressed) -> None:
             problems.append("prefill_think: needs chat_template too (auto, qwen or llama)")
         check_chat_template(problems, "model", config.model)
         return
+    if faults(config.model):
+        return  # named with the configuration
     try:
         if Path(config.model).is_dir():
-            found = template.findings(dressed_tokenizer(config))
+            found = template.findings(_dressed(config))
             problems += [f"model: {config.model}: {one}" for one in found if one.fatal]
         elif config.chat_template != AUTO:
             chat_template(config.chat_template, config.prefill_think)
     except ConfigError as error:
         problems += [f"chat_template: {problem}" for problem in error.problems]
-    except (OSError, ValueError) as error:
+    except Exception as error:  # tokenizers raises Exception itself, and broken files anything at all
         problems.append(f"model: no tokenizer can be loaded from {config.model}: {' '.join(str(error).split())[:200]}")

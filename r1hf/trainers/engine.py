@@ -155,6 +155,8 @@ class WithEngine(GRPOTrainer):
         if self.accelerator.is_main_process:
             client = self.vllm_generation.vllm_client
             client.generate = vllm_server.careful(client.generate, self._failures)
+            client.update_named_params = vllm_server.careful_weights(client.update_named_params, self._failures)
+            client.reset_prefix_cache = vllm_server.careful_weights(client.reset_prefix_cache, self._failures)
 
     def _generate_single_turn(self, prompt_ids: Any, *arguments: Any, **named: Any) -> Any:
         if self.args.rollout_engine != "vllm_server":

@@ -23,7 +23,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from r1hf.checks.foreign import WEIGHTS
 from r1hf.errors import StageError
+from r1hf.process import leave_terminal
 from r1hf.trainers import checkpoints
 from r1hf.trainers.sharded import gather, spread
 
@@ -112,7 +114,7 @@ class ExactResume(Trainer):
         known = set(target.state_dict())
         if all(set(_names(file)) <= known for file in files):
             return
-        saved = type(target).from_pretrained(resume_from_checkpoint, dtype=target.dtype, use_safetensors=True)
+        saved = type(target).from_pretrained(resume_from_checkpoint, dtype=target.dtype, **WEIGHTS)
         target.load_state_dict(saved.state_dict())
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
@@ -183,7 +185,8 @@ def _shuffle_again(loader: Any, epochs: int) -> None:
 
 
 class StopOnSignal(TrainerCallback):
-    """Saves and stops at the end of the step in which SIGTERM or Ctrl-C came; all processes at the same step.
+    """Saves and stops at the end of the step in which SIGTERM or Ctrl-C came, or what counts as SIGTERM
+    (`r1hf.process.STOPS`); all processes at the same step.
 
     A second signal goes to the handler that was there before, which ends the stage at once. One within `ECHO` seconds
     is the first one again: a scheduler signals every process, and torchrun passes on what it got.
@@ -210,6 +213,7 @@ class StopOnSignal(TrainerCallback):
                 signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        leave_terminal()  # a pipeline's stage has a session of its own, which no closed terminal tells
         if self.number is None:
             self.number, self._first = number, time.monotonic()
         elif time.monotonic() - self._first > self.ECHO:

@@ -10,12 +10,15 @@ from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase, Trainer
 from trl import RewardConfig, RewardTrainer
 
+from r1hf.checks.foreign import WEIGHTS
 from r1hf.data.rows import Row
+from r1hf.models import forget_code, loading
 from r1hf.rewards.preference import judged_text
 from r1hf.trainers.finite import FiniteSteps
 from r1hf.trainers.memory import FitsMemory, MemoryConfig
 from r1hf.trainers.memory_batches import PairMemory
 from r1hf.trainers.resume import ExactResume
+from r1hf.trainers.table import table
 
 
 @dataclass
@@ -40,16 +43,19 @@ class PointwiseTrainer(ExactResume, FiniteSteps, FitsMemory, Trainer):
 def new_reward_model(source: str, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
     """A language model's body with a new scalar head, which is drawn from torch's generator."""
     name, _, revision = source.partition("@")
-    return AutoModelForSequenceClassification.from_pretrained(
-        name,
-        revision=revision or None,
-        num_labels=1,
-        pad_token_id=tokenizer.pad_token_id,
-        # One binary label: Transformers then takes binary cross-entropy, where one label alone means regression.
-        problem_type="multi_label_classification",
-        dtype="float32",
-        use_safetensors=True,
-    )
+    with loading(source):
+        model = AutoModelForSequenceClassification.from_pretrained(
+            name,
+            revision=revision or None,
+            num_labels=1,
+            pad_token_id=tokenizer.pad_token_id,
+            # One binary label: Transformers then takes binary cross-entropy, where one label alone means regression.
+            problem_type="multi_label_classification",
+            dtype="float32",
+            **WEIGHTS,
+        )
+    forget_code(model)
+    return model
 
 
 def pairwise_trainer(
@@ -60,7 +66,7 @@ def pairwise_trainer(
         {side: judged_text(tokenizer, row["question"], row[side], "answer") for side in ("chosen", "rejected")}
         for row in rows
     ]
-    return PairwiseTrainer(model=model, args=args, train_dataset=Dataset.from_list(data), processing_class=tokenizer)
+    return PairwiseTrainer(model=model, args=args, train_dataset=table(data), processing_class=tokenizer)
 
 
 def pointwise_trainer(

@@ -8,8 +8,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from datasets import Dataset
-
 from r1hf import templates
 from r1hf.checks.languages import check_languages
 from r1hf.config import Parsed, StageConfig
@@ -17,7 +15,7 @@ from r1hf.data.lengths import drop_long, token_counts
 from r1hf.data.rows import Row, check_rows, stage_rows
 from r1hf.data.spec import Source
 from r1hf.errors import ConfigError, DataError
-from r1hf.models import check_tokenizer
+from r1hf.models import check_tokenizer, loading, training_arguments
 from r1hf.rewards.faults import check_judged
 from r1hf.rewards.guard import guarded
 from r1hf.rewards.prefilled import prefilled
@@ -28,6 +26,7 @@ from r1hf.trainers.dressing import TemplateConfig, check_dress, dressed_tokenize
 from r1hf.trainers.engine import check_engine, check_split
 from r1hf.trainers.grpo import R1GRPOTrainer, check_prompt_count
 from r1hf.trainers.sharded import whole_weights
+from r1hf.trainers.table import table
 
 COLUMNS = ("question", "answer", "language", "task")
 
@@ -179,16 +178,17 @@ def train_policy(
     asked = prompt_text(prompted[0]["prompt"], tokenizer)
     args.output_dir = str(stage.checkpoints)
     args.reward_weights = [float(config.weights.get(name, 1.0)) for name in rewards]
-    args.model_init_kwargs = {"dtype": "float32", "use_safetensors": True, **(args.model_init_kwargs or {})}
-    trainer = R1GRPOTrainer(
-        model=config.model,
-        reward_funcs=[guarded(prefilled(reward, asked)) for reward in rewards.values()],
-        args=args,
-        train_dataset=Dataset.from_list(prompted),
-        processing_class=tokenizer,
-        peft_config=lora(config),
-        quantization_config=quantization(config),
-    )
+    training_arguments(args)
+    with loading(config.model):
+        trainer = R1GRPOTrainer(
+            model=config.model,
+            reward_funcs=[guarded(prefilled(reward, asked)) for reward in rewards.values()],
+            args=args,
+            train_dataset=table(prompted),
+            processing_class=tokenizer,
+            peft_config=lora(config),
+            quantization_config=quantization(config),
+        )
     if trainer.rollouts is not None:
         trainer.rollouts.directory = stage.work / "rollouts"
     metrics = train(trainer, stage)

@@ -15,6 +15,7 @@ from r1hf.data.lengths import drop_long, token_counts
 from r1hf.data.rows import Row, check_rows
 from r1hf.data.spec import Source
 from r1hf.errors import DataError
+from r1hf.models import loading, training_arguments
 from r1hf.stage import Stage, preflight_inputs
 from r1hf.trainers.adapters import AdapterConfig, check_adapter, export, lora, quantization
 from r1hf.trainers.callbacks import train
@@ -24,6 +25,7 @@ from r1hf.trainers.memory import MemoryConfig
 from r1hf.trainers.memory_batches import TunedMemory
 from r1hf.trainers.resume import ExactResume
 from r1hf.trainers.sharded import whole_weights
+from r1hf.trainers.table import table
 
 COLUMNS = ("question", "completion")
 
@@ -103,7 +105,7 @@ def _turns(row: Row) -> list[dict[str, str]]:
 
 def sft_dataset(rows: Iterable[Row]) -> Dataset:
     """Rows with `question` and `completion` as TRL's conversational prompt and completion."""
-    return Dataset.from_list([{"prompt": turns[:1], "completion": turns[1:]} for turns in map(_turns, rows)])
+    return table([{"prompt": turns[:1], "completion": turns[1:]} for turns in map(_turns, rows)])
 
 
 def preflight_sft(parsed: Parsed) -> None:
@@ -125,15 +127,16 @@ def finetune(stage: Stage, rows: list[Row], args: R1SFTConfig) -> dict[str, Any]
         counts = token_counts([_turns(row) for row in rows], tokenizer)
         rows = drop_long(stage, "data", rows, counts, args.max_length, "max_length")
     args.output_dir = str(stage.checkpoints)
-    args.model_init_kwargs = {"dtype": "float32", "use_safetensors": True, **(args.model_init_kwargs or {})}
-    trainer = R1SFTTrainer(
-        model=source,
-        args=args,
-        train_dataset=sft_dataset(rows),
-        processing_class=tokenizer,
-        peft_config=lora(config),
-        quantization_config=quantization(config),
-    )
+    training_arguments(args)
+    with loading(source):
+        trainer = R1SFTTrainer(
+            model=source,
+            args=args,
+            train_dataset=sft_dataset(rows),
+            processing_class=tokenizer,
+            peft_config=lora(config),
+            quantization_config=quantization(config),
+        )
     metrics = train(trainer, stage)
     weights = whole_weights(trainer)
     if trainer.accelerator.is_main_process:

@@ -157,17 +157,38 @@ def _shown(answer: requests.Response) -> str:
 def careful(generate: Callable[..., dict[str, Any]], failures: list[str]) -> Callable[..., dict[str, Any]]:
     """TRL's `VLLMClient.generate` for the main process: a failure of the server gives no completions and a note.
 
-    All processes wait for the main one's answer: so they learn of the failure together, and can save together.
+    All processes wait for the main one's answer: so they learn of the failure together, and can save together. After
+    a failure it asks no more: the server may hold weights of an earlier step.
     """
 
     def call(*arguments: Any, **named: Any) -> dict[str, Any]:
         try:
-            return generate(*arguments, **named)
+            if not failures:
+                return generate(*arguments, **named)
         except Exception as error:
             text = reason(error)
             if text is None:
                 raise
             failures.append(text)
-            return {"prompt_ids": [], "completion_ids": [], "logprobs": [], "logprob_token_ids": []}
+        return {"prompt_ids": [], "completion_ids": [], "logprobs": [], "logprob_token_ids": []}
+
+    return call
+
+
+def careful_weights(update: Callable[..., None], failures: list[str]) -> Callable[..., None]:
+    """TRL's `VLLMClient.update_named_params` and `reset_prefix_cache`, likewise; whatever goes wrong is noted.
+
+    The weights that are left are gone through all the same: with a sharded policy all processes gather each of them.
+    """
+
+    def call(*arguments: Any) -> None:
+        try:
+            if not failures:
+                update(*arguments)
+        except Exception as error:
+            text = reason(error) or f"{type(error).__name__}: {error}"[:300]
+            failures.append(f"it did not take the new weights: {text}")
+        for _ in arguments[1] if len(arguments) > 1 else ():
+            pass
 
     return call

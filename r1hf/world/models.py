@@ -40,4 +40,4 @@ def build_model(architecture: str, tokenizer: Qwen2Tokenizer, shape: dict[str, A
         max_position_embeddings=1024,
         **shape,
     )
-    return AutoModelForCausalLM.from_config(config)
+    return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
