@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence as Items
 from fractions import Fraction
 
-from r1hf.verify.evaluate import ratio_sign, same_value, symbols
+from r1hf.verify.evaluate import infinity_sign, ratio_sign, replace, same_value, symbols
 from r1hf.verify.kinds import (
     Answer,
     Assignment,
@@ -16,6 +16,7 @@ from r1hf.verify.kinds import (
     Collection,
     Congruence,
     Equation,
+    Given,
     Inequality,
     Matrix,
     Measured,
@@ -24,10 +25,11 @@ from r1hf.verify.kinds import (
     Sequence,
     Value,
 )
-from r1hf.verify.sets import Reals, same_reals
-from r1hf.verify.terms import as_point, reals_of
+from r1hf.verify.names import same_name
+from r1hf.verify.sets import Reals, same_reals, union
 from r1hf.verify.tree import Node, make
 from r1hf.verify.units import same_unit
+from r1hf.verify.values import as_point, reals_of
 
 MAX_ITEMS = 64
 
@@ -45,14 +47,16 @@ def equal(first: Answer, second: Answer) -> bool:
     if isinstance(first, Measured) or isinstance(second, Measured):
         (a, unit), (b, other) = (x if isinstance(x, Measured) else (x, None) for x in (first, second))
         return same_unit(unit, other) and equal(a, b)
-    if isinstance(first, Rounded):
-        return any(equal(claim, second) for claim in first)
-    if isinstance(second, Rounded):
-        return any(equal(first, claim) for claim in second)
+    if isinstance(first, Given) or isinstance(second, Given):
+        return _equal_given(first, second)
+    if isinstance(first, Rounded) or isinstance(second, Rounded):
+        return _equal_claims(first, second)
     if isinstance(first, Assignment) and isinstance(second, Assignment):
         return _equal_assignments(first, second)
     if isinstance(first, Equation) or isinstance(second, Equation):
         return _equal_equations(first, second)
+    if isinstance(first, Ratio) != isinstance(second, Ratio) and (quotients := _quotients(first, second)):
+        return same_value(*quotients)
     first = first.value if isinstance(first, Assignment) else first
     second = second.value if isinstance(second, Assignment) else second
     if isinstance(first, Value) and isinstance(second, Value):
@@ -62,16 +66,76 @@ def equal(first: Answer, second: Answer) -> bool:
     if isinstance(first, Code) or isinstance(second, Code):
         return _equal_codes(first, second)
     if isinstance(first, Reals) or isinstance(second, Reals):
-        a_reals, b_reals = reals_of(first), reals_of(second)
+        a_reals, b_reals = _intervals(first), _intervals(second)
         return a_reals is not None and b_reals is not None and same_reals(a_reals, b_reals)
     return _equal_structures(first, second)
+
+
+def _equal_claims(first: Answer, second: Answer) -> bool:
+    """Whether a claim of one is a claim of the other."""
+    unfinished = None
+    for a in first if isinstance(first, Rounded) else (first,):
+        for b in second if isinstance(second, Rounded) else (second,):
+            try:
+                if equal(a, b):
+                    return True
+            except Unfinished as error:
+                unfinished = error
+    if unfinished:
+        raise unfinished
+    return False
+
+
+def _equal_given(first: Answer, second: Answer) -> bool:
+    """Where the parameter comes from counts only if both say so; then its letter does not."""
+    if not isinstance(first, Given) or not isinstance(second, Given):
+        if isinstance(first, Congruence) or isinstance(second, Congruence):
+            return _is_congruence(first, second)
+        bare = [answer.value if isinstance(answer, Given) else answer for answer in (first, second)]
+        return equal(*bare)
+    if first.domain != second.domain:
+        return False
+    return equal(first.value, second.value) or equal(first.renamed or first.value, second.renamed or second.value)
+
+
+def _is_congruence(first: Answer, second: Answer) -> bool:
+    """x = 5k + 3 with a whole k is x = 3 (mod 5)."""
+    given, congruence = (first, second) if isinstance(first, Given) else (second, first)
+    assert isinstance(given, Given)
+    value = given.value.value if isinstance(given.value, Assignment) else given.value
+    if not isinstance(value, Value) or given.domain != "integers" or len(names := symbols(value.node)) != 1:
+        return False
+    start, step = (replace(value.node, min(names), ("num", Fraction(at))) for at in (0, 1))
+    found = Congruence(start, make("-", step, start))
+    linear = make("+", start, make("*", found.modulus, ("sym", min(names))))
+    return isinstance(congruence, Congruence) and same_value(linear, value.node) and equal(found, congruence)
+
+
+def _quotients(first: Answer, second: Answer) -> tuple[Node, Node] | None:
+    """3:2 and the value of a quotient that is named: a/b = 3/2."""
+    ratio, other = (first, second) if isinstance(first, Ratio) else (second, first)
+    if not isinstance(ratio, Ratio) or len(ratio.parts) != 2 or not isinstance(other, Assignment):
+        return None
+    if not isinstance(other.value, Value) or not other.name.startswith("\\frac") and "/" not in other.name:
+        return None
+    top, bottom = (part.node for part in ratio.parts)
+    return (make("/", top, bottom), other.value.node) if bottom != ("num", 0) else None
+
+
+def _intervals(answer: Answer) -> Reals | None:
+    """As `reals_of`; a list of intervals that no points can be, since one has no end, is their union."""
+    if isinstance(answer, Collection) and answer.items and all(isinstance(item, Sequence) for item in answer.items):
+        found = [reals_of(item) for item in answer.items]
+        pieces = [piece for reals in found if reals for piece in reals.pieces]
+        endless = any(infinity_sign(piece.low) or infinity_sign(piece.high) for piece in pieces)
+        return union(pieces) if all(found) and endless and not answer.braced else None
+    return reals_of(answer)
 
 
 def _equal_structures(first: Answer, second: Answer) -> bool:
     """Answers that are made of answers."""
     if isinstance(first, Sequence) or isinstance(second, Sequence):
-        first, second = as_point(first), as_point(second)
-        first, second = _as_tuple(first), _as_tuple(second)
+        first, second = _as_tuple(as_point(first)), _as_tuple(as_point(second))
     if isinstance(first, Sequence) and isinstance(second, Sequence):
         return first.brackets == second.brackets and _all_equal(first.items, second.items)
     if isinstance(first, Collection) and isinstance(second, Collection):
@@ -127,31 +191,58 @@ def _equal_codes(first: Answer, second: Answer) -> bool:
         return first == second
     code, other = (first, second) if isinstance(first, Code) else (second, first)
     assert isinstance(code, Code)
-    if isinstance(other, Ratio):
+    if isinstance(other, Ratio) and other.worded:
         return [("num", Fraction(part)) for part in code.parts] == [part.node for part in other.parts]
-    if isinstance(other, Value) and len(code.parts) == 2:
+    if isinstance(other, Value) and code.parts[0] == "quotient":
+        return code.parts[2] == "0" and other.node == ("num", Fraction(code.parts[1]))
+    if isinstance(other, Value) and len(code.parts) == 2 and code.parts[0][0].isdigit():
         if other.node == ("num", Fraction(code.parts[0]) - Fraction(code.parts[1])):
             raise Unfinished(second=code is second)
     return False
 
 
 def _equal_values(first: Value, second: Value) -> bool:
-    if not same_unit(first.unit, second.unit) or not same_value(first.node, second.node):
+    if not same_unit(first.unit, second.unit):
+        return False
+    if not same_value(first.node, second.node) and not _same_but_constants(first.node, second.node):
         return False
     if {first.form, second.form} == {"number", "arithmetic"}:
         raise Unfinished(second=second.form == "arithmetic")
     return True
 
 
+def _same_but_constants(first: Node, second: Node) -> bool:
+    """Whether two trees differ only in the spelling of the constant of integration: e^x + c, e^x + C."""
+    names = symbols(first) ^ symbols(second)
+    small = [name for name in names if name[0] == "c" and name.capitalize() in names]
+    if not small or len(names) != 2 * len(small) or len(symbols(first) | symbols(second)) <= len(names):
+        return False
+    for name in small:
+        first, second = (replace(node, name, ("sym", name.capitalize())) for node in (first, second))
+    return same_value(first, second)
+
+
 def _equal_assignments(first: Assignment, second: Assignment) -> bool:
-    functions = [item.name == "y" or item.name.endswith(")") for item in (first, second)]
-    if first.name == second.name or all(functions):
+    if same_name(first.name, second.name):
         return equal(first.value, second.value)
-    if isinstance(first.value, Ratio) or isinstance(second.value, Ratio):
-        return False
-    if not symbols(first.value.node) or not symbols(second.value.node):
-        return False
+    a, b = first.value, second.value
+    if not isinstance(a, Value) or not isinstance(b, Value) or not symbols(a.node) or not symbols(b.node):
+        return _equal_named_tuples(first, second)
     return _proportional(_difference(first), _difference(second))
+
+
+def _equal_named_tuples(first: Assignment, second: Assignment) -> bool:
+    """(x, y) = (1, 2) is (y, x) = (2, 1)."""
+    a, b = first.value, second.value
+    names = [item.name.strip("()").split(",") for item in (first, second)]
+    if first.name[0] != "(" or sorted(names[0]) != sorted(names[1]) or not isinstance(a, Sequence):
+        return False
+    if not isinstance(b, Sequence) or not len(a.items) == len(b.items) == len(names[0]):
+        return False
+    given = dict(zip(names[1], b.items, strict=True))
+    return len(given) == len(names[0]) and all(
+        equal(item, given[name]) for name, item in zip(names[0], a.items, strict=True)
+    )
 
 
 def _equal_equations(first: Answer, second: Answer) -> bool:

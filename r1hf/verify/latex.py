@@ -43,12 +43,12 @@ _ALIASES = {
     "\\varnothing": "\\emptyset", "\\ldots": "\\dots", "\\cdots": "\\dots", "\\bigcup": "\\cup", "\\infin": "\\infty",
     "\\land": "and", "\\wedge": "and", "\\lor": "or", "\\vee": "or", "\\tg": "\\tan", "\\ctg": "\\cot",
     "\\asin": "\\arcsin", "\\acos": "\\arccos", "\\atan": "\\arctan", "\\varphi": "\\phi", "\\varepsilon": "\\epsilon",
-    "\\lg": "\\log", "\\thickapprox": "\\approx", "\\simeq": "\\approx", "\\doteq": "\\approx",
+    "\\overrightarrow": "\\vec", "\\boldsymbol": "\\vec", "\\bm": "\\vec", "\\thickapprox": "\\approx", "\\simeq": "\\approx", "\\doteq": "\\approx",
 }  # fmt: skip
-_FUNCTIONS = frozenset("sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln exp log".split())
+_FUNCTIONS = frozenset("sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln exp log lg".split())
 _GREEK = frozenset(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega "
-    "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell hbar dots".split()
+    "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell hbar dots ihat jhat khat".split()
 )
 _WORDS = {
     **{name: "\\" + name for name in (*_FUNCTIONS, *_GREEK, "pi", "sqrt")},
@@ -56,14 +56,17 @@ _WORDS = {
     "atan": "\\arctan", "union": "\\cup", "in": "\\in",
 }  # fmt: skip
 _SHORT_WORDS = frozenset("no yes odd all any one two six ten not the is at of to it he she nor can may but".split())
+_FORMULA_WORDS = frozenset("at it is he to of may".split())
+_DECORATIONS = frozenset("\\vec \\bar \\hat \\overline \\tilde \\widehat".split())
 _OPENERS, _CLOSERS = frozenset("( [ { \\{".split()), frozenset(") ] } \\}".split())
-_FACTOR_STARTS = frozenset("\\frac \\sqrt \\binom \\pi \\infty".split())
+_FACTOR_STARTS = frozenset("\\frac \\sqrt \\binom \\pi \\infty".split()) | _DECORATIONS
 
 
 def tokenise(text: str) -> list[Token]:
     """The tokens of normalised text. Raises Unreadable for prose, unbalanced brackets and more than MAX_TOKENS."""
     tokens: list[Token] = []
-    for unit, space, number, command, word, other in _TOKEN.findall(text):
+    for match in _TOKEN.finditer(text):
+        unit, space, number, command, word, other = match.groups()
         if space:
             continue
         if unit:
@@ -71,7 +74,7 @@ def tokenise(text: str) -> list[Token]:
         elif number:
             tokens.append(("num", number))
         elif word:
-            tokens += _word_tokens(word)
+            tokens += _word_tokens(word, in_formula=word in _FORMULA_WORDS and _in_formula(text, *match.span()))
         else:
             sign = _ALIASES.get(command or other, command or other)
             if sign in _DROPPED:
@@ -84,10 +87,21 @@ def tokenise(text: str) -> list[Token]:
     return tokens
 
 
-def _word_tokens(word: str) -> list[Token]:
+def _in_formula(text: str, start: int, end: int) -> bool:
+    """Whether a sign of arithmetic stands at a word: "v_0 + at", "at^2"."""
+    before, after = text[max(0, start - 8) : start], text[end : end + 8].lstrip()
+    glued = bool(before) and (before[-1] in "})" or before[-1].isdigit())
+    return glued or before.rstrip()[-1:] in ("+", "-", "*", "/", "=") or after[:1] in ("+", "-", "*", "/", "^")
+
+
+def _word_tokens(word: str, *, in_formula: bool = False) -> list[Token]:
     known = _WORDS.get(word) or _WORDS.get(word.lower())
     if known:
         return [("cmd", known)]
+    if in_formula:
+        return [("let", letter) for letter in word]
+    if word[:-1] in _FUNCTIONS and word[-1] == "x":
+        return [("cmd", "\\" + word[:-1]), ("let", "x")]  # "sinx"
     if word.lower() in ("and", "or"):
         return [("sep", word.lower())]
     if word.isupper() and len(word) <= 6:
@@ -267,6 +281,8 @@ class _Reader:
             return make("binom", self.argument(), self.argument())
         if sign == "\\sqrt":
             return self.root()
+        if sign in _DECORATIONS:
+            return self.decorated(sign)
         if sign in ("\\pi", "\\infty"):
             return ("const", "pi" if sign == "\\pi" else "inf")
         if sign[1:] in _FUNCTIONS:
@@ -274,6 +290,13 @@ class _Reader:
         if sign[1:] in _GREEK:
             return self.symbol(sign)
         raise Unreadable(f"{sign} is not understood")
+
+    def decorated(self, sign: str) -> Node:
+        r"""\vec{a}, \overrightarrow{AB}: a name of its own."""
+        letters = self.subscript()
+        if not 1 <= len(letters) <= 3 or not letters.isalpha():
+            raise Unreadable(f"{sign} of a formula")
+        return self.symbol(sign + letters)
 
     def symbol(self, name: str) -> Node:
         if name in ("e", "i") and self.peek() not in ("_", "'"):
@@ -349,6 +372,8 @@ class _Reader:
         self.angles += 1
         argument = self.group() if self.peek() in ("(", "{", "[") else self.bare_argument()
         self.angles -= 1
+        if name == "lg":
+            name, base = "log", ("num", Fraction(10))
         if base is not None:
             node = make("/", make("fn", "ln", argument), make("fn", "ln", base))
         else:
