@@ -27,11 +27,12 @@ _CLOSED_END, _OPEN_END = {"]": "(", "[": "["}, {"[": ")", "]": "]"}
 _CONGRUENCE = re.compile(
     r"(?:[A-Za-z]\s*(?:\\equiv|=|≡)\s*)?([^=]{1,80}?)\s*\(?\s*\\?(?:[pb]?mod|text\{mod\}) *\{?([^{}()]{1,40})\}?\s*\)?"
 )
+_BLANKS = re.compile(r"\s+|\\[ ,;]\s*")
 _PARAMETER = r"[a-z]\s*(?:\\in\b|is an? integer)"
 _WHERE = re.compile(
     rf",?\s*(?:\\text\s*\{{\s*)?(?:where|for all|for any|for every|for|with|其中)\s*\}}?[\s,]*(?=(?:\\(?:text|,|;| )\s*)?\(?{_PARAMETER})"
 )
-_INTEGER = re.compile(r"([a-z])\s*(?:\\text\s*\{)?\s*is an(?:y)? integer\s*\}?")
+_INTEGER = re.compile(r"([a-z])\s+is an(?:y)? integer\b")
 _CLOCK = re.compile(
     r"(\d{1,2})(?::(\d\d))?(?::(\d\d))?\s*(?:([ap])\.?\s?m\.?|([上下]午))?(?:\s*o'?clock)?", re.IGNORECASE
 )
@@ -73,8 +74,9 @@ def _read_maths(text: str) -> Answer:
     text = expand_repeating(THOUSANDS_MARK.sub("", text))
     if not any(opener in text for opener in "([{"):
         text = _THOUSANDS.sub(lambda match: match[0].replace(",", ""), text)
-    if "mod" in text and (congruence := _CONGRUENCE.fullmatch(" ".join(strip_text_commands(text).split()))):
+    if "mod" in text and (congruence := _CONGRUENCE.fullmatch(_BLANKS.sub(" ", strip_text_commands(text)).strip())):
         return Congruence(*(parse_expression(tokenise(part)).node for part in congruence.groups()))
+    text = strip_text_commands(text) if "integer" in text else text
     text = mark_phrases(_MATRIX_END.sub(")", _MATRIX.sub(r"\\matrix(", _WHERE.sub(",", text))))
     text = _INTEGER.sub(r"\1 \\in \\integers ", text)
     text = _FRENCH.sub(lambda match: f"{_CLOSED_END[match[1]]}{match[2]}{_OPEN_END[match[3]]}", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence as Items
 from fractions import Fraction
 
@@ -32,6 +33,7 @@ from r1hf.verify.units import same_unit
 from r1hf.verify.values import as_point, reals_of
 
 MAX_ITEMS = 64
+_QUOTIENT = re.compile(r"^\\frac|[/:]")
 
 
 class Unfinished(ValueError):
@@ -55,8 +57,10 @@ def equal(first: Answer, second: Answer) -> bool:
         return _equal_assignments(first, second)
     if isinstance(first, Equation) or isinstance(second, Equation):
         return _equal_equations(first, second)
-    if isinstance(first, Ratio) != isinstance(second, Ratio) and (quotients := _quotients(first, second)):
+    if (isinstance(first, Assignment) or isinstance(second, Assignment)) and (quotients := _quotients(first, second)):
         return same_value(*quotients)
+    if alone := _only_solution(first, second):
+        return equal(*alone)
     first = first.value if isinstance(first, Assignment) else first
     second = second.value if isinstance(second, Assignment) else second
     if isinstance(first, Value) and isinstance(second, Value):
@@ -111,12 +115,23 @@ def _is_congruence(first: Answer, second: Answer) -> bool:
     return isinstance(congruence, Congruence) and same_value(linear, value.node) and equal(found, congruence)
 
 
+def _only_solution(first: Answer, second: Answer) -> tuple[Answer, Answer] | None:
+    """x = 5 and the set {5} of its one solution; (1, 2) and {(1, 2)}."""
+    for one, other in ((first, second), (second, first)):
+        if isinstance(other, Collection) and other.braced and len(other.items) == 1:
+            if isinstance(one, Assignment) and isinstance(one.value, Value) or isinstance(one, Sequence):
+                return one, other.items[0]
+    return None
+
+
 def _quotients(first: Answer, second: Answer) -> tuple[Node, Node] | None:
     """3:2 and the value of a quotient that is named: a/b = 3/2."""
     ratio, other = (first, second) if isinstance(first, Ratio) else (second, first)
+    if isinstance(other, Assignment) and isinstance(other.value, Ratio) and isinstance(ratio, Value):
+        ratio, other = other.value, Assignment(other.name, ratio)
     if not isinstance(ratio, Ratio) or len(ratio.parts) != 2 or not isinstance(other, Assignment):
         return None
-    if not isinstance(other.value, Value) or not other.name.startswith("\\frac") and "/" not in other.name:
+    if not isinstance(other.value, Value) or not _QUOTIENT.search(other.name):
         return None
     top, bottom = (part.node for part in ratio.parts)
     return (make("/", top, bottom), other.value.node) if bottom != ("num", 0) else None
@@ -136,6 +151,9 @@ def _equal_structures(first: Answer, second: Answer) -> bool:
     """Answers that are made of answers."""
     if isinstance(first, Sequence) or isinstance(second, Sequence):
         first, second = _as_tuple(as_point(first)), _as_tuple(as_point(second))
+    elif isinstance(first, Matrix) or isinstance(second, Matrix):
+        if isinstance(first, Value) or isinstance(second, Value):
+            first, second = as_point(first), as_point(second)
     if isinstance(first, Sequence) and isinstance(second, Sequence):
         return first.brackets == second.brackets and _all_equal(first.items, second.items)
     if isinstance(first, Collection) and isinstance(second, Collection):

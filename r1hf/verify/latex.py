@@ -41,7 +41,7 @@ _ALIASES = {
     "\\rbrace": "\\}", "\\colon": ":", "\\lbrack": "[", "\\rbrack": "]", "\\backslash": "\\setminus",
     "\\dfrac": "\\frac", "\\tfrac": "\\frac", "\\cfrac": "\\frac", "\\dbinom": "\\binom", "\\tbinom": "\\binom",
     "\\varnothing": "\\emptyset", "\\ldots": "\\dots", "\\cdots": "\\dots", "\\bigcup": "\\cup", "\\infin": "\\infty",
-    "\\land": "and", "\\wedge": "and", "\\lor": "or", "\\vee": "or", "\\tg": "\\tan", "\\ctg": "\\cot",
+    "\\wedge": "\\land", "\\vee": "\\lor", "\\tg": "\\tan", "\\ctg": "\\cot",
     "\\asin": "\\arcsin", "\\acos": "\\arccos", "\\atan": "\\arctan", "\\varphi": "\\phi", "\\varepsilon": "\\epsilon",
     "\\overrightarrow": "\\vec", "\\boldsymbol": "\\vec", "\\bm": "\\vec", "\\thickapprox": "\\approx", "\\simeq": "\\approx", "\\doteq": "\\approx",
 }  # fmt: skip

@@ -21,7 +21,7 @@ _ALL_BUT = re.compile(
 )
 _DIFFERENCE = re.compile(r"\\reals\s*(?:-|\\(?=\s*\\?\{))\s*(?=\\?\{)")
 _GAP = re.compile(r"\\\\\s*\[\s*-?[\d.]+\s*(?:pt|ex|em|mm|cm)\s*\]|\\cr(?![A-Za-z])")
-_NOTHING = re.compile(r"\\(?:left|right)\s*\.|\\middle(?![A-Za-z])|\\nonumber(?![A-Za-z])")
+_NOTHING = re.compile(r"\\(?:checkmark|blacksquare|square|qed)\s*$|\\(?:left|right)\s*\.|\\middle(?![A-Za-z])|\\nonumber(?![A-Za-z])")
 _UNIT_VECTOR = re.compile(
     r"\\(?:mathbf|hat|vec|boldsymbol|bm|widehat)\s*(?:\{\s*\\?([ijk])(?:math)?\s*\}|\\?([ijk])(?:math)?(?![A-Za-z]))"
 )
@@ -39,13 +39,17 @@ _OR_ELSE = re.compile(r"\(\s*((?:or|i\.\s?e\.)[^()]*)\)\s*$|,?\s*\bi\.\s?e\.,?\s
 _START = re.compile(r"\s*(?:\\therefore|\\Rightarrow|\\implies|∴|⇒|&?=(?!=))\s*")
 _BOTH = re.compile(r"(?:both|either)\s+(?=\S.*(?:and|or))")
 _JOINTS = re.compile(r"\s+as well as\s+|\s+\\?&\s+|且|并且")
+_NEW_LINE = re.compile(r"(?<=[\w)\]}])\s*(?:\n|\\\\(?!\s*\[))\s*(?=[\w(\[\\$-])")
+_APART = re.compile(r"(?<=[\w)\]}])\s*\\q?quad\s*(?=[\w(-]|\\(?!math|in|q?quad))")
+_CHINESE_JOINT = re.compile(r"\\text\s*\{\s*(或者|或|和|且)\s*\}")
+_DETERMINANT = re.compile(r"\\begin\s*\{vmatrix\}[^=]*\\end\s*\{vmatrix\}\s*(?==)")
 _ENVIRONMENT = re.compile(
     r"(\\left\s*\\?[{\[]|\\\{|\\lbrace)?\s*\\begin\s*\{(cases|dcases|array|aligned|align|gathered|split)\*?\}"
     r"\s*(?:\{[lcr|@ ]{0,40}\})?"
 )
 _OTHERWISE = re.compile(r"\\text\s*\{\s*,?\s*(?:otherwise|else)\s*\.?\}|(?<!\\)\b(?:otherwise|else)\b")
 _IF = re.compile(r"\\text\s*\{\s*,?\s*(?:if|for|when|where)\s*\}|\b(?:if|for|when)\b")
-_RIGHT = re.compile(r"\s*\\right\s*\.")
+_RIGHT = re.compile(r"\s*\\right\s*(?:\.|$)")
 _CONDITION = re.compile(r"[<>]|\\(?:le|ge|ne|in|leq|geq|neq|leqslant|geqslant|lt|gt)(?![A-Za-z])|otherwise|else|if|when")
 
 
@@ -55,10 +59,14 @@ def plain_layout(text: str) -> str:
         return text
     text = _ANGLES.sub(r"(\1)", text) if text.startswith("<") else text
     text = _FACTORIAL.sub("! = ", text)
+    text = text.replace(":=", "=")
+    if "\\begin" not in text:
+        text = _lines(text)
     text = _JOINTS.sub(" and ", text) if "\\begin" not in text else text
     text = _BOTH.sub("", text, count=1) if text[:4] in ("both", "eith") else text
     text = _without_start(text)
     if "\\" in text:
+        text = _DETERMINANT.sub(r"\\det M ", text)
         text = _GAP.sub(r"\\\\ ", text)
         text = _NOTHING.sub("", _systems(text) if "\\begin" in text else text)
         text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
@@ -70,6 +78,13 @@ def plain_layout(text: str) -> str:
     text = _OR_ELSE.sub(lambda match: " or " + (match[1] or "").removeprefix("or"), text) if ")" in text or "i.e" in text else text
     text = _counts(text) if "_" in text else text
     return reals_in_words(text)
+
+
+def _lines(text: str) -> str:
+    """Lines, and formulas set apart with \\quad, as a list."""
+    text = _NEW_LINE.sub(", ", text) if "\n" in text or "\\\\" in text else text
+    text = _APART.sub(", ", text) if "quad" in text and "text" not in text else text
+    return _CHINESE_JOINT.sub(lambda match: " or " if match[1][0] == "或" else " and ", text) if not text.isascii() else text
 
 
 def _without_start(text: str) -> str:

@@ -20,15 +20,25 @@ _POINTS = (
 )
 _ARGUMENT = r"\([^()]{0,60}(?:\([^()]{0,60}\)[^()]{0,60}){0,3}\)"
 _DECORATED = rf"\\(?:bar|hat|overline|vec|overrightarrow|tilde|widehat|mathbf|boldsymbol)\{{?[A-Za-z]{{1,3}}\}}?{_SUB}"
+_LIMIT = r"_\{?\\m(?:in|ax)\}?"
+_SET = r"(?:\\mathbb\{?[A-Z]\}?|[A-Za-z]|\\Pr)"
 _ATOM = re.compile(
-    rf"{_SYMBOL}{_SUB}{_SUP}{_ARGUMENT}{_SUB}|{_SYMBOL}_(?:\w|\{{[^{{}}]*\}})\^(?:\w|\{{[^{{}}]*\}})"  # f(2), f(x)_{{\max}}, C_5^2
-    r"|\([a-z]\\circ[a-z]\)" + _ARGUMENT + r"|(?:\\mathbb\{?[A-Z]\}?|[A-Za-z]|\\Pr)\[[^\[\]]*\]"
-    r"|\[\\?(?:triangle)?[A-Z]{3,}\]|\[[a-zA-Z]\([a-z]\)\](?=_)"
-    r"|\\\|[^|]{1,60}\\\||\|(?:\\vec|\\overrightarrow|\\mathbf)[^|]{1,60}\||\|(?![^|]*[xy](?!_))[^|]{1,60}\|(?:_\{?\\m(?:in|ax)\}?)?"
-    rf"|\\(?:sin|cos|tan|cot)(?:\^\{{?2\}}?)?(?:\\angle)?\(?\d?(?:[A-Z]+|\\[a-z]+|[a-z])\)?"
-    rf"|{_POINTS}|{_DECORATED}|\\angle(?:\d|[A-Z])|m\\angle[A-Z]"
-    r"|[a-z]\^\{?\*\}?|\\sigma\^2|\\#[A-Z]|\\lfloor[^=]{1,20}\\rfloor|\\lceil[^=]{1,20}\\rceil"
-    rf"|{_SYMBOL}_\{{[^{{}}]*\}}|\]_\{{?\\m(?:in|ax)\}}?"
+    "|".join(
+        (
+            rf"{_SYMBOL}{_SUB}{_SUP}{_ARGUMENT}{_SUB}",  # f(2), P(A|B), f(x)_{\max}
+            rf"{_SYMBOL}_(?:\w|\{{[^{{}}]*\}})\^(?:\w|\{{[^{{}}]*\}})",  # C_5^2
+            rf"\([a-z]\\circ[a-z]\){_ARGUMENT}",
+            rf"{_SET}\[[^\[\]]*\]|\\mathbb\{{?[A-Z]\}}?{_ARGUMENT}",  # E[X], \mathbb{P}(A)
+            rf"\[\\?(?:triangle)?[A-Z]{{3,}}\]|\[[a-zA-Z]\([a-z]\)\]{_LIMIT}",  # [ABC]
+            rf"\\\|[^|]{{1,60}}\\\||\|(?:\\vec|\\mathbf)[^|]{{1,60}}\|",
+            rf"\|(?![^|]*[xy](?!_))[^|]{{1,60}}\|(?:{_LIMIT})?",  # |z|, |AB|; |x| is unsolved
+            r"[A-Z](?:\\(?:cap|cup)[A-Z]){1,3}",
+            r"\\(?:sin|cos|tan|cot)(?:\^\{?2\}?)?(?:\\angle)?\(?\d?(?:[A-Z]+|\\[a-z]+|[a-z])\)?",
+            rf"{_POINTS}|{_DECORATED}|m?\\angle[A-Z]|\\angle\d",
+            r"[a-z]\^\{?\*\}?|\\sigma\^2|\\#[A-Z]|\\lfloor[^=]{1,20}\\rfloor|\\lceil[^=]{1,20}\\rceil",
+            rf"{_SYMBOL}_\{{[^{{}}]*\}}",
+        )
+    )
 )
 # Letters that are looked for together, not solved for: m + n, ab, 100m + n, a^2 + b^2, a/b.
 _SUM = re.compile(r"(?:\d{0,4}[a-dm-w](?:\^\d)?){1,3}(?:[-+](?:\d{0,4}[a-dm-w](?:\^\d)?){1,3}){0,5}|[a-dm-w]/[a-dm-w]|\\frac\{[a-dm-w]\}\{[a-dm-w]\}|[a-dm-w]\*[a-dm-w]")
@@ -39,12 +49,12 @@ _DERIVATIVE = re.compile(
 _OPERATION = re.compile(r"\\(?:lim|int|iint|oint|sum|prod|det|gcd|lcm|max|min|sup|inf)(?![A-Za-z])|\\begin\{vmatrix\}")
 _CAPITALS = r"(?:[A-Z]\w?(?:_\{?\w+\}?)?)"
 _SIDE = r"\{((?:[^{}]|\{[^{}]*\}){1,40})\}"
-_RATIO = re.compile(rf"\\frac{_SIDE}{_SIDE}|([^/:]{1,40})[/:]([^/:]{1,40})")
+_RATIO = re.compile(rf"\\frac{_SIDE}{_SIDE}|([^/:]{{1,40}})[/:]([^/:]{{1,40}})")
 _ROOT = re.compile(r"(?:x|z|\\lambda)_\d{1,2}")
 
 # Words before the sign: "Area = 5", "speed = 60 km/h".
 _HEAD = re.compile(r"((?:[^=<>:：\\≈]|\\(?:triangle|angle|[ ,;])|\\(?:text|mathrm|operatorname)[a-z]*\b){2,80}?)\s*(?:=|[:：](?=\s)|：|等于|为(?=[\s$\d\\(-]))\s*(?=[^=\s])")
-_WORD = re.compile(r"[A-Za-z]{3,}|[\u4e00-\u9fff]{2,}")
+_WORD = re.compile(r"[A-Za-z]{3,}|[\u4e00-\u9fff]{2,}|角")
 _IS_HEAD = re.compile(r"[A-Za-z\u4e00-\u9fff角](?:[\w\u4e00-\u9fff' ,()-]|\\triangle|\\angle)*")
 _GENERIC = frozenset(
     "the a an so thus hence therefore final correct required our my your answer ans result solution value total it "
@@ -89,7 +99,8 @@ def sum_name(tokens: list[Token]) -> str | None:
     """Letters that are looked for together: m + n, ab, a^2 + b^2."""
     text = "".join(sign for _, sign in tokens)
     several = len(set(re.findall(r"[a-z]", text.removeprefix("\\frac")))) > 1
-    return re.sub(r"[{}]", "", text) if several and len(text) < 40 and _SUM.fullmatch(text) else None
+    even = text.count("^") in (0, len(re.findall(r"[a-z]", text)))  # a^2 + b = 0 is a curve
+    return re.sub(r"[{}]", "", text) if several and even and len(text) < 40 and _SUM.fullmatch(text) else None
 
 
 def _is_quantity(text: str) -> bool:
@@ -102,7 +113,7 @@ def _is_quantity(text: str) -> bool:
         at = atom.end()
         if at < end and text[at] in "+-*" and at + 1 < end:
             at += 1
-        elif at < end and not text.startswith(("\\sin", "\\cos", "\\tan", "]"), at):
+        elif at < end and not text.startswith(("\\sin", "\\cos", "\\tan"), at):
             return False
     return True
 

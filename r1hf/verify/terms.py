@@ -38,7 +38,7 @@ from r1hf.verify.values import (
     without_unit,
 )
 
-_SEPARATORS = frozenset((",", ";", "and", "or"))
+_SEPARATORS = frozenset((",", ";", "and", "or", "\\land", "\\lor"))
 _RELATIONS = frozenset(("=", "!=", "<", "<=", ">", ">=", "\\in", "\\notin"))
 _ORDER = frozenset(("<", "<=", ">", ">="))
 _REALS = [("cmd", "\\reals")]
@@ -72,6 +72,7 @@ def read_answer(tokens: list[Token]) -> Answer:
 def read_list(tokens: list[Token]) -> Answer:
     """One answer, or several with commas, "and" or "or" between them. Raises Unreadable and Undecided."""
     signs = {sign for _, sign in tokens}
+    logic = signs & {"\\land", "\\lor"}
     if ";" in signs and "," in signs and len(groups := split_at(tokens, frozenset(";"))) > 1:
         return Collection(tuple(as_point(read_list(group)) for group in groups), braced=False)
     if "or" in signs and "," in signs and (points := _read_points(tokens)):
@@ -86,9 +87,11 @@ def read_list(tokens: list[Token]) -> Answer:
             continue  # "1, 2, and 3"
         answer = read_relation(part)
         items += answer.items if isinstance(answer, Collection) and not answer.braced else [answer]
-    if joined := _joined_reals(items, parts, joined_by_and, "or" in signs):
+    if joined := _joined_reals(items, parts, bool(signs & {"and", "\\land"}), bool(signs & {"or", "\\lor"})):
         return joined
-    if "or" in signs and (one := _one_value(items)):
+    if logic and any(isinstance(item, Value) and symbols(item.node) for item in items):
+        raise Unreadable("a formula of logic")
+    if "or" in signs and (one := _one_value(items, parts)):
         return one
     return Collection(_under_one_name(items), braced=False)
 
@@ -131,8 +134,10 @@ def _subject(tokens: list[Token]) -> str:
     return next((name for name in sides if name), "")
 
 
-def _one_value(items: list[Answer]) -> Answer | None:
-    """The value, where all are the same: "7/2 or 3.5"."""
+def _one_value(items: list[Answer], parts: list[list[Token]]) -> Answer | None:
+    """The value, where all are the same, spelled in several ways: "7/2 or 3.5"."""
+    if any(part in parts[:at] for at, part in enumerate(parts)):
+        return None
     values = [item.value if isinstance(item, Assignment) else item for item in items]
     nodes = [item.node for item in values if isinstance(item, Value) and item.form != "arithmetic" and not item.unit]
     if len(nodes) < len(items) or not all(same_value(nodes[0], node) for node in nodes[1:]):
@@ -162,6 +167,9 @@ def read_relation(tokens: list[Token]) -> Answer:
         signs.append(tokens[at][1])
     if signs == ["\\in"]:
         answer = _read_term(parts[1])
+        name = variable(parts[0])
+        if name and isinstance(answer, Collection) and answer.braced and len(answer.items) == 1:
+            return _assign(name, answer.items[0])
         return as_reals(answer) if isinstance(answer, Sequence) else answer
     if set(signs) == {"="}:
         return _read_equation(parts)
@@ -184,7 +192,7 @@ def _points(answer: Answer) -> list[Node]:
 def _read_rounded(left: list[Token], right: list[Token]) -> Answer:
     """ "x ≈ 11" is 11; "x = 1/3 ≈ 0.333" is 1/3, and also 0.333, which is what it rounds to.
 
-    "1/3 ≈ 0.34" is 1/3 alone. Raises Unreadable for what is out by a whole digit: "14 ≈ 15".
+    "1/3 ≈ 0.34" is 1/3 alone. Raises Unreadable for a number that needs no rounding and gets another: "14 ≈ 15".
     """
     percent = right[-1:] in ([("op", "\\%")], [("op", "%")])
     shown = _read_term(right[:-1] if percent else right)
@@ -198,11 +206,16 @@ def _read_rounded(left: list[Token], right: list[Token]) -> Answer:
     digits = _SHOWN.fullmatch("".join(sign for kind, sign in right if kind != "unit" and sign not in ("%", "\\%")))
     if isinstance(bare, Value) and isinstance(shown, Value) and digits and shown.node[0] == "num":
         error = abs(real_value(make("-", bare.node, shown.node))) * 10 ** (len(digits[1]) + 2 * percent)
-        if error >= 1:
+        if error >= 1 and bare.form == "number" and _is_decimal(bare.node):
             raise Unreadable("an approximation that does not hold")
         if 2 * error <= 1:
             return Rounded(exact, shown)
     return exact
+
+
+def _is_decimal(node: Node) -> bool:
+    """Whether a number has an end, so that nobody would round it to another."""
+    return node[0] == "num" and 10**12 % node[1].denominator == 0
 
 
 def _read_equation(parts: list[list[Token]]) -> Answer:
@@ -303,10 +316,13 @@ def _read_sets(tokens: list[Token]) -> Answer | None:
 
 def _transposed(tokens: list[Token]) -> Answer | None:
     r"""(1, 2, 3)^T as a column."""
-    for mark in ([("op", "^"), ("let", "T")], [("op", "^"), ("op", "{"), ("let", "T"), ("op", "}")]):
+    for sign in (("let", "T"), ("cmd", "\\top")):
+        bare = tokens[-1:] == [sign]
+        mark = [("op", "^"), sign] if bare else [("op", "^"), ("op", "{"), sign, ("op", "}")]
         if tokens[-len(mark) :] == mark and is_whole(tokens[: -len(mark)]):
             row = _read_brackets(tokens[: -len(mark)])
-            return Matrix(tuple((item,) for item in row.items)) if isinstance(row, Sequence) else None
+            if isinstance(row, Sequence):
+                return Matrix(tuple((item,) for item in row.items))
     return None
 
 
@@ -344,10 +360,14 @@ def _read_matrix(inner: list[Token]) -> Matrix:
     rows = split_at(inner, frozenset(("\\\\",)))
     if not rows[-1]:
         rows.pop()
-    cells = tuple(tuple(read_relation(cell) for cell in split_at(row, frozenset(("&",)))) for row in rows)
+    cells = tuple(tuple(_read_cell(cell) for cell in split_at(row, frozenset(("&",)))) for row in rows)
     if not cells or len({len(row) for row in cells}) != 1:
         raise Unreadable("a matrix with uneven rows")
     return Matrix(cells)
+
+
+def _read_cell(tokens: list[Token]) -> Answer:
+    return read_relation(tokens[1:-1] if tokens[:1] == [("op", "{")] and is_whole(tokens) else tokens)
 
 
 def _read_system(inner: list[Token]) -> Answer:

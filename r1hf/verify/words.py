@@ -16,6 +16,7 @@ _MATHS_WORDS = frozenset(
 )
 # Letters and digits without a sign that begin with a letter: "A1", "H_2O", "C6H12O6". No product is written so.
 _FORMULA = re.compile(r"(?:[A-Z][a-z]?(?:_?\d{1,3})?|[a-z]\d{1,3}){1,20}(?:\^?\d?[+-])?")
+_GLUED = re.compile(r"(?:sin|cos|tan|cot|log)x")
 _IN_BASE = re.compile(r"[0-9A-F]+_\d\d")
 _DRESS = re.compile(r"\\(?:ce|mathrm|text|rm|mathbf|mathit|operatorname)(?![A-Za-z])|[{}$]")
 _SHAPE = re.compile(r"\\triangle\s*(?:\{([A-Z]+)\}|(?=[A-Z]))")
@@ -24,6 +25,10 @@ _DAY = re.compile(rf"(?P<month>{_MONTH}) (?P<day>\d{{1,2}})(?:st|nd|rd|th)?|(?:t
 _TIES = re.compile(r"(?<=[\w}])~(?=[\\\w])")
 _QUOTES = " .。*$\"“”'`"
 # Two letters that are one substance or another by their case.
+_OPTION = re.compile(
+    r"(?:(?i:(?:option|choice) )|(?:故?选(?:项|择)?)?)\s*[\[(]?([A-H])[\])]?(?:选项|项)?|\{([A-H])\}"
+)
+_JOINING = re.compile(r"[和与或且及]")
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 _SUBSTANCES = frozenset("co cs ni sc hf po sn pb np".split())
 _PLAIN_WORDS = re.compile(r"[^\W\d_](?:[^\W\d_]|[\s'’\"“”.,&]|-(?=[^\W\d_]))*")
@@ -35,7 +40,7 @@ _JOINT = re.compile(r"\s*(?:,\s*and\s|\band\b|,|&|和|与|、)\s*")
 
 _LABEL = re.compile(
     r"(?:\\text(?:bf|rm|it|normal)?|\\mathrm|\\mathbf|\\mbox|\\bf)?\s*\{?\s*"
-    r"(?:\(([A-Ha-h])\)|([A-H])[.．:：、)](?=[\s}~\\$-]))\s*\.?\}?(?:\s|~|\\[ ,;:])*(?=\S)"
+    r"(?:\(([A-Ha-h])\)|([A-H])[.．:：、)](?=[\s}~\\$\d-]))\s*\.?\}?(?:\s|~|\\[ ,;:])*(?=\S)"
 )
 _LABEL_AFTER = re.compile(r"(.+?)(?:\s|~|\\[ ,;:])*\\text(?:bf)?\s*\{\s*\(([A-H])\)\s*\}")
 _GOES_ON = re.compile(r"[,;=+*/^_&)-]|\\(?:text\s*\{\s*)?(?:and|or|text\s*\{\s*(?:and|or))\b|(?:and|or|is|to)\b|\(?[A-Ha-h]\)?\W*$|.*\([A-Ha-h]\)")
@@ -69,8 +74,13 @@ def are_texts(prediction: str, gold: str) -> bool:
     if spelled.isalpha():
         other = _spelled(prediction)
         # "at" may be a product where the other side spells it so; a word may not.
-        return other.isalpha() or bool(_FORMULA.fullmatch(other)) or (len(spelled) > 2 and _has_vowel(spelled) and spelled not in _ALPHABET)
+        return other.isalpha() or bool(_FORMULA.fullmatch(other)) or may_be_word(spelled)
     return bool(_FORMULA.fullmatch(spelled)) and not _IN_BASE.fullmatch(spelled)
+
+
+def may_be_word(letters: str) -> bool:
+    """Whether letters could be a word ("dog") rather than a product ("ab", "mgh", "abc")."""
+    return letters.isalpha() and len(letters) > 2 and _has_vowel(letters) and letters not in _ALPHABET
 
 
 def same_text(first: str, second: str) -> bool:
@@ -82,7 +92,7 @@ def same_text(first: str, second: str) -> bool:
         return True
     if _NO_SOLUTION.fullmatch(b) and _EMPTY_SET.fullmatch(first):
         return True
-    if not (_are_plain_words(a) and _are_plain_words(b)):
+    if a.casefold() in _SUBSTANCES or not (_are_plain_words(a) and _are_plain_words(b)):
         return False
     if text_keys(a) & text_keys(b):
         return True
@@ -96,7 +106,7 @@ def is_prose(text: str) -> bool:
         return True
     words = re.findall(r"[A-Za-z]{2,}", bare)
     return any(
-        (len(word) > 3 or word.lower() in ("no", "yes", "odd", "all", "any", "the"))
+        (len(word) > 3 and not _GLUED.fullmatch(word) or word.lower() in ("no", "yes", "odd", "all", "any", "the"))
         and word.lower() not in _MATHS_WORDS
         for word in words
     )
@@ -122,9 +132,10 @@ def _bare(text: str) -> str:
     if day := _DAY.fullmatch(bare.casefold()):
         return f"{day['month'] or day['second']} {day['day'] or day['first']}"
     spelled = _spelled(bare)
-    if _FORMULA.fullmatch(spelled) and len(spelled) > 1:
-        bare = re.sub(r"[_^]", "", spelled)
-        return bare if not bare.isalpha() or bare.casefold() in _SUBSTANCES else bare.casefold()
+    if _FORMULA.fullmatch(spelled) and (not spelled.isalpha() or spelled.casefold() in _SUBSTANCES):
+        return re.sub(r"[_^]", "", spelled)
+    if option := _OPTION.fullmatch(bare):
+        return (option[1] or option[2]).casefold()
     if all(len(word) == 1 for word in bare.split()) and (bare.isupper() or not _has_vowel(bare)):
         bare = bare.replace(" ", "")  # letters with blanks between them
     if len(bare) == 1 and bare.isascii() and bare.casefold() not in "abcdefgh":
@@ -143,6 +154,8 @@ def _spelled(text: str) -> str:
 def _is_words(text: str) -> bool:
     """Whether an answer is text ("\\text{Even}", "no solution", "(A)") and not maths."""
     bare = _bare(text)
+    if _JOINING.search(bare) and all(len(item.strip()) < 2 for item in _JOINING.split(bare)):
+        return False  # "A 和 C"
     if len(bare) > MAX_TEXT_LENGTH or not re.sub(r"[ '’\"“”-]", "", bare).isalpha():
         return False
     # Up to three letters without \text may be a product of variables; a lone capital is a choice.
