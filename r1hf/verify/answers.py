@@ -5,14 +5,27 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from r1hf.verify.kinds import Answer, Assignment, Based, Clock, Code, Collection, Congruence, Measured, Ratio, Rounded, Value
+from r1hf.verify.kinds import (
+    Answer,
+    Assignment,
+    Based,
+    Clock,
+    Code,
+    Collection,
+    Congruence,
+    Measured,
+    Ratio,
+    Rounded,
+    Value,
+)
+from r1hf.verify.latex import parse_expression
 from r1hf.verify.layout import plain_layout
-from r1hf.verify.latex import Token, parse_expression, tokenise
 from r1hf.verify.names import words_before_sign
 from r1hf.verify.normal import THOUSANDS_MARK, expand_repeating, strip_text_commands
 from r1hf.verify.numeric import Number, parse_number
 from r1hf.verify.phrases import mark_phrases
 from r1hf.verify.terms import read_answer, read_list
+from r1hf.verify.tokens import Token, tokenise
 from r1hf.verify.tree import Unreadable
 from r1hf.verify.values import with_unit
 
@@ -30,7 +43,8 @@ _CONGRUENCE = re.compile(
 _BLANKS = re.compile(r"\s+|\\[ ,;]\s*")
 _PARAMETER = r"[a-z]\s*(?:\\in\b|is an? integer)"
 _WHERE = re.compile(
-    rf",?\s*(?:\\text\s*\{{\s*)?(?:where|for all|for any|for every|for|with|其中)\s*\}}?[\s,]*(?=(?:\\(?:text|,|;| )\s*)?\(?{_PARAMETER})"
+    rf",?\s*(?:\\text\s*\{{\s*)?(?:where|for all|for any|for every|for|with|其中)\s*\}}?[\s,]*"
+    rf"(?=(?:\\(?:text|,|;| )\s*)?\(?{_PARAMETER})"
 )
 _INTEGER = re.compile(r"([a-z])\s+is an(?:y)? integer\b")
 _CLOCK = re.compile(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from r1hf.verify.evaluate import symbols
 from r1hf.verify.kinds import Answer, Chain, Inequality
-from r1hf.verify.latex import Token, parse_expression
+from r1hf.verify.latex import parse_expression
 from r1hf.verify.names import variable
 from r1hf.verify.sets import INFINITY, MINUS_INFINITY, interval
+from r1hf.verify.tokens import Token
 from r1hf.verify.tree import Unreadable, make
 from r1hf.verify.values import closed
 

@@ -34,7 +34,7 @@ _WILD = re.compile(
 _IGNORED = re.compile(
     r"\\(?:gcd|lcm|forall|exists|nexists|partial|nabla|land|lor|lnot|neg|wedge|vee|oplus|otimes|Rightarrow|iff|angle"
     r"|triangle|perp|parallel|notin|subset|subseteq|cap|to|mapsto|ce|begin\s*\{(?:cases|array|aligned|vmatrix|gathered)"
-    r"|in\s*\\mathbb)(?![A-Za-z])|(?<![\\A-Za-z])[A-Za-hj-z]\s?\d|[<>].*\\(?:text|mathrm)|\\(?:text|mathrm).*[<>]"
+    r"|in\s*\\mathbb)(?![A-Za-z])|(?<![\\A-Za-z])[A-Za-hj-z]\s?\d|\bby\b|[<>].*\\(?:text|mathrm)|\\(?:text|mathrm).*[<>]"
 )
 _SHORT_FRACTION = re.compile(r"\\[dt]?frac\s*\w\s*\w")
 _DECIMAL_COMMA = re.compile(r"([+-]?)(\d+),(\d+)")
@@ -131,7 +131,11 @@ def _is_tame(text: str) -> bool:
         return False
     if not text.isprintable() or is_prose(text):
         return False
-    if any(len(run) > MAX_WORKER_DIGITS for run in re.findall(r"\d+", text)) or _WILD.search(text) or _IGNORED.search(_SHORT_FRACTION.sub("", text)):
+    if (
+        any(len(run) > MAX_WORKER_DIGITS for run in re.findall(r"\d+", text))
+        or _WILD.search(text)
+        or _IGNORED.search(_SHORT_FRACTION.sub("", text))
+    ):
         return False
     if any(len(run) > MAX_WORKER_EXPONENT_DIGITS for run in _EXPONENT.findall(text)):
         return False

@@ -5,6 +5,7 @@ Works on text, before it is cut into tokens; every step is linear in its length.
 
 from __future__ import annotations
 
+import math
 import re
 
 from r1hf.verify.normal import strip_text_commands
@@ -21,7 +22,9 @@ _ALL_BUT = re.compile(
 )
 _DIFFERENCE = re.compile(r"\\reals\s*(?:-|\\(?=\s*\\?\{))\s*(?=\\?\{)")
 _GAP = re.compile(r"\\\\\s*\[\s*-?[\d.]+\s*(?:pt|ex|em|mm|cm)\s*\]|\\cr(?![A-Za-z])")
-_NOTHING = re.compile(r"\\(?:checkmark|blacksquare|square|qed)\s*$|\\(?:left|right)\s*\.|\\middle(?![A-Za-z])|\\nonumber(?![A-Za-z])")
+_NOTHING = re.compile(
+    r"\\(?:checkmark|blacksquare|square|qed)\s*$|\\(?:left|right)\s*\.|\\middle(?![A-Za-z])|\\nonumber(?![A-Za-z])"
+)
 _UNIT_VECTOR = re.compile(
     r"\\(?:mathbf|hat|vec|boldsymbol|bm|widehat)\s*(?:\{\s*\\?([ijk])(?:math)?\s*\}|\\?([ijk])(?:math)?(?![A-Za-z]))"
 )
@@ -50,11 +53,13 @@ _ENVIRONMENT = re.compile(
 _OTHERWISE = re.compile(r"\\text\s*\{\s*,?\s*(?:otherwise|else)\s*\.?\}|(?<!\\)\b(?:otherwise|else)\b")
 _IF = re.compile(r"\\text\s*\{\s*,?\s*(?:if|for|when|where)\s*\}|\b(?:if|for|when)\b")
 _RIGHT = re.compile(r"\s*\\right\s*(?:\.|$)")
-_CONDITION = re.compile(r"[<>]|\\(?:le|ge|ne|in|leq|geq|neq|leqslant|geqslant|lt|gt)(?![A-Za-z])|otherwise|else|if|when")
+_CONDITION = re.compile(
+    r"[<>]|\\(?:le|ge|ne|in|leq|geq|neq|leqslant|geqslant|lt|gt)(?![A-Za-z])|otherwise|else|if|when"
+)
 
 
 def plain_layout(text: str) -> str:
-    r"""`text` with layout replaced by what it means: \mathbb{R} by \reals, a system by \system(rows), {5 \choose 2}."""
+    r"""`text` with layout replaced by what it means: \mathbb{R} by \reals, a system by \system(row \\ row)."""
     if text.isalnum():
         return text
     text = _ANGLES.sub(r"(\1)", text) if text.startswith("<") else text
@@ -75,7 +80,11 @@ def plain_layout(text: str) -> str:
         text = _SET.sub(lambda match: _SET_NAMES[match[1] or match[2]] + " ", text)
         text = _BARE_SET.sub(lambda match: " " + _SET_NAMES[match[1]], text)
         text = _APPROXIMATELY.sub(r"\1", text)
-    text = _OR_ELSE.sub(lambda match: " or " + (match[1] or "").removeprefix("or"), text) if ")" in text or "i.e" in text else text
+    text = (
+        _OR_ELSE.sub(lambda match: " or " + (match[1] or "").removeprefix("or"), text)
+        if ")" in text or "i.e" in text
+        else text
+    )
     text = _counts(text) if "_" in text else text
     return reals_in_words(text)
 
@@ -84,7 +93,11 @@ def _lines(text: str) -> str:
     """Lines, and formulas set apart with \\quad, as a list."""
     text = _NEW_LINE.sub(", ", text) if "\n" in text or "\\\\" in text else text
     text = _APART.sub(", ", text) if "quad" in text and "text" not in text else text
-    return _CHINESE_JOINT.sub(lambda match: " or " if match[1][0] == "或" else " and ", text) if not text.isascii() else text
+    return (
+        _CHINESE_JOINT.sub(lambda match: " or " if match[1][0] == "或" else " and ", text)
+        if not text.isascii()
+        else text
+    )
 
 
 def _without_start(text: str) -> str:
@@ -113,8 +126,9 @@ def _counts(text: str) -> str:
 
 def _count(match: re.Match[str]) -> str:
     top, chosen = match[2] or match[5], match[3] or match[4]
-    order = rf" \cdot {chosen}!" if match[1] == "A" else ""
-    return rf"\binom{{{top}}}{{{chosen}}}{order}"
+    if match[1] == "A":
+        return str(math.perm(int(top), int(chosen)))
+    return rf"\binom{{{top}}}{{{chosen}}}"
 
 
 def _systems(text: str) -> str:

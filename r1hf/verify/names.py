@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 
-from r1hf.verify.latex import Token, split_at
 from r1hf.verify.normal import strip_text_commands
+from r1hf.verify.tokens import Token, split_at
 
 MAX_TOKENS = 60  # of a name
 
 _CONSTANTS = frozenset(("e", "i", "\\pi", "\\infty", "\\emptyset", "\\reals"))
-_SYMBOL = r"(?:[A-Za-z]|\\(?!frac|sqrt|binom|left|right|pi\b)[A-Za-z]+)'*"
+_SYMBOL = (
+    r"(?:[A-Za-z]|\\(?!frac|sqrt|binom|left|right|matrix|system|cases|(?:ln|log|lg|exp|pi)(?![A-Za-z]))[A-Za-z]+)'*"
+)
 _SUB = r"(?:_(?:\w|\\[A-Za-z]+|\{[^{}]*\}))?"
 _SUP = r"(?:\^(?:\w|\{[^{}]*\}|\*))?"
 _VARIABLE = re.compile(rf"{_SYMBOL}{_SUB}(?:\^\{{-1\}})?(?:\([a-z]\))?")
@@ -30,7 +32,7 @@ _ATOM = re.compile(
             rf"\([a-z]\\circ[a-z]\){_ARGUMENT}",
             rf"{_SET}\[[^\[\]]*\]|\\mathbb\{{?[A-Z]\}}?{_ARGUMENT}",  # E[X], \mathbb{P}(A)
             rf"\[\\?(?:triangle)?[A-Z]{{3,}}\]|\[[a-zA-Z]\([a-z]\)\]{_LIMIT}",  # [ABC]
-            rf"\\\|[^|]{{1,60}}\\\||\|(?:\\vec|\\mathbf)[^|]{{1,60}}\|",
+            r"\\\|[^|]{1,60}\\\||\|(?:\\vec|\\mathbf)[^|]{1,60}\|",
             rf"\|(?![^|]*[xy](?!_))[^|]{{1,60}}\|(?:{_LIMIT})?",  # |z|, |AB|; |x| is unsolved
             r"[A-Z](?:\\(?:cap|cup)[A-Z]){1,3}",
             r"\\(?:sin|cos|tan|cot)(?:\^\{?2\}?)?(?:\\angle)?\(?\d?(?:[A-Z]+|\\[a-z]+|[a-z])\)?",
@@ -41,7 +43,9 @@ _ATOM = re.compile(
     )
 )
 # Letters that are looked for together, not solved for: m + n, ab, 100m + n, a^2 + b^2, a/b.
-_SUM = re.compile(r"(?:\d{0,4}[a-dm-w](?:\^\d)?){1,3}(?:[-+](?:\d{0,4}[a-dm-w](?:\^\d)?){1,3}){0,5}|[a-dm-w]/[a-dm-w]|\\frac\{[a-dm-w]\}\{[a-dm-w]\}|[a-dm-w]\*[a-dm-w]")
+_SUM = re.compile(
+    r"(?:\d{0,4}[a-dm-w](?:\^\d)?){1,3}(?:[-+](?:\d{0,4}[a-dm-w](?:\^\d)?){1,3}){0,5}|[a-dm-w]/[a-dm-w]|\\frac\{[a-dm-w]\}\{[a-dm-w]\}|[a-dm-w]\*[a-dm-w]"
+)
 _DERIVATIVE = re.compile(
     r"\\frac\{(?:d|\\partial)(?:\^\{?\d\}?)?[A-Za-z]?\}\{(?:d|\\partial)[a-z](?:\^\{?\d\}?)?\}(?:[\[(a-z].{0,80})?|d[a-z]/d[a-z]"
 )
@@ -53,7 +57,10 @@ _RATIO = re.compile(rf"\\frac{_SIDE}{_SIDE}|([^/:]{{1,40}})[/:]([^/:]{{1,40}})")
 _ROOT = re.compile(r"(?:x|z|\\lambda)_\d{1,2}")
 
 # Words before the sign: "Area = 5", "speed = 60 km/h".
-_HEAD = re.compile(r"((?:[^=<>:：\\≈]|\\(?:triangle|angle|[ ,;])|\\(?:text|mathrm|operatorname)[a-z]*\b){2,80}?)\s*(?:=|[:：](?=\s)|：|等于|为(?=[\s$\d\\(-]))\s*(?=[^=\s])")
+_HEAD = re.compile(
+    r"((?:[^=<>:：\\≈]|\\(?:triangle|angle|[ ,;])|\\(?:text|mathrm|operatorname)[a-z]*\b){2,80}?)"
+    r"\s*(?:=|[:：](?=\s)|：|等于|为(?=[\s$\d\\(-]))\s*(?=[^=\s])"
+)
 _WORD = re.compile(r"[A-Za-z]{3,}|[\u4e00-\u9fff]{2,}|角")
 _IS_HEAD = re.compile(r"[A-Za-z\u4e00-\u9fff角](?:[\w\u4e00-\u9fff' ,()-]|\\triangle|\\angle)*")
 _GENERIC = frozenset(
@@ -64,15 +71,16 @@ _ANSWERS = frozenset("answer ans result solution 答案 结果 最终答案".spl
 _SMALL = frozenset("the a an of for in to is and its".split())
 # A denial, a guess, or a change of the value: what follows is not the value itself.
 _NO_NAME = frozenset(
-    "not no never isn't isnt wrong or except than false maybe incorrect untrue mistaken invalid twice thrice half double "
-    "triple quadruple third quarter squared cubed root reciprocal inverse negative opposite minus plus times about "
-    "approximately nearly almost possibly perhaps probably guess estimate estimated approx more less over under "
+    "not no never isn't isnt wrong or except than false maybe incorrect untrue mistaken invalid twice thrice half "
+    "double triple quadruple third quarter squared cubed root reciprocal inverse negative opposite minus plus times "
+    "about approximately nearly almost possibly perhaps probably guess estimate estimated approx more less over under "
     "multiple doubled halved if when unless nor nothing none".split()
 )
 _SUMS = re.compile(r"\s-|-\s|-\d|\d[^()]*$")
 _SCALED = re.compile(r"\b(?:square|cube|power|double|half)\s+of\b")
 _CHINESE_NO_NAME = re.compile(r"[不非没沒或倍半约約负負错錯]|平方$|立方$|大于|小于|至少|至多|超过")
 _FUNCTIONS = frozenset("sin cos tan cot sec csc log exp sqrt max min gcd lcm arcsin arccos arctan lim".split())
+_COLON_INSIDE = re.compile(r"^(\\text\s*\{[^{}:：]{1,60})[:：]\s*\}")
 _LINE = re.compile(r"[A-Za-z]\s*:\s*(?=[^:]*=)")
 
 
@@ -144,7 +152,9 @@ def same_name(first: str, second: str) -> bool:
         return True
     if first[0] != '"' and second[0] != '"':
         pair = sorted((first.removeprefix("\\hat"), second.removeprefix("\\hat")), key=len)
-        return pair[0] == pair[1] or pair[0] == "y" and re.fullmatch(r"[A-Za-z](?:\^-1)?\([a-z]\)", pair[1]) is not None
+        return (
+            pair[0] == pair[1] or pair[0] == "y" and re.fullmatch(r"[A-Za-z](?:\^-1)?\([a-z]\)", pair[1]) is not None
+        )
     if first[0] != second[0]:
         return True
     short, long = sorted((first.strip('"'), second.strip('"')), key=len)
@@ -156,6 +166,7 @@ def words_before_sign(text: str) -> tuple[str | None, str]:
 
     The name is None for words that only say "answer".
     """
+    text = _COLON_INSIDE.sub(r"\1}: ", text, count=1)
     if line := _LINE.match(text):
         text = text[line.end() :]
     match = _HEAD.match(text)
@@ -178,4 +189,5 @@ def words_before_sign(text: str) -> tuple[str | None, str]:
         return None, text
     if called:
         return head.replace(" ", ""), text[match.end() :]
-    return f'"{" ".join(word for word in low.split() if word not in _SMALL)}"', text[match.end() :]
+    content = [word.casefold() for word in head.split() if word not in _SMALL and word != "The"]
+    return f'"{" ".join(content)}"', text[match.end() :]

@@ -20,9 +20,11 @@ from r1hf.verify.kinds import (
     Sequence,
     Value,
 )
-from r1hf.verify.latex import Token, parse_expression, split_at
-from r1hf.verify.names import is_root, quantity, sum_name, tuple_name, variable
+from r1hf.verify.latex import parse_expression
+from r1hf.verify.lists import RELATIONS, is_decimal, joined_reals, numbers_of, one_value, under_one_name
+from r1hf.verify.names import quantity, sum_name, tuple_name, variable
 from r1hf.verify.sets import WHOLE, Reals, complement, intersection, union
+from r1hf.verify.tokens import Token, split_at
 from r1hf.verify.tree import Node, Unreadable, make
 from r1hf.verify.values import (
     as_point,
@@ -39,7 +41,6 @@ from r1hf.verify.values import (
 )
 
 _SEPARATORS = frozenset((",", ";", "and", "or", "\\land", "\\lor"))
-_RELATIONS = frozenset(("=", "!=", "<", "<=", ">", ">=", "\\in", "\\notin"))
 _ORDER = frozenset(("<", "<=", ">", ">="))
 _REALS = [("cmd", "\\reals")]
 _DOMAINS = frozenset(("\\reals", "\\integers", "\\naturals", "\\rationals", "\\complexes"))
@@ -87,13 +88,13 @@ def read_list(tokens: list[Token]) -> Answer:
             continue  # "1, 2, and 3"
         answer = read_relation(part)
         items += answer.items if isinstance(answer, Collection) and not answer.braced else [answer]
-    if joined := _joined_reals(items, parts, bool(signs & {"and", "\\land"}), bool(signs & {"or", "\\lor"})):
+    if joined := joined_reals(items, parts, bool(signs & {"and", "\\land"}), bool(signs & {"or", "\\lor"})):
         return joined
     if logic and any(isinstance(item, Value) and symbols(item.node) for item in items):
         raise Unreadable("a formula of logic")
-    if "or" in signs and (one := _one_value(items, parts)):
+    if "or" in signs and (one := one_value(items, parts)):
         return one
-    return Collection(_under_one_name(items), braced=False)
+    return Collection(under_one_name(items), braced=False)
 
 
 def _read_points(tokens: list[Token]) -> Answer | None:
@@ -105,60 +106,12 @@ def _read_points(tokens: list[Token]) -> Answer | None:
     return Collection(tuple(points), braced=False) if all(isinstance(item, Sequence) for item in points) else None
 
 
-def _joined_reals(items: list[Answer], parts: list[list[Token]], both: bool, either: bool) -> Answer | None:
-    """Inequalities with "or" between them as a union, with "and" or a comma as an intersection.
-
-    A comma between inequalities that exclude each other is an "or".
-    """
-    first = items[0]
-    if isinstance(first, Reals) and len(items) > 1 and all(isinstance(item, Value) for item in items[1:]):
-        if any(sign == "!=" for _, sign in parts[0]):  # "x != 1, -1"
-            return intersection([first, complement([item.node for item in items[1:] if isinstance(item, Value)])])
-    if not all(isinstance(item, Reals) for item in items):
-        return None
-    reals = [item for item in items if isinstance(item, Reals)]
-    if either and both:
-        return unreadable("and beside or")
-    if not either and len({_subject(part) for part in parts if part}) == 1:
-        common = intersection(reals)
-        if common.pieces or both:
-            return common
-    elif both:
-        return None
-    return union([piece for item in reals for piece in item.pieces])
-
-
-def _subject(tokens: list[Token]) -> str:
-    """The name that an inequality is about."""
-    sides = [variable(part) for part in split_at(tokens, _RELATIONS)]
-    return next((name for name in sides if name), "")
-
-
-def _one_value(items: list[Answer], parts: list[list[Token]]) -> Answer | None:
-    """The value, where all are the same, spelled in several ways: "7/2 or 3.5"."""
-    if any(part in parts[:at] for at, part in enumerate(parts)):
-        return None
-    values = [item.value if isinstance(item, Assignment) else item for item in items]
-    nodes = [item.node for item in values if isinstance(item, Value) and item.form != "arithmetic" and not item.unit]
-    if len(nodes) < len(items) or not all(same_value(nodes[0], node) for node in nodes[1:]):
-        return None
-    return items[0]
-
-
-def _under_one_name(items: list[Answer]) -> tuple[Answer, ...]:
-    """ "x = 1, 2", "x = 1 or x = 2" and "x_1 = 1, x_2 = 2" are the list 1, 2; "x = 1, y = 2" keeps its names."""
-    names = {item.name for item in items if isinstance(item, Assignment)}
-    if len(names) != 1 and not (all(map(is_root, names)) and len({name.partition("_")[0] for name in names}) == 1):
-        return tuple(items)
-    return tuple(item.value if isinstance(item, Assignment) else item for item in items)
-
-
 def read_relation(tokens: list[Token]) -> Answer:
     """One answer: a term, or a relation between terms."""
     about = split_at(tokens, frozenset(("\\approx",)))
     if len(about) == 2:
         return _read_rounded(*about)
-    parts = split_at(tokens, _RELATIONS)
+    parts = split_at(tokens, RELATIONS)
     if len(parts) == 1:
         return _read_term(tokens)
     signs, at = [], -1
@@ -174,19 +127,8 @@ def read_relation(tokens: list[Token]) -> Answer:
     if set(signs) == {"="}:
         return _read_equation(parts)
     if signs in (["!="], ["\\notin"]) and variable(parts[0]):
-        return complement(_points(_read_term(parts[1])))
+        return complement(numbers_of(_read_term(parts[1])))
     return read_inequality(parts, signs)
-
-
-def _points(answer: Answer) -> list[Node]:
-    """The numbers that a set or a value is."""
-    items = answer.items if isinstance(answer, Collection) else (answer,)
-    nodes = [
-        item.node for item in (getattr(item, "value", item) for item in items) if isinstance(item, Value)
-    ]
-    if not nodes or len(nodes) < len(items) or any(map(symbols, nodes)):
-        raise Unreadable("no numbers")
-    return nodes
 
 
 def _read_rounded(left: list[Token], right: list[Token]) -> Answer:
@@ -206,16 +148,11 @@ def _read_rounded(left: list[Token], right: list[Token]) -> Answer:
     digits = _SHOWN.fullmatch("".join(sign for kind, sign in right if kind != "unit" and sign not in ("%", "\\%")))
     if isinstance(bare, Value) and isinstance(shown, Value) and digits and shown.node[0] == "num":
         error = abs(real_value(make("-", bare.node, shown.node))) * 10 ** (len(digits[1]) + 2 * percent)
-        if error >= 1 and bare.form == "number" and _is_decimal(bare.node):
+        if error >= 1 and bare.form == "number" and is_decimal(bare.node):
             raise Unreadable("an approximation that does not hold")
         if 2 * error <= 1:
             return Rounded(exact, shown)
     return exact
-
-
-def _is_decimal(node: Node) -> bool:
-    """Whether a number has an end, so that nobody would round it to another."""
-    return node[0] == "num" and 10**12 % node[1].denominator == 0
 
 
 def _read_equation(parts: list[list[Token]]) -> Answer:
@@ -232,6 +169,13 @@ def _read_equation(parts: list[list[Token]]) -> Answer:
 
 def _assign(name: str, answer: Answer) -> Answer:
     """The answer under its name, which lists ("x = 1 ± 2") do not keep: each item may stand for it."""
+    names = name.strip("()").split(",")
+    if name[0] == "(" and isinstance(answer, Sequence) and len(names) == len(answer.items):
+        if all(len(item) == 1 for item in names):  # (y, x) = (2, 1) is (x, y) = (1, 2)
+            order = sorted(range(len(names)), key=names.__getitem__)
+            names = [names[at] for at in order]
+            answer = answer._replace(items=tuple(answer.items[at] for at in order))
+        return Assignment(f"({','.join(names)})", answer)
     named = isinstance(answer, _NAMED) or isinstance(answer, Collection) and answer.braced
     return Assignment(name, answer) if named else answer
 
@@ -287,7 +231,12 @@ def _read_bare(tokens: list[Token]) -> Answer:
         return read(tokens[2:-1])
     if is_whole(tokens):
         return _read_brackets(tokens)
-    if tokens[0][0] == "let" and tokens[0][1] in _POINT_NAMES and tokens[1:2] == [("op", "(")] and is_whole(tokens[1:]):
+    if (
+        tokens[0][0] == "let"
+        and tokens[0][1] in _POINT_NAMES
+        and tokens[1:2] == [("op", "(")]
+        and is_whole(tokens[1:])
+    ):
         point = _read_brackets(tokens[1:])
         if isinstance(point, Sequence):
             return Assignment(tokens[0][1], point)  # P(1, 2)
@@ -310,7 +259,7 @@ def _read_sets(tokens: list[Token]) -> Answer | None:
     removed = split_at(tokens, frozenset(("\\setminus",)))
     if len(removed) == 2 and removed[0] == _REALS:
         points = _read_term(removed[1])
-        return complement(_points(points)) if isinstance(points, Collection) else unreadable("a difference of sets")
+        return complement(numbers_of(points)) if isinstance(points, Collection) else unreadable("a difference of sets")
     return None
 
 
@@ -336,7 +285,7 @@ def _read_brackets(tokens: list[Token]) -> Answer:
     parts = split_at(inner, frozenset((",", ";")))
     if len(parts) > 1 or opener == "[" or closer == "]":
         return Sequence(opener + closer, tuple(read_relation(part) for part in parts))
-    if len(split_at(inner, _RELATIONS)) > 1:
+    if len(split_at(inner, RELATIONS)) > 1:
         return read_list(inner)
     return value(tokens)
 
@@ -375,7 +324,7 @@ def _read_system(inner: list[Token]) -> Answer:
     rows = [read_relation(row) for row in split_at(inner, frozenset(("\\\\",)))]
     if all(isinstance(row, Reals) for row in rows):
         return intersection([row for row in rows if isinstance(row, Reals)])
-    system = Collection(_under_one_name(rows), braced=False)
+    system = Collection(under_one_name(rows), braced=False)
     return as_point(system)
 
 
@@ -388,5 +337,7 @@ def _read_cases(inner: list[Token]) -> Answer:
         if len(condition) != 1:
             raise Unreadable("a piece without a condition")
         rest = condition[0] == [("cmd", "\\otherwise")]
-        pieces.append(Sequence("cases", (read_relation(head), Code(("otherwise",)) if rest else read_list(condition[0]))))
+        pieces.append(
+            Sequence("cases", (read_relation(head), Code(("otherwise",)) if rest else read_list(condition[0])))
+        )
     return Collection(tuple(pieces), braced=True)

@@ -8,9 +8,10 @@ from typing import NoReturn
 
 from r1hf.verify.evaluate import replace, same_value, symbols, variants
 from r1hf.verify.kinds import Answer, Assignment, Based, Code, Collection, Given, Matrix, Ratio, Sequence, Value
-from r1hf.verify.latex import Token, parse_expression
+from r1hf.verify.latex import parse_expression
 from r1hf.verify.names import is_root
 from r1hf.verify.sets import Piece, Reals, interval, union
+from r1hf.verify.tokens import Token
 from r1hf.verify.tree import Node, Unreadable, make
 
 _OF_NUMBERS = frozenset(("-", "+", "/", "\\frac", "{", "}"))
@@ -97,7 +98,7 @@ def is_whole(tokens: list[Token]) -> bool:
 
 
 def as_point(answer: Answer) -> Answer:
-    """ "x = 1, y = 2" as (1, 2), single letters in the order of the alphabet; 3i + 4j as (3, 4); others as they are."""
+    """ "x = 1, y = 2" as (1, 2), single letters in the order of the alphabet; 3i + 4j as (3, 4)."""
     if isinstance(answer, Value):
         return _as_vector(answer)
     if isinstance(answer, Matrix) and len(answer.rows) > 1 and all(len(row) == 1 for row in answer.rows):

@@ -15,19 +15,21 @@ _MATHS_WORDS = frozenset(
     "sqrt frac infty infinity alpha beta gamma delta theta lambda sigma omega arcsin arccos arctan".split()
 )
 # Letters and digits without a sign that begin with a letter: "A1", "H_2O", "C6H12O6". No product is written so.
-_FORMULA = re.compile(r"(?:[A-Z][a-z]?(?:_?\d{1,3})?|[a-z]\d{1,3}){1,20}(?:\^?\d?[+-])?")
+_FORMULA = re.compile(r"(?:(?:[A-Z][a-z]?(?:_?\d{1,3})?)+|(?:[a-z]\d{1,3})+)(?:\^?\d?[+-])?")
 _GLUED = re.compile(r"(?:sin|cos|tan|cot|log)x")
 _IN_BASE = re.compile(r"[0-9A-F]+_\d\d")
 _DRESS = re.compile(r"\\(?:ce|mathrm|text|rm|mathbf|mathit|operatorname)(?![A-Za-z])|[{}$]")
 _SHAPE = re.compile(r"\\triangle\s*(?:\{([A-Z]+)\}|(?=[A-Z]))")
-_MONTH = "jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?"
-_DAY = re.compile(rf"(?P<month>{_MONTH}) (?P<day>\d{{1,2}})(?:st|nd|rd|th)?|(?:the )?(?P<first>\d{{1,2}})(?:st|nd|rd|th)? (?:of )?(?P<second>{_MONTH})")
+_MONTH = "|".join(
+    "jan(?:uary)? feb(?:ruary)? mar(?:ch)? apr(?:il)? may june? july? aug(?:ust)? sept?(?:ember)? oct(?:ober)? "
+    "nov(?:ember)? dec(?:ember)?".split()
+)
+_NTH = r"\d{1,2})(?:st|nd|rd|th)?"
+_DAY = re.compile(rf"(?P<month>{_MONTH}) (?P<day>{_NTH}|(?:the )?(?P<first>{_NTH} (?:of )?(?P<second>{_MONTH})")
 _TIES = re.compile(r"(?<=[\w}])~(?=[\\\w])")
 _QUOTES = " .。*$\"“”'`"
 # Two letters that are one substance or another by their case.
-_OPTION = re.compile(
-    r"(?:(?i:(?:option|choice) )|(?:故?选(?:项|择)?)?)\s*[\[(]?([A-H])[\])]?(?:选项|项)?|\{([A-H])\}"
-)
+_OPTION = re.compile(r"(?:(?i:(?:option|choice) )|(?:故?选(?:项|择)?)?)\s*[\[(]?([A-H])[\])]?(?:选项|项)?|\{([A-H])\}")
 _JOINING = re.compile(r"[和与或且及]")
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 _SUBSTANCES = frozenset("co cs ni sc hf po sn pb np".split())
@@ -43,14 +45,18 @@ _LABEL = re.compile(
     r"(?:\(([A-Ha-h])\)|([A-H])[.．:：、)](?=[\s}~\\$\d-]))\s*\.?\}?(?:\s|~|\\[ ,;:])*(?=\S)"
 )
 _LABEL_AFTER = re.compile(r"(.+?)(?:\s|~|\\[ ,;:])*\\text(?:bf)?\s*\{\s*\(([A-H])\)\s*\}")
-_GOES_ON = re.compile(r"[,;=+*/^_&)-]|\\(?:text\s*\{\s*)?(?:and|or|text\s*\{\s*(?:and|or))\b|(?:and|or|is|to)\b|\(?[A-Ha-h]\)?\W*$|.*\([A-Ha-h]\)")
+_GOES_ON = re.compile(
+    r"[,;=+*/^_&)-]|\\(?:text\s*\{\s*)?(?:and|or|text\s*\{\s*(?:and|or))\b|(?:and|or|is|to)\b|\(?[A-Ha-h]\)?\W*$|.*\([A-Ha-h]\)"
+)
 
 
 def split_label(text: str) -> tuple[str | None, str]:
-    r"""The letter of an option and what it says: B and 12 of "(B) 12", "\textbf{(B)}\ 12", "B. 12", "12 \text{ (B)}"."""
+    r"""The letter of an option and what it says: B and 12 of "(B) 12", "\textbf{(B)}\ 12", "12 \text{ (B)}"."""
+    if len(text) > 2 * MAX_TEXT_LENGTH:
+        return None, text
     if after := _LABEL_AFTER.fullmatch(text):
         return after[2], after[1]
-    label = _LABEL.match(text) if len(text) < 2 * MAX_TEXT_LENGTH else None
+    label = _LABEL.match(text)
     if label is None or not (rest := text[label.end() :].strip()) or _GOES_ON.match(rest):
         return None, text
     if rest.count("{") != rest.count("}"):
@@ -69,6 +75,8 @@ def are_texts(prediction: str, gold: str) -> bool:
     if _is_words(gold) or _is_words(prediction):
         return True
     spelled = _spelled(gold)
+    if _DAY.fullmatch(_bare(gold)):
+        return True
     if len(spelled) < 2 or "=" in prediction or set(spelled) <= set("xyz"):
         return False
     if spelled.isalpha():
