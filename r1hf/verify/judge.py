@@ -42,7 +42,6 @@ _DECIMAL_COMMA = re.compile(r"([+-]?)(\d+),(\d+)")
 
 def compare(prediction: str, gold: str) -> Verdict:
     """The verdict on normalised answers that are not literally the same. Neither is a hedge of several boxes."""
-    prediction, gold = reals_in_words(prediction), reals_in_words(gold)
     gold_number = parse_number(gold)
     if gold_number is not None:
         number = parse_number(prediction)
@@ -54,11 +53,13 @@ def compare(prediction: str, gold: str) -> Verdict:
         label, rest = split_label(prediction)
         if label:
             return compare(rest, gold)
-    elif labelled := _without_labels(prediction, gold):
+        return _compare_maths(prediction, gold)
+    prediction, gold = reals_in_words(prediction), reals_in_words(gold)
+    if labelled := _without_labels(prediction, gold):
         return labelled[0] and compare(labelled[1], labelled[2])
-    elif are_texts(prediction, gold):
+    if are_texts(prediction, gold):
         return same_text(prediction, gold)
-    elif _is_long_decimal_comma(gold, prediction):
+    if _is_long_decimal_comma(gold, prediction):
         return True
     return _compare_maths(prediction, gold)
 

@@ -36,9 +36,9 @@ _ATOM = re.compile(
             rf"\|(?![^|]*[xy](?!_))[^|]{{1,60}}\|(?:{_LIMIT})?",  # |z|, |AB|; |x| is unsolved
             r"[A-Z](?:\\(?:cap|cup)[A-Z]){1,3}",
             r"\\(?:sin|cos|tan|cot)(?:\^\{?2\}?)?(?:\\angle)?\(?\d?(?:[A-Z]+|\\[a-z]+|[a-z])\)?",
+            rf"{_SYMBOL}_\{{[^{{}}]*\}}",
             rf"{_POINTS}|{_DECORATED}|m?\\angle[A-Z]|\\angle\d",
             r"[a-z]\^\{?\*\}?|\\sigma\^2|\\#[A-Z]|\\lfloor[^=]{1,20}\\rfloor|\\lceil[^=]{1,20}\\rceil",
-            rf"{_SYMBOL}_\{{[^{{}}]*\}}",
         )
     )
 )
@@ -74,7 +74,7 @@ _NO_NAME = frozenset(
     "not no never isn't isnt wrong or except than false maybe incorrect untrue mistaken invalid twice thrice half "
     "double triple quadruple third quarter squared cubed root reciprocal inverse negative opposite minus plus times "
     "about approximately nearly almost possibly perhaps probably guess estimate estimated approx more less over under "
-    "multiple doubled halved if when unless nor nothing none".split()
+    "multiple doubled halved if when unless nor nothing none roughly around circa suppose assume".split()
 )
 _SUMS = re.compile(r"\s-|-\s|-\d|\d[^()]*$")
 _SCALED = re.compile(r"\b(?:square|cube|power|double|half)\s+of\b")

@@ -16,6 +16,7 @@ _MATHS_WORDS = frozenset(
 )
 # Letters and digits without a sign that begin with a letter: "A1", "H_2O", "C6H12O6". No product is written so.
 _FORMULA = re.compile(r"(?:(?:[A-Z][a-z]?(?:_?\d{1,3})?)+|(?:[a-z]\d{1,3})+)(?:\^?\d?[+-])?")
+_PRODUCT = re.compile(r"[A-Za-z](?:\s*(?:\*|\\cdot|\\times)\s*[A-Za-z])+")
 _GLUED = re.compile(r"(?:sin|cos|tan|cot|log)x")
 _IN_BASE = re.compile(r"[0-9A-F]+_\d\d")
 _DRESS = re.compile(r"\\(?:ce|mathrm|text|rm|mathbf|mathit|operatorname)(?![A-Za-z])|[{}$]")
@@ -46,7 +47,7 @@ _LABEL = re.compile(
 )
 _LABEL_AFTER = re.compile(r"(.+?)(?:\s|~|\\[ ,;:])*\\text(?:bf)?\s*\{\s*\(([A-H])\)\s*\}")
 _GOES_ON = re.compile(
-    r"[,;=+*/^_&)-]|\\(?:text\s*\{\s*)?(?:and|or|text\s*\{\s*(?:and|or))\b|(?:and|or|is|to)\b|\(?[A-Ha-h]\)?\W*$|.*\([A-Ha-h]\)"
+    r"[,;=+*/^_&)-]|\\(?:text\s*\{\s*)?(?:and|or|text\s*\{\s*(?:and|or))\b|(?:and|or|is|to|not|no|wrong|incorrect|false)\b|\(?[A-Ha-h]\)?\W*$|.*\([A-Ha-h]\)"
 )
 
 
@@ -59,7 +60,7 @@ def split_label(text: str) -> tuple[str | None, str]:
     label = _LABEL.match(text)
     if label is None or not (rest := text[label.end() :].strip()) or _GOES_ON.match(rest):
         return None, text
-    if rest.count("{") != rest.count("}"):
+    if rest.count("{") != rest.count("}") or _LABEL.match(rest):
         return None, text
     return (label[1] or label[2]).upper(), rest
 
@@ -77,7 +78,7 @@ def are_texts(prediction: str, gold: str) -> bool:
     spelled = _spelled(gold)
     if _DAY.fullmatch(_bare(gold)):
         return True
-    if may_be_word(_spelled(prediction)) and "=" not in gold:
+    if _PRODUCT.fullmatch(gold) and may_be_word(_spelled(prediction)):
         return True
     if len(spelled) < 2 or "=" in prediction or set(spelled) <= set("xyz"):
         return False
