@@ -55,9 +55,7 @@ class FileLock:
             if os.stat(self.path).st_ino != os.fstat(handle).st_ino:
                 raise FileNotFoundError
             if os.read(handle, 20).strip(b"0123456789\n"):
-                raise StageError(
-                    f"{self.path} is no lock that r1hf wrote, and {self.what} needs that name; move it away"
-                )
+                raise StageError(f"{self.path} is no lock of r1hf: {self.what} needs that name, so move it away")
             os.ftruncate(handle, 0)
             os.lseek(handle, 0, os.SEEK_SET)
             os.write(handle, f"{os.getpid()}\n".encode())

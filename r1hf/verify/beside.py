@@ -33,8 +33,8 @@ _OPENING = r"\s*(?:\*\*)?\s*(?:\$\$?|\\[(\[])?\s*$"
 
 _DENIED_BEFORE = re.compile(
     r"(?:\b(?:not|isn't|isn’t|cannot be|can't be|can’t be|never|twice|double|triple|half(?: of)?|square of|root of"
-    r"|wrong answer is|incorrect answer is)|\\text\s*\{\s*(?:not|about|approximately|at (?:least|most))\s*\}|不是|≠|\\neq?"
-    rf"|\\not\s*=|~~|\\(?:cancel|sout)\s*\{{){_OPENING}",
+    r"|wrong answer is|incorrect answer is)|\\text\s*\{\s*(?:not|about|approximately|at (?:least|most))\s*\}|不是"
+    rf"|≠|\\neq?|\\not\s*=|~~|\\(?:cancel|sout)\s*\{{){_OPENING}",
     re.IGNORECASE,
 )
 _DENIED_BEHIND = re.compile(

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Items
-from fractions import Fraction
 
-from r1hf.verify.evaluate import ratio_sign, same_value, symbols
+from r1hf.verify.compare_simple import (
+    Unfinished as Unfinished,
+)
+from r1hf.verify.compare_simple import (
+    equal_clocks,
+    equal_codes,
+    equal_congruences,
+    equal_ratios,
+    is_congruence,
+    quotients,
+    same_but_constants,
+)
+from r1hf.verify.evaluate import infinity_sign, ratio_sign, same_value, symbols
 from r1hf.verify.kinds import (
     Answer,
     Assignment,
@@ -16,6 +27,7 @@ from r1hf.verify.kinds import (
     Collection,
     Congruence,
     Equation,
+    Given,
     Inequality,
     Matrix,
     Measured,
@@ -24,20 +36,13 @@ from r1hf.verify.kinds import (
     Sequence,
     Value,
 )
-from r1hf.verify.sets import Reals, same_reals
-from r1hf.verify.terms import as_point, reals_of
+from r1hf.verify.names import same_name
+from r1hf.verify.sets import Reals, same_reals, union
 from r1hf.verify.tree import Node, make
 from r1hf.verify.units import same_unit
+from r1hf.verify.values import as_point, reals_of
 
 MAX_ITEMS = 64
-
-
-class Unfinished(ValueError):
-    """Equal, but one side restates the question: "2 + 12" for 14, "2x = 10" for x = 5. `second`: which side."""
-
-    def __init__(self, second: bool):
-        super().__init__("unfinished")
-        self.second = second
 
 
 def equal(first: Answer, second: Answer) -> bool:
@@ -45,48 +50,100 @@ def equal(first: Answer, second: Answer) -> bool:
     if isinstance(first, Measured) or isinstance(second, Measured):
         (a, unit), (b, other) = (x if isinstance(x, Measured) else (x, None) for x in (first, second))
         return same_unit(unit, other) and equal(a, b)
-    if isinstance(first, Rounded):
-        return any(equal(claim, second) for claim in first)
-    if isinstance(second, Rounded):
-        return any(equal(first, claim) for claim in second)
+    if isinstance(first, Given) or isinstance(second, Given):
+        return _equal_given(first, second)
+    if isinstance(first, Rounded) or isinstance(second, Rounded):
+        return _equal_claims(first, second)
     if isinstance(first, Assignment) and isinstance(second, Assignment):
         return _equal_assignments(first, second)
     if isinstance(first, Equation) or isinstance(second, Equation):
         return _equal_equations(first, second)
+    if (isinstance(first, Assignment) or isinstance(second, Assignment)) and (sides := quotients(first, second)):
+        return same_value(*sides)
+    if alone := _only_solution(first, second):
+        return equal(*alone)
     first = first.value if isinstance(first, Assignment) else first
     second = second.value if isinstance(second, Assignment) else second
     if isinstance(first, Value) and isinstance(second, Value):
         return _equal_values(first, second)
     if isinstance(first, Clock) or isinstance(second, Clock):
-        return _equal_clocks(first, second)
+        return equal_clocks(first, second)
     if isinstance(first, Code) or isinstance(second, Code):
-        return _equal_codes(first, second)
+        return equal_codes(first, second)
     if isinstance(first, Reals) or isinstance(second, Reals):
-        a_reals, b_reals = reals_of(first), reals_of(second)
+        a_reals, b_reals = _intervals(first), _intervals(second)
         return a_reals is not None and b_reals is not None and same_reals(a_reals, b_reals)
     return _equal_structures(first, second)
 
 
+def _equal_claims(first: Answer, second: Answer) -> bool:
+    """Whether a claim of one is a claim of the other."""
+    unfinished = None
+    for a in first if isinstance(first, Rounded) else (first,):
+        for b in second if isinstance(second, Rounded) else (second,):
+            try:
+                if equal(a, b):
+                    return True
+            except Unfinished as error:
+                unfinished = error
+    if unfinished:
+        raise unfinished
+    return False
+
+
+def _equal_given(first: Answer, second: Answer) -> bool:
+    """Where the parameter comes from counts only if both say so; then its letter does not."""
+    if not isinstance(first, Given) or not isinstance(second, Given):
+        if isinstance(first, Congruence) or isinstance(second, Congruence):
+            return is_congruence(first, second)
+        bare = [answer.value if isinstance(answer, Given) else answer for answer in (first, second)]
+        return equal(*bare)
+    if first.domain != second.domain:
+        return False
+    return equal(first.value, second.value) or equal(first.renamed or first.value, second.renamed or second.value)
+
+
+def _only_solution(first: Answer, second: Answer) -> tuple[Answer, Answer] | None:
+    """x = 5 and the set {5} of its one solution; (1, 2) and {(1, 2)}."""
+    for one, other in ((first, second), (second, first)):
+        if isinstance(other, Collection) and other.braced and len(other.items) == 1:
+            if isinstance(one, Assignment) and isinstance(one.value, Value) or isinstance(one, Sequence):
+                return one, other.items[0]
+    return None
+
+
+def _intervals(answer: Answer) -> Reals | None:
+    """As `reals_of`; a list of intervals that no points can be, since one has no end, is their union."""
+    if isinstance(answer, Collection) and answer.items and all(isinstance(item, Sequence) for item in answer.items):
+        found = [reals_of(item) for item in answer.items]
+        pieces = [piece for reals in found if reals for piece in reals.pieces]
+        endless = any(infinity_sign(piece.low) or infinity_sign(piece.high) for piece in pieces)
+        return union(pieces) if all(found) and endless and not answer.braced else None
+    return reals_of(answer)
+
+
 def _equal_structures(first: Answer, second: Answer) -> bool:
     """Answers that are made of answers."""
+    rows = _rows(first), _rows(second)
+    if all(rows):
+        return len(rows[0]) == len(rows[1]) and all(map(_all_equal, *rows))
     if isinstance(first, Sequence) or isinstance(second, Sequence):
-        first, second = as_point(first), as_point(second)
-        first, second = _as_tuple(first), _as_tuple(second)
+        first, second = _as_tuple(as_point(first)), _as_tuple(as_point(second))
+    elif isinstance(first, Matrix) or isinstance(second, Matrix):
+        if isinstance(first, Value) or isinstance(second, Value):
+            first, second = as_point(first), as_point(second)
     if isinstance(first, Sequence) and isinstance(second, Sequence):
         return first.brackets == second.brackets and _all_equal(first.items, second.items)
     if isinstance(first, Collection) and isinstance(second, Collection):
         return _equal_collections(first, second)
-    if isinstance(first, Matrix) or isinstance(second, Matrix):
-        a_rows, b_rows = _rows(first), _rows(second)
-        return bool(a_rows and b_rows) and len(a_rows) == len(b_rows) and all(map(_all_equal, a_rows, b_rows))
     if isinstance(first, Inequality) and isinstance(second, Inequality):
         return first.strict == second.strict and ratio_sign(first.node, second.node) == 1
     if isinstance(first, Chain) and isinstance(second, Chain):
         return first.strict == second.strict and all(map(same_value, first.nodes, second.nodes))
     if isinstance(first, Ratio) or isinstance(second, Ratio):
-        return _equal_ratios(first, second)
+        return equal_ratios(first, second)
     if isinstance(first, Congruence) and isinstance(second, Congruence):
-        return _equal_congruences(first, second)
+        return equal_congruences(first, second)
     return isinstance(first, Based) and first == second
 
 
@@ -97,46 +154,10 @@ def _as_tuple(answer: Answer) -> Answer:
     return answer
 
 
-def _equal_clocks(first: Answer, second: Answer) -> bool:
-    """3:00 PM is 15:00; a half of the day counts only where both name one, or an hour is past 12."""
-    clocks = [_as_clock(first), _as_clock(second)]
-    a, b = clocks
-    if a is None or b is None:
-        return False
-    if (a.minute, a.second) != (b.minute, b.second):
-        return False
-    if a.half == b.half or (a.half is None and a.hour <= 12) or (b.half is None and b.hour <= 12):
-        return a.hour % 24 == b.hour % 24 if a.half == b.half else a.hour % 12 == b.hour % 12
-    return _hour(a) == _hour(b)
-
-
-def _as_clock(answer: Answer) -> Clock | None:
-    if isinstance(answer, Ratio) and len(answer.parts) == 2 and all(part.node[0] == "num" for part in answer.parts):
-        hour, minute = (part.node[1] for part in answer.parts)
-        return Clock(int(hour), int(minute), 0, answer.parts[-1].unit)
-    return answer if isinstance(answer, Clock) else None
-
-
-def _hour(clock: Clock) -> int:
-    return clock.hour % 12 + 12 * (clock.half == "pm") if clock.half else clock.hour % 24
-
-
-def _equal_codes(first: Answer, second: Answer) -> bool:
-    """Digits as they stand; "5 to 7" is the range 5-7. A gold that is a difference after all is unfinished."""
-    if isinstance(first, Code) and isinstance(second, Code):
-        return first == second
-    code, other = (first, second) if isinstance(first, Code) else (second, first)
-    assert isinstance(code, Code)
-    if isinstance(other, Ratio):
-        return [("num", Fraction(part)) for part in code.parts] == [part.node for part in other.parts]
-    if isinstance(other, Value) and len(code.parts) == 2:
-        if other.node == ("num", Fraction(code.parts[0]) - Fraction(code.parts[1])):
-            raise Unfinished(second=code is second)
-    return False
-
-
 def _equal_values(first: Value, second: Value) -> bool:
-    if not same_unit(first.unit, second.unit) or not same_value(first.node, second.node):
+    if not same_unit(first.unit, second.unit):
+        return False
+    if not same_value(first.node, second.node) and not same_but_constants(first.node, second.node):
         return False
     if {first.form, second.form} == {"number", "arithmetic"}:
         raise Unfinished(second=second.form == "arithmetic")
@@ -144,12 +165,10 @@ def _equal_values(first: Value, second: Value) -> bool:
 
 
 def _equal_assignments(first: Assignment, second: Assignment) -> bool:
-    functions = [item.name == "y" or item.name.endswith(")") for item in (first, second)]
-    if first.name == second.name or all(functions):
+    if same_name(first.name, second.name):
         return equal(first.value, second.value)
-    if isinstance(first.value, Ratio) or isinstance(second.value, Ratio):
-        return False
-    if not symbols(first.value.node) or not symbols(second.value.node):
+    a, b = first.value, second.value
+    if not isinstance(a, Value) or not isinstance(b, Value) or not symbols(a.node) or not symbols(b.node):
         return False
     return _proportional(_difference(first), _difference(second))
 
@@ -236,28 +255,3 @@ def _rows(answer: Answer) -> tuple[tuple[Answer, ...], ...]:
     ):
         return tuple(row.items for row in answer.items if isinstance(row, Sequence))
     return ()
-
-
-def _equal_ratios(first: Answer, second: Answer) -> bool:
-    parts = [_ratio_parts(first), _ratio_parts(second)]
-    if not all(parts) or len(parts[0]) != len(parts[1]):
-        return False
-    if not all(same_unit(a.unit, b.unit) for a, b in zip(*parts, strict=True)):
-        return False
-    a, b = ([part.node for part in side] for side in parts)
-    if ("num", 0) in (a[0], b[0]):
-        return a == b
-    return all(
-        same_value(make("/", left, a[0]), make("/", right, b[0])) for left, right in zip(a[1:], b[1:], strict=True)
-    )
-
-
-def _ratio_parts(answer: Answer) -> tuple[Value, ...]:
-    return answer.parts if isinstance(answer, Ratio) else ()
-
-
-def _equal_congruences(first: Congruence, second: Congruence) -> bool:
-    if not same_value(first.modulus, second.modulus):
-        return False
-    shift = make("/", make("-", first.residue, second.residue), first.modulus)
-    return shift[0] == "num" and shift[1].denominator == 1 or same_value(first.residue, second.residue)

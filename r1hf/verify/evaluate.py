@@ -129,6 +129,15 @@ def largest_bits(node: Node) -> int:
     return max((largest_bits(part) for part in node[1:] if isinstance(part, tuple)), default=0)
 
 
+def replace(node: Node, name: str, value: Node) -> Node:
+    """The tree with `value` for the variable `name`."""
+    if node == ("sym", name):
+        return value
+    if name not in symbols(node):
+        return node
+    return make(node[0], *(replace(part, name, value) if isinstance(part, tuple) else part for part in node[1:]))
+
+
 def variants(node: Node) -> list[Node]:
     """The readings of ±: `1 ± 2` is two trees, every ± free of the others unless there is a ∓. Raises Undecided."""
     found = _variants(node, _has_mixed_signs(node))
@@ -261,7 +270,7 @@ class _Evaluation:
         if op == "root":
             return self.root(node[1], self.value(node[2]))
         if op == "!":
-            return self.factorial(self.value(node[1]))
+            return self.factorial(self.value(node[1]), open=bool(symbols(node)))
         if op == "neg":
             return -self.value(node[1])
         a, b = self.value(node[1]), self.value(node[2])
@@ -273,6 +282,8 @@ class _Evaluation:
             return a / b
         if op == "^":
             return self.power(a, b)
+        if op == "binom" and symbols(node):
+            return self.checked(self.context.binomial(a, b))
         raise Undecided(op)
 
     def sample(self, name: str) -> Any:
@@ -314,8 +325,8 @@ class _Evaluation:
             return -((-value) ** (self.context.one / degree))
         return self.checked(value ** (self.context.one / degree))
 
-    def factorial(self, value: Any) -> Any:
-        if hasattr(value, "_mpc_") or value < 0 or _magnitude(value) > 40:
+    def factorial(self, value: Any, *, open: bool) -> Any:
+        if hasattr(value, "_mpc_") or (value < 0 and not open) or _magnitude(value) > (12 if open else 40):
             raise Undecided("factorial")
         return self.context.gamma(value + 1)
 

@@ -17,14 +17,23 @@ class Value(NamedTuple):
 
 
 class Assignment(NamedTuple):
-    """`name = value`; the name is a variable, a function of one ("f(x)") or a quantity ("AB", "P(A)", "|z|")."""
+    """`name = value`; the name is a variable, a function of one ("f(x)"), a quantity ("AB", "P(A)", "|z|"), a tuple of
+    variables ("(x,y)"), or words in quotes such as "area of triangle"."""
 
     name: str
-    value: Value | Ratio
+    value: Answer
+
+
+class Given(NamedTuple):
+    r"""An answer with a parameter from a set ("k\\pi, k \\in \\mathbb{Z}"); `renamed`: with k for the parameter."""
+
+    value: Answer
+    domain: str
+    renamed: Answer | None
 
 
 class Rounded(NamedTuple):
-    """An exact answer and its true rounding ("1/3 ≈ 0.333"): a claim of either."""
+    """An exact answer and its true rounding ("1/3 ≈ 0.333"), or a sum and its result: a claim of either."""
 
     exact: Answer
     shown: Value
@@ -90,9 +99,10 @@ class Congruence(NamedTuple):
 
 
 class Ratio(NamedTuple):
-    """Parts of a ratio ("2:3", "2 to 3")."""
+    """Parts of a ratio ("2:3"); `worded`: it was written "2 to 3", which may be a range too."""
 
     parts: tuple[Value, ...]
+    worded: bool = False
 
 
 class Clock(NamedTuple):
@@ -120,6 +130,7 @@ class Measured(NamedTuple):
 Answer = (
     Value
     | Assignment
+    | Given
     | Rounded
     | Equation
     | Inequality

@@ -1,20 +1,18 @@
-"""Tokens and expression trees out of LaTeX or plain maths, within fixed bounds. Nothing is evaluated here."""
+"""Expression trees out of tokens, within fixed bounds. Nothing is evaluated here."""
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
 from typing import NamedTuple
 
+from r1hf.verify.tokens import DECORATIONS, FUNCTIONS, GREEK, MAX_DEPTH, Token
+from r1hf.verify.tokens import UNIT_CLOSE as UNIT_CLOSE
+from r1hf.verify.tokens import UNIT_OPEN as UNIT_OPEN
 from r1hf.verify.tree import Node, Unreadable, make
 
-MAX_TOKENS = 600
-MAX_DEPTH = 40
 MAX_OPERATIONS = 150  # in one expression; a tree is no deeper
 
-UNIT_OPEN, UNIT_CLOSE = "⟦", "⟧"  # around the name of a unit; `normalise` takes them out of what people write
-
-Token = tuple[str, str]  # kind (num, cmd, let, sep, op, unit) and text
+_FACTOR_STARTS = frozenset("\\frac \\sqrt \\binom \\pi \\infty".split()) | DECORATIONS
 
 
 class Expression(NamedTuple):
@@ -22,103 +20,6 @@ class Expression(NamedTuple):
 
     node: Node
     arithmetic: bool
-
-
-_TOKEN = re.compile(
-    rf"{UNIT_OPEN}([^{UNIT_CLOSE}]*){UNIT_CLOSE}|"
-    r"(\s+)|(\d+(?:\.\d+)?|\.\d+)|(\\[A-Za-z]+|\\.)|([A-Za-z]+)|(\*\*|<=|>=|!=|.)",
-    re.DOTALL,
-)
-_DROPPED = frozenset(
-    "\\left \\right \\displaystyle \\textstyle \\limits \\quad \\qquad \\big \\Big \\bigl \\bigr \\Bigl \\Bigr "
-    "\\, \\! \\; \\: \\$ \\> ~ $".split()
-) | {"\\ "}
-_ALIASES = {
-    "\\cdot": "*", "\\times": "*", "\\ast": "*", "\\div": "/", "**": "^", "\\le": "<=", "\\leq": "<=",
-    "\\leqslant": "<=",
-    "\\ge": ">=", "\\geq": ">=", "\\geqslant": ">=", "\\lt": "<", "\\gt": ">", "\\ne": "!=", "\\neq": "!=",
-    "\\mid": "|", "\\vert": "|", "\\lvert": "|", "\\rvert": "|", "\\langle": "(", "\\rangle": ")", "\\lbrace": "\\{",
-    "\\rbrace": "\\}", "\\colon": ":", "\\lbrack": "[", "\\rbrack": "]", "\\backslash": "\\setminus",
-    "\\dfrac": "\\frac", "\\tfrac": "\\frac", "\\cfrac": "\\frac", "\\dbinom": "\\binom", "\\tbinom": "\\binom",
-    "\\varnothing": "\\emptyset", "\\ldots": "\\dots", "\\cdots": "\\dots", "\\bigcup": "\\cup", "\\infin": "\\infty",
-    "\\land": "and", "\\wedge": "and", "\\lor": "or", "\\vee": "or", "\\tg": "\\tan", "\\ctg": "\\cot",
-    "\\asin": "\\arcsin", "\\acos": "\\arccos", "\\atan": "\\arctan", "\\varphi": "\\phi", "\\varepsilon": "\\epsilon",
-    "\\lg": "\\log", "\\thickapprox": "\\approx", "\\simeq": "\\approx", "\\doteq": "\\approx",
-}  # fmt: skip
-_FUNCTIONS = frozenset("sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh ln exp log".split())
-_GREEK = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega "
-    "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell hbar dots".split()
-)
-_WORDS = {
-    **{name: "\\" + name for name in (*_FUNCTIONS, *_GREEK, "pi", "sqrt")},
-    "inf": "\\infty", "infinity": "\\infty", "oo": "\\infty", "asin": "\\arcsin", "acos": "\\arccos",
-    "atan": "\\arctan", "union": "\\cup", "in": "\\in",
-}  # fmt: skip
-_SHORT_WORDS = frozenset("no yes odd all any one two six ten not the is at of to it he she nor can may but".split())
-_OPENERS, _CLOSERS = frozenset("( [ { \\{".split()), frozenset(") ] } \\}".split())
-_FACTOR_STARTS = frozenset("\\frac \\sqrt \\binom \\pi \\infty".split())
-
-
-def tokenise(text: str) -> list[Token]:
-    """The tokens of normalised text. Raises Unreadable for prose, unbalanced brackets and more than MAX_TOKENS."""
-    tokens: list[Token] = []
-    for unit, space, number, command, word, other in _TOKEN.findall(text):
-        if space:
-            continue
-        if unit:
-            tokens.append(("unit", unit))
-        elif number:
-            tokens.append(("num", number))
-        elif word:
-            tokens += _word_tokens(word)
-        else:
-            sign = _ALIASES.get(command or other, command or other)
-            if sign in _DROPPED:
-                continue
-            kind = "sep" if sign in ("and", "or") else "cmd" if len(sign) > 1 and sign[1:].isalpha() else "op"
-            tokens.append((kind, sign))
-        if len(tokens) > MAX_TOKENS:
-            raise Unreadable("too long")
-    _check_balance(tokens)
-    return tokens
-
-
-def _word_tokens(word: str) -> list[Token]:
-    known = _WORDS.get(word) or _WORDS.get(word.lower())
-    if known:
-        return [("cmd", known)]
-    if word.lower() in ("and", "or"):
-        return [("sep", word.lower())]
-    if word.isupper() and len(word) <= 6:
-        return [("let", letter) for letter in word]  # points: ABCD
-    if len(word) > 3 or word.lower() in _SHORT_WORDS:
-        raise Unreadable(f"the word {word[:20]!r}")
-    return [("let", letter) for letter in word]
-
-
-def _check_balance(tokens: list[Token]) -> None:
-    depth = 0
-    for _, sign in tokens:
-        depth += (sign in _OPENERS) - (sign in _CLOSERS)
-        if depth < 0 or depth > MAX_DEPTH:
-            raise Unreadable("brackets")
-    if depth:
-        raise Unreadable("brackets")
-
-
-def split_at(tokens: list[Token], marks: frozenset[str]) -> list[list[Token]]:
-    """`tokens` cut at every one of `marks` that stands in no bracket."""
-    parts: list[list[Token]] = [[]]
-    depth = 0
-    for token in tokens:
-        sign = token[1]
-        depth += (sign in _OPENERS) - (sign in _CLOSERS)
-        if not depth and sign in marks:
-            parts.append([])
-        else:
-            parts[-1].append(token)
-    return parts
 
 
 def parse_expression(tokens: list[Token]) -> Expression:
@@ -205,7 +106,7 @@ class _Reader:
         kind, sign = self.tokens[self.at]
         if sign == "|":
             return not self.bars
-        return kind == "let" or sign in ("(", "[", "{") or sign in _FACTOR_STARTS or sign[1:] in _FUNCTIONS | _GREEK
+        return kind == "let" or sign in ("(", "[", "{") or sign in _FACTOR_STARTS or sign[1:] in FUNCTIONS | GREEK
 
     def factor(self) -> Node:
         node = self.primary()
@@ -267,13 +168,22 @@ class _Reader:
             return make("binom", self.argument(), self.argument())
         if sign == "\\sqrt":
             return self.root()
+        if sign in DECORATIONS:
+            return self.decorated(sign)
         if sign in ("\\pi", "\\infty"):
             return ("const", "pi" if sign == "\\pi" else "inf")
-        if sign[1:] in _FUNCTIONS:
+        if sign[1:] in FUNCTIONS:
             return self.function(sign[1:])
-        if sign[1:] in _GREEK:
+        if sign[1:] in GREEK:
             return self.symbol(sign)
         raise Unreadable(f"{sign} is not understood")
+
+    def decorated(self, sign: str) -> Node:
+        r"""\vec{a}, \overrightarrow{AB}: a name of its own."""
+        letters = self.subscript()
+        if not 1 <= len(letters) <= 3 or not letters.isalpha():
+            raise Unreadable(f"{sign} of a formula")
+        return self.symbol(sign + letters)
 
     def symbol(self, name: str) -> Node:
         if name in ("e", "i") and self.peek() not in ("_", "'"):
@@ -349,6 +259,8 @@ class _Reader:
         self.angles += 1
         argument = self.group() if self.peek() in ("(", "{", "[") else self.bare_argument()
         self.angles -= 1
+        if name == "lg":
+            name, base = "log", ("num", Fraction(10))
         if base is not None:
             node = make("/", make("fn", "ln", argument), make("fn", "ln", base))
         else:
@@ -358,7 +270,7 @@ class _Reader:
     def bare_argument(self) -> Node:
         """\\sin 2x: factors up to the next function, bracket or sign."""
         node = self.negated()
-        while self.starts_factor() and self.peek() not in ("(", "[", "|") and self.peek()[1:] not in _FUNCTIONS:
+        while self.starts_factor() and self.peek() not in ("(", "[", "|") and self.peek()[1:] not in FUNCTIONS:
             node = make("*", node, self.factor())
         return node
 

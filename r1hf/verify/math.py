@@ -17,6 +17,7 @@ from r1hf.verify.normal import normalise, without_blanks
 from r1hf.verify.numeric import parse_number
 from r1hf.verify.placeholder import is_placeholder
 from r1hf.verify.tree import Unreadable
+from r1hf.verify.words import may_be_word
 
 MAX_LENGTH = 4000  # characters of an answer that is looked at; a longer one is right only if it is literally the gold
 
@@ -80,7 +81,7 @@ def _judge_once(prediction: str, gold: str) -> Verdict:
         return True
     if len(own_gold) > MAX_LENGTH:
         return None
-    if _MANY not in own and len(own) <= MAX_LENGTH and without_blanks(own) == without_blanks(own_gold):
+    if _MANY not in own and len(own) <= MAX_LENGTH and _without_blanks(own) == _without_blanks(own_gold):
         return True
     if _MANY in own_gold:
         # Several boxes: a list, or alternatives. A prediction of all of them is right, of another nobody knows.
@@ -88,6 +89,11 @@ def _judge_once(prediction: str, gold: str) -> Verdict:
     if _MANY in own:
         return _same_boxes(own, own_gold) if is_judge(own_gold) else None
     return compare(own, own_gold)
+
+
+def _without_blanks(text: str) -> str:
+    bare = without_blanks(text)
+    return text if may_be_word(bare) else bare  # "t e a" is not "tea"
 
 
 _judge_cached = lru_cache(maxsize=8192)(_judge_once)

@@ -63,12 +63,37 @@ def union(pieces: list[Piece]) -> Reals:
     return Reals(tuple(item.piece for item in merged))
 
 
+def intersection(sets: list[Reals]) -> Reals:
+    """What is in all of them. Raises Undecided as `union` does."""
+    common = sets[0]
+    for other in sets[1:]:
+        if len(common.pieces) + len(other.pieces) > MAX_PIECES:
+            raise Undecided("too many intervals")
+        pairs = [_common(a, b) for a in common.pieces for b in other.pieces]
+        common = union([piece for piece in pairs if _is_piece(piece)])
+    return common
+
+
+def _common(a: Piece, b: Piece) -> Piece:
+    first, second = (a, b) if real_value(a.low) >= real_value(b.low) else (b, a)
+    low_closed = first.low_closed and (second.low_closed or not same_value(a.low, b.low))
+    last, other = (a, b) if real_value(a.high) <= real_value(b.high) else (b, a)
+    high_closed = last.high_closed and (other.high_closed or not same_value(a.high, b.high))
+    return Piece(first.low, low_closed, last.high, high_closed)
+
+
+def _is_piece(piece: Piece) -> bool:
+    return bool(real_value(piece.low) <= real_value(piece.high))
+
+
 def complement(points: list[Node]) -> Reals:
     """The reals without these points."""
     if len(points) > MAX_PIECES:
         raise Undecided("too many points")
     ordered = sorted(points, key=real_value)
     ends = [MINUS_INFINITY, *ordered, INFINITY]
+    if any(map(infinity_sign, ordered)):
+        raise Undecided("an infinite point")
     return Reals(
         tuple(Piece(a, False, b, False) for a, b in zip(ends, ends[1:], strict=False) if not same_value(a, b))
     )

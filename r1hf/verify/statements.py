@@ -68,7 +68,8 @@ _SENTENCE = re.compile(r"(?:[.。!?])(?:\s|$)|\n")
 _LABEL = re.compile(
     r"^(?!\s*(?:=(?!>)|\\approx))\W*"
     r"(?:(?:so|thus|hence|therefore|所以|因此)\b,?\s*)?(?:(?:the )?(?:result|total(?: number)?|sum|value) is\s"
-    r"|结果是|应选|\$?[a-z]\s*=\s*|(?:(?:final )?(?:result|solution|value|answer|ans)\b\.?|final|=>|or|rounded)\s*[:=→]?\s*)?"
+    r"|结果是|应选|\$?[a-z]\s*=\s*"
+    r"|(?:(?:final )?(?:result|solution|value|answer|ans)\b\.?|final|=>|or|rounded)\s*[:=→]?\s*)?"
     r"([^A-Za-z\u4e00-\u9fff]*)\W*$",
     re.IGNORECASE,
 )
