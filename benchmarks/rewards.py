@@ -1,4 +1,4 @@
-"""All benchmarks of the rewards in one run, as a page: maths, language, sandbox.
+"""All benchmarks of the rewards in one run, as a page: labelled cases, maths, language, sandbox.
 
     python benchmarks/rewards.py --data DIR > docs/rewards-benchmark.md
 
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SECTIONS = {"Maths": "verify_math.py", "Language": "language.py", "Sandbox": "sandbox.py"}
+SECTIONS = {"Cases": "judgement.py", "Maths": "verify_math.py", "Language": "language.py", "Sandbox": "sandbox.py"}
 
 
 def main() -> int:

@@ -108,8 +108,18 @@ def math500(rows: list[Row], rounds: int) -> list[Result]:
             found.append((f"MATH-500, {name}: same verdict as TRL", f"{same} of {len(rows)}", "", True))
         speed = f"{rate(rows, own)}/s against {rate(rows, theirs)}/s, {ratio:.0f} times"
         found.append((f"MATH-500, {name}: speed", speed, "10 times", ratio >= 10))
+    shifted = [(a, b) for a, b in zip(golds[1:], golds, strict=False) if verify_math(a, b) is True]
+    beyond = [(a, b) for a, b in shifted if spelled(a) != spelled(b)]
+    found.append(
+        ("MATH-500, each answer by the gold before it: paid beyond coincidence", str(len(beyond)), "0", not beyond)
+    )
     unjudged = accuracy_reward([""] * len(rows), mixed, answer=golds).count(None)
     return [*found, ("MATH-500, unjudged", f"{unjudged / len(rows):.1%}", "", True)]
+
+
+def spelled(answer: str) -> str:
+    """An answer without blanks and without the name before its sign: "x=5" and "5" coincide."""
+    return "".join(answer.split()).rpartition("=")[2]
 
 
 def message(solution: str) -> list[dict[str, str]]:
