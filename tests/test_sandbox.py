@@ -68,7 +68,7 @@ def test_a_function_returns_data(sandbox: Sandbox):
         ("while True: pass", Verdict.TIMEOUT, "0.5 s"),
         ("x = bytearray(1 << 34)", Verdict.OUT_OF_MEMORY, "bytes"),
         ("import os; os.kill(os.getpid(), 11)", Verdict.RUNTIME_ERROR, "SIGSEGV"),
-        ("print('x' * (2 << 20))", Verdict.RUNTIME_ERROR, "bytes of output"),
+        ("print('x' * (20 << 20))", Verdict.RUNTIME_ERROR, "bytes of output"),
         ("print('\\ud800')", Verdict.RUNTIME_ERROR, "UnicodeEncodeError"),
         ("x = '\ud800'", Verdict.RUNTIME_ERROR, "Unicode"),
         ("import \0", Verdict.RUNTIME_ERROR, "null bytes"),

@@ -43,6 +43,7 @@ class Sandbox:
     backend: Backend
     runtime: Runtime = field(default_factory=find_runtime)
     layers: tuple[str, ...] = ()
+    landlock_abi: int | None = None  # the newest that may be used; None: whatever the kernel has
 
     def command(self) -> list[str]:
         """What the parent starts."""
@@ -69,7 +70,11 @@ class Sandbox:
             "disk": limits.disk,
             "files": limits.files,
             "processes": limits.processes,
+            "output": limits.output,
+            "wall": limits.wall,
             "fork": limits.fork and self.backend != "landlock",
+            "counted": confined and os.geteuid() != 0,  # are processes counted for this sandbox alone?
+            "abi": self.landlock_abi,
         }
 
     def _links(self) -> list[tuple[str, str]]:
