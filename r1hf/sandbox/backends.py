@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import platform
 import secrets
 import shutil
-import socket
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from r1hf.errors import ConfigError
-from r1hf.sandbox.limits import Limits, SandboxError, Verdict
+from r1hf.sandbox.limits import Limits, SandboxError
+from r1hf.sandbox.probe import probe
 from r1hf.sandbox.runtime import PACKAGES, Runtime, find_runtime
 
 Backend = Literal["bwrap", "namespaces", "landlock", "none"]
 ORDER: tuple[Backend, ...] = ("bwrap", "namespaces", "landlock")
 _MACHINES = ("x86_64", "aarch64")
 _WORK = "/sandbox"  # the working directory, and /tmp too unless the interpreter itself lives there
+# bubblewrap's own view has no /proc; the kernel takes what this marks, and not the training, when memory runs out.
+_FIRST_TO_END = ("/bin/sh", "-c", 'echo 1000 > /proc/self/oom_score_adj; exec "$@"', "sh")
 _FIRST_UID = 1 << 30  # far above every real user
 _ENVIRONMENT = {
     "HOME": _WORK,
@@ -83,6 +85,7 @@ class Sandbox:
 
     def _bwrap(self) -> list[str]:
         command = [
+            *_FIRST_TO_END,
             shutil.which("bwrap") or "bwrap",
             "--unshare-ipc",
             "--unshare-pid",
@@ -111,55 +114,15 @@ class Sandbox:
         return [*command, "--dir", _WORK, "--remount-ro", "/", "--chdir", "/", "--"]
 
 
-_PROBE = """
-import os, socket
+def try_backend(backend: Backend, packages: tuple[str, ...] = PACKAGES, landlock_abi: int | None = None) -> Sandbox:
+    """The sandbox, tried. Raises SandboxError naming what does not work, or what code in it could do.
 
-def attempt(action):
-    try:
-        action()
-        return True
-    except BaseException:
-        return False
-
-def lacking(packages):
-    return [name for name in packages if not attempt(lambda: __import__(name))]
-
-def probe(secret, port, pid):
-    return {
-        "read a file of the host": attempt(lambda: open(secret).read()),
-        "write beside it": attempt(lambda: open(secret + ".new", "w").close()),
-        "list its directory": attempt(lambda: os.listdir(os.path.dirname(secret))),
-        "reach the loopback network": attempt(lambda: socket.create_connection(("127.0.0.1", port), 2)),
-        "signal the process that started it": attempt(lambda: os.kill(pid, 0)) and os.getppid() != 1,
-        "see the environment": "R1HF_SANDBOX_PROBE" in os.environ,
-    }
-"""
-
-
-def try_backend(backend: Backend, packages: tuple[str, ...] = PACKAGES) -> Sandbox:
-    """Run a probe in it. Raises SandboxError naming what does not work, or what the probe could reach."""
-    from r1hf.sandbox.session import Session
-
+    landlock_abi: the newest Landlock that may be used, as on an older kernel.
+    """
     if backend == "bwrap" and shutil.which("bwrap") is None:
         raise SandboxError("bwrap: the command is not installed (bubblewrap)")
-    sandbox = Sandbox(backend, find_runtime(packages))
-    with tempfile.TemporaryDirectory() as directory, socket.create_server(("127.0.0.1", 0)) as server:
-        secret = Path(directory, "secret")
-        secret.write_text("secret")
-        arguments = [str(secret), server.getsockname()[1], os.getpid()]
-        with Session(sandbox, _PROBE, Limits(wall=60.0, total=120.0)) as session:
-            result = session.call("probe", arguments)
-            layers = session.layers
-            lacking = session.call("lacking", [[name for name, _ in sandbox.runtime.packages]])
-    if result.verdict is not Verdict.OK or not isinstance(result.value, dict):
-        raise SandboxError(result.detail if result.detail.startswith(backend) else f"{backend}: {result.detail}")
-    reached = [what for what, done in result.value.items() if done]
-    if reached and backend != "none":
-        raise SandboxError(f"{backend}: it starts, but code in it can {', '.join(reached)}")
-    if lacking.value != []:
-        what = ", ".join(lacking.value or ["the packages"])
-        raise SandboxError(f"{backend}: code in it cannot import {what}; `packages` says what programs may import")
-    return Sandbox(backend, sandbox.runtime, layers)
+    sandbox = Sandbox(backend, find_runtime(packages), landlock_abi=landlock_abi)
+    return dataclasses.replace(sandbox, layers=probe(sandbox))
 
 
 @functools.cache

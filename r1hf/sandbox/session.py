@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import marshal
 import os
 import select
@@ -10,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -57,7 +59,7 @@ class Session:
         self.close()
 
     def run(self, stdin: str | bytes = "", *, most: int | None = None) -> Result:
-        """Run the program with `stdin`. Of what it prints, more than `most` bytes are too much; inside nobody knows."""
+        """Run the program with `stdin`. More than `most` bytes of output are too much, which inside nobody knows."""
         data = stdin if isinstance(stdin, bytes) else stdin.encode("utf-8", "surrogatepass")
         return self._ask({"stdin": data, "function": None}, most)
 
@@ -72,7 +74,8 @@ class Session:
     ) -> Result:
         """Define the program and call one of its functions, or of a class's methods ("Class.name").
 
-        `most` bytes are what its value may take; inside nobody knows. `read` makes the result's `value` of what comes back. Raises CodecError if the arguments are no plain data.
+        More than `most` bytes of value are too much, which inside nobody knows. `read` makes the result's `value` of
+        what comes back. Raises CodecError if the arguments are no plain data.
         """
         data = codec.encode((list(arguments), dict(keywords or {})))
         return self._ask({"stdin": b"", "function": function, "arguments": data}, most, read)
@@ -85,6 +88,16 @@ class Session:
         if self._scratch is not None:
             self._scratch.cleanup()
             self._scratch = None
+
+    def processes(self) -> list[int]:
+        """Those of the sandbox, as the host counts them."""
+        found, todo = [], [] if self._process is None else [self._process.pid]
+        while todo:
+            found.append(pid := todo.pop())
+            with contextlib.suppress(OSError):  # it has ended
+                for file in Path(f"/proc/{pid}/task").glob("*/children"):
+                    todo += map(int, file.read_text().split())
+        return found
 
     def _ask(self, request: dict[str, Any], most: int | None, read: _Read = codec.plain) -> Result:
         if (left := self._deadline - time.monotonic()) <= 0:

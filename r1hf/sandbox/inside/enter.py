@@ -37,6 +37,7 @@ def enter(config: Config) -> list[str]:
     if backend == "none":
         os.chdir(config["work"])
         return ["nothing"]
+    os.environ.pop("PWD", None)  # bubblewrap's
     layers = {"bwrap": ["bubblewrap"], "landlock": []}.get(backend) or []
     if backend == "namespaces":
         layers.append("namespaces: " + _leave_host(config))
@@ -44,7 +45,9 @@ def enter(config: Config) -> list[str]:
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # no other process of this user may look inside
     config["abi"] = landlock.abi(config["abi"])
-    if config["abi"] or backend == "landlock":
+    if backend == "landlock" and not config["abi"]:
+        raise OSError(errno.ENOSYS, "this kernel has no Landlock")
+    if config["abi"]:
         layers.append(f"Landlock ABI {config['abi']}")
     if backend == "landlock":
         _apply_landlock(config)
@@ -71,6 +74,8 @@ def settle(config: Config) -> None:
 
 def call_filter(config: Config) -> tuple[bytearray, list[int]]:
     """The filter of system calls for the code, as `seccomp.install` takes it."""
+    if config["backend"] == "none":
+        return bytearray(), []
     host_files = config["backend"] in HOST_FILES
     truncate = not host_files or config["abi"] >= landlock.TRUNCATES
     return seccomp.pack(seccomp.rules(fork=config["fork"], host_files=host_files, truncate=truncate))
@@ -110,7 +115,7 @@ def _leave_host(config: Config) -> str:
 
 def _unshare_as_user() -> None:
     uid, gid = os.geteuid(), os.getegid()
-    kernel.unshare(kernel.CLONE_NEWUSER | NAMESPACES)
+    kernel.unshare(kernel.CLONE_NEWUSER | _NAMESPACES)
     for name, text in (("setgroups", "deny"), ("uid_map", f"{_NOBODY} {uid} 1"), ("gid_map", f"{_NOBODY} {gid} 1")):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(text)
@@ -144,34 +149,39 @@ def _mount_work(config: Config, path: str) -> None:
 
 
 def _become_nobody(config: Config) -> list[str]:
-    """Give up every privilege but what mounting a working directory takes; as root, the user id too.
+    """Give up every privilege but what mounting a working directory takes; as root, if it may, the user id too.
 
     With Landlock alone, where Python or a package lies in a directory that only root may enter, the right to read
     past permissions is kept: Landlock still says which files.
     """
-    kept, layers = [] if config["backend"] == "landlock" else [kernel.CAP_SYS_ADMIN], []
+    by_landlock = config["backend"] == "landlock"
+    kept, layers = [] if by_landlock else [kernel.CAP_SYS_ADMIN], []
     if os.geteuid() == 0:
         kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
-        config["counted"] = _set_user(config["uid"])
+        user = _set_user(config["uid"])
+        if not user and not by_landlock:
+            raise PermissionError(errno.EPERM, "root may not become another user")
+        config["counted"] = user == config["uid"]
         config["fork"] &= config["counted"]
-        if config["backend"] == "landlock" and not all(os.access(path, os.R_OK) for path in config["readable"]):
+        layers = ["a user id of its own" if user else "root's user id, without its rights"]
+        if user and by_landlock and not all(os.access(path, os.R_OK) for path in config["readable"]):
             kept = [_right_to_read()]
-            layers = ["reads past permissions"]
+            layers.append("reads past permissions")
     kernel.drop_capabilities(*kept)
     return layers
 
 
-def _set_user(own: int) -> bool:
-    """Become the user `own`, so that limits on processes count here only, or else "nobody": then False."""
-    os.setgroups([])
+def _set_user(own: int) -> int:
+    """Become the user `own`, so that limits on processes count here only, or else "nobody"; 0 where neither may be."""
     for candidate in (own, _NOBODY):
         try:
+            os.setgroups([])
             os.setresgid(candidate, candidate, candidate)
             os.setresuid(candidate, candidate, candidate)
-            return candidate == own
-        except OSError as error:
-            failure = error
-    raise OSError(failure.errno, "setresuid: no ordinary user to become")
+        except OSError:
+            continue
+        return candidate
+    return 0
 
 
 def _right_to_read() -> int:
