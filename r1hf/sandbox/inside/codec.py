@@ -102,11 +102,11 @@ def plain(data: memoryview) -> object:
     return _Reader(bytes(data), MOST, clock.dict, clock.set, lambda items: frozenset(clock.set(items))).whole()
 
 
-class Table(list):  # type: ignore[type-arg]
+class Table(list):
     """The items of a dict, in pairs; not hashed, so a key may come twice."""
 
 
-class Bag(list):  # type: ignore[type-arg]
+class Bag(list):
     """The items of a set; not hashed, so one may come twice."""
 
 

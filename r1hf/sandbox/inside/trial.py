@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import functools
 import mmap
 import os
 import resource
@@ -95,7 +96,7 @@ def lacking(packages: list[str]) -> list[str]:
     """Those that cannot be imported, and "threads" where none can be started."""
     import threading
 
-    names = [name for name in packages if not _works(lambda name=name: __import__(name))]
+    names = [name for name in packages if not _works(functools.partial(__import__, name))]
     thread = threading.Thread(target=int)
     return [*names, *([] if _works(thread.start) else ["threads"])]
 
@@ -125,6 +126,10 @@ def _on_files(aim: Mapping[str, Any]) -> dict[str, Callable[[], object]]:
         open(path, "w").close()
         os.unlink(path)
 
+    def link() -> None:
+        os.symlink(secret, "link")
+        open("link").close()
+
     def rename() -> None:
         os.rename(shown, shown + ".new")
         os.rename(shown + ".new", shown)
@@ -134,8 +139,9 @@ def _on_files(aim: Mapping[str, Any]) -> dict[str, Callable[[], object]]:
         "write into it": lambda: open(secret, "r+").close(),
         "write beside it": lambda: create(secret + ".new"),
         "list its directory": lambda: os.listdir(os.path.dirname(secret)),
-        "read it by a link": lambda: (os.symlink(secret, "link"), open("link").read()),
-        "read what is said of processes": lambda: os.listdir("/proc") or open("/proc/self/mem").close(),
+        "read it by a link": link,
+        "read what is said of processes": lambda: os.listdir("/proc"),
+        "read its own memory as a file": lambda: open("/proc/self/mem").close(),
         "write into a file that it may read": lambda: open(shown, "r+").close(),
         "empty such a file while opening it": lambda: os.open(shown, os.O_RDONLY | os.O_TRUNC),
         "empty such a file": lambda: os.truncate(shown, 0),
