@@ -29,6 +29,7 @@ _OWN = -1  # stands for the process's own number until the filter is installed
 _ALLOW: Rule = (_RETURN, 0, 0, 0x7FFF0000)
 _DENY: Rule = (_RETURN, 0, 0, 0x00050000 | errno.EPERM)
 _ABSENT: Rule = (_RETURN, 0, 0, 0x00050000 | errno.ENOSYS)
+_ZERO: Rule = (_RETURN, 0, 0, 0x00050000)  # the call succeeds, with 0 and without effect
 
 # What glibc (0x3d0f00) and musl make a thread with. One without CLONE_FILES would have descriptors of its own, and
 # so thousands of pipes and sockets, whose memory no limit counts.
@@ -44,6 +45,8 @@ _SOCK_FLAGS = (0, 0x800, 0x80000, 0x80800)  # SOCK_NONBLOCK, SOCK_CLOEXEC
 # any signal to any process of this user, nor F_SETPIPE_SZ
 _FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032)
 _IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIO[N]CLEX
+# Process numbers of the host count on from case to case, so that one could leave word for the next.
+_NUMBERS = ("getpid", "gettid", "getppid", "getpgrp", "getpgid", "getsid", "set_tid_address")
 _PRCTL = (3, 15, 16, 21, 23, 39)  # PR_GET_DUMPABLE, PR_[GS]ET_NAME, PR_GET_SECCOMP, PR_CAPBSET_READ, no new privileges
 
 
@@ -66,9 +69,12 @@ def rules(*, fork: bool, host_files: bool, truncate: bool) -> list[Rule]:
     tables = [calls.CHECKED, calls.ALWAYS, *([] if host_files else [calls.OWN_FILES])]
     tables += [calls.FORKS] if fork else []
     checks = _checks(fork=fork, opening=_opening(host_files=host_files, truncate=truncate))
+    if host_files:
+        checks |= {name: [*checks.get(name, ()), _ZERO] for name in _NUMBERS}
+        checks["kill"] = _only(0, 0, _OWN)  # 0: its own group, which is as much as its number says
     for name, pair in (item for table in tables for item in table.items()):
         if (number := pair[column]) is not None:
-            block = [*checks.get(name, ()), _ALLOW]
+            block = [*checks.get(name, ()), _ALLOW]  # the last is not reached where the answer is given before
             program += [(_EQUAL, 0, len(block), number), *block]
     return [*program, (_AT_LEAST, 0, 1, _NEW_CALLS), _ABSENT, _DENY]
 

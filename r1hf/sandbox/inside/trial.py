@@ -212,7 +212,7 @@ def _on_processes(aim: Mapping[str, Any]) -> dict[str, Callable[[], object]]:
 
     return {
         "signal the process that started it": lambda: os.kill(pid, 0),
-        "signal its supervisor": lambda: os.kill(os.getppid(), 0),
+        "signal its supervisor": lambda: os.kill(os.getppid() or 1, 0),
         "signal every process": lambda: os.kill(-1, 0),
         "have files signal another process": lambda: own_signal(fcntl.F_SETOWN, pid),
         "choose the signal of a file": lambda: own_signal(_F_SETSIG, 23),
