@@ -12,7 +12,7 @@ from sandbox_target import first_working
 from r1hf.errors import DataError
 from r1hf.sandbox import Limits, Verdict, session
 from r1hf.sandbox.inside import codec
-from r1hf.verify.code import final_code, verify_code
+from r1hf.verify.code import verify_code
 from r1hf.verify.code_compare import same_text, same_value
 from r1hf.verify.code_layouts import shown
 
@@ -111,7 +111,6 @@ def test_keys_of_one_place_are_never_hashed(data: bytes):
         (b"d1;i1;T", {"1": True}, True),  # as JSON writes it
         (b"S2;i1;i1;", {1, 2}, False),
         (b"S1;F1;i1;", {frozenset({1})}, True),
-        (b"S1;F2;i1;i1;", {frozenset({1})}, True),
         (b"l1;i1;", {1}, False),
         (b"S1;i1;", [1], False),
         (b"d0;", set(), False),
@@ -175,12 +174,3 @@ def test_a_value_is_shown_as_python_writes_it(value: object):
         assert shown(value) == "an integer of 5001 bits"
     else:
         assert shown(value) == repr(value)[:200] + "…" * (len(repr(value)) > 200)
-
-
-@pytest.mark.parametrize(
-    "junk", ["```\n" * 200_000, "`" * 10**6, "~~~python\n" + "a\n" * 500_000, " " * 10**6 + "```"]
-)
-def test_fences_by_the_megabyte(junk: str):
-    good = "```python\nprint(1)\n```\n"
-    assert final_code(junk + "\n" + good) in (None, "print(1)\n")
-    assert final_code(good + "`" * 10**6) is None

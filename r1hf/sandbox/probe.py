@@ -38,11 +38,9 @@ def probe(sandbox: Sandbox) -> tuple[str, ...]:
             last = [pid for pid in session.processes() if _score(pid) != _FIRST]
             layers = session.layers
         reached = _answer(sandbox, result) + harm()
-    if lacking.value != []:
-        what = ", ".join(_answer(sandbox, lacking)) or "anything"
-        raise SandboxError(
-            f"{sandbox.backend}: code in it cannot use {what}; `packages` says what programs may import"
-        )
+    if missing := _answer(sandbox, lacking):
+        what = ", ".join(missing)
+        raise SandboxError(f"{sandbox.backend}: code in it cannot {what}; `packages` says what programs may import")
     if sandbox.backend == "none":
         return layers
     if reached:

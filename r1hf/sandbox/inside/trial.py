@@ -93,12 +93,12 @@ def tried(aim: Mapping[str, Any]) -> list[str]:
 
 
 def lacking(packages: list[str]) -> list[str]:
-    """Those that cannot be imported, and "threads" where none can be started."""
+    """What does not work, in words that follow "code in it cannot": importing these packages, starting a thread."""
     import threading
 
-    names = [name for name in packages if not _works(functools.partial(__import__, name))]
+    names = [f"import {name}" for name in packages if not _works(functools.partial(__import__, name))]
     thread = threading.Thread(target=int)
-    return [*names, *([] if _works(thread.start) else ["threads"])]
+    return [*names, *([] if _works(thread.start) else ["start a thread"])]
 
 
 def _works(attempt: Callable[[], object]) -> bool:
