@@ -25,6 +25,7 @@ from r1hf.sandbox import (
     Verdict,
     backends,
     call_function,
+    cgroup,
     check_sandbox,
     run_code,
 )
@@ -324,3 +325,36 @@ def test_forged_bytes_are_data_or_an_error(data: bytes):
         codec.plain(memoryview(data))
     except codec.CodecError:
         pass
+
+
+def test_a_group_counts_what_no_limit_of_a_process_does(sandbox: Sandbox):
+    """Where this process may make a control group, all of the sandbox is in it, and only as long as it runs."""
+    if not cgroup._parents():
+        pytest.skip("no control group can be made here")
+    with Session(sandbox, "import time\ntime.sleep(60)", Limits(wall=60)) as session:
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(session.run)
+            files = wait_for(lambda: session._group and session._group.files) and session._group.files
+            assert wait_for(lambda: len(session.processes()) >= 3)
+            for file in files:
+                assert set(map(int, Path(file).read_text().split())) >= set(session.processes())
+            os.kill(session.processes()[0], signal.SIGKILL)
+            assert asked.result().verdict is Verdict.RUNTIME_ERROR
+    assert not any(Path(file).read_text() for file in files)
+
+
+def test_memory_of_the_kernel_counts(sandbox: Sandbox):
+    if not cgroup._parents():
+        pytest.skip("no control group can be made here")
+    group = cgroup.take(96 << 20, 64)
+    try:
+        limits = [
+            (place / name).read_text()
+            for place in group.places
+            for name in ("memory.max", "memory.limit_in_bytes")
+            if (place / name).exists()
+        ]
+        assert [int(limit) for limit in limits] == [96 << 20]
+        assert any((place / "pids.max").read_text() == "64\n" for place in group.places)
+    finally:
+        cgroup.give(group)

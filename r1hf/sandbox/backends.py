@@ -23,8 +23,9 @@ Backend = Literal["bwrap", "namespaces", "landlock", "none"]
 ORDER: tuple[Backend, ...] = ("bwrap", "namespaces", "landlock")
 _MACHINES = ("x86_64", "aarch64")
 _WORK = "/sandbox"  # the working directory, and /tmp too unless the interpreter itself lives there
-# bubblewrap's own view has no /proc; the kernel takes what this marks, and not the training, when memory runs out.
-_FIRST_TO_END = ("/bin/sh", "-c", 'echo 1000 > /proc/self/oom_score_adj; exec "$@"', "sh")
+# What `enter` does in the other sandboxes: be the first to end when memory runs out, and join a number of groups.
+_STEPS = 'echo 1000 > /proc/self/oom_score_adj; n=$0; while [ $n -gt 0 ]; do echo 0 > "$1"; shift; n=$((n - 1)); done'
+_FIRST_STEPS = ("/bin/sh", "-c", _STEPS + '; exec "$@"')
 _FIRST_UID = 1 << 30  # far above every real user
 _ENVIRONMENT = {
     "HOME": _WORK,
@@ -47,10 +48,12 @@ class Sandbox:
     layers: tuple[str, ...] = ()
     landlock_abi: int | None = None  # the newest that may be used; None: whatever the kernel has
 
-    def command(self) -> list[str]:
-        """What the parent starts."""
+    def command(self, groups: Sequence[str] = ()) -> list[str]:
+        """What the parent starts; `groups` are the files of a control group that it is to join."""
         python = self.runtime.command()
-        return [*self._bwrap(), *python] if self.backend == "bwrap" else python
+        return (
+            [*_FIRST_STEPS, str(len(groups)), *groups, *self._bwrap(), *python] if self.backend == "bwrap" else python
+        )
 
     def environment(self) -> dict[str, str]:
         """All that the code sees of an environment."""
@@ -85,7 +88,6 @@ class Sandbox:
 
     def _bwrap(self) -> list[str]:
         command = [
-            *_FIRST_TO_END,
             shutil.which("bwrap") or "bwrap",
             "--unshare-ipc",
             "--unshare-pid",

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from r1hf.sandbox import cgroup
 from r1hf.sandbox.backends import Sandbox
 from r1hf.sandbox.inside import case as inside_case
 from r1hf.sandbox.inside import codec, supervisor
@@ -26,6 +27,7 @@ _GRACE = 10.0  # the supervisor keeps the time; this is for a supervisor that do
 _LEAVE_SECONDS = 2.0
 _OVERHEAD = 2 * supervisor.ASIDE + 4096
 _REPORTED = 2000
+_KEEPERS, _KEEPERS_MEMORY = 4, 192 << 20  # the processes around a case, bubblewrap's too, and what they may take
 
 
 _Read = Callable[[memoryview], Any]
@@ -47,6 +49,7 @@ class Session:
         self.sandbox, self.code, self.limits = sandbox, code, limits or Limits()
         self.layers: tuple[str, ...] = ()
         self._process: subprocess.Popen[bytes] | None = None
+        self._group: cgroup.Group | None = None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._deadline = time.monotonic() + self.limits.total
 
@@ -85,6 +88,9 @@ class Session:
         process, self._process = self._process, None
         if process is not None:
             _end(process)
+        if self._group is not None:
+            cgroup.give(self._group)
+            self._group = None
         if self._scratch is not None:
             self._scratch.cleanup()
             self._scratch = None
@@ -139,9 +145,12 @@ class Session:
         if self.sandbox.backend == "none":
             self._scratch = self._scratch or tempfile.TemporaryDirectory(prefix="r1hf-unsafe-")
             scratch = self._scratch.name
-        config = self.sandbox.config(self.limits, scratch) | {"code": self.code, "call": call}
+        limits = self.limits
+        memory = limits.memory * (limits.processes if limits.fork else 1) + limits.disk + _KEEPERS_MEMORY
+        self._group = cgroup.take(memory, limits.processes + _KEEPERS)
+        config = self.sandbox.config(limits, scratch) | {"code": self.code, "call": call, "groups": self._group.files}
         self._process = subprocess.Popen(
-            self.sandbox.command(),
+            self.sandbox.command(self._group.files),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

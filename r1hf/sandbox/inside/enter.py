@@ -34,6 +34,7 @@ def enter(config: Config) -> list[str]:
     backend = config["backend"]
     if backend != "bwrap":  # there it is done before, and /proc is out of sight
         _prefer_as_victim()
+        _join(config["groups"])
     if backend == "none":
         os.chdir(config["work"])
         return ["nothing"]
@@ -44,6 +45,8 @@ def enter(config: Config) -> list[str]:
     layers += _become_nobody(config)
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # no other process of this user may look inside
+    if backend == "bwrap":  # a change of user has undone what bubblewrap set; elsewhere the parent is a mere thread
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, _SIGKILL)
     config["abi"] = landlock.abi(config["abi"])
     if backend == "landlock" and not config["abi"]:
         raise OSError(errno.ENOSYS, "this kernel has no Landlock")
@@ -94,6 +97,12 @@ def _prefer_as_victim() -> None:
             file.write("1000")
     except OSError:
         pass  # the trial of the sandbox looks at it
+
+
+def _join(groups: list[str]) -> None:
+    for path in groups:
+        with open(path, "w") as file:
+            file.write("0")
 
 
 def _leave_host(config: Config) -> str:
