@@ -331,15 +331,14 @@ def test_a_group_counts_what_no_limit_of_a_process_does(sandbox: Sandbox):
     """Where this process may make a control group, all of the sandbox is in it, and only as long as it runs."""
     if not cgroup._parents():
         pytest.skip("no control group can be made here")
-    with Session(sandbox, "import time\ntime.sleep(60)", Limits(wall=60)) as session:
+    with Session(sandbox, "import time\ntime.sleep(60)", Limits(wall=3)) as session:
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(session.run)
             files = wait_for(lambda: session._group and session._group.files) and session._group.files
             assert wait_for(lambda: len(session.processes()) >= 3)
             for file in files:
                 assert set(map(int, Path(file).read_text().split())) >= set(session.processes())
-            os.kill(session.processes()[0], signal.SIGKILL)
-            assert asked.result().verdict is Verdict.RUNTIME_ERROR
+            assert asked.result().verdict is Verdict.TIMEOUT
     assert not any(Path(file).read_text() for file in files)
 
 
@@ -355,6 +354,7 @@ def test_memory_of_the_kernel_counts(sandbox: Sandbox):
             if (place / name).exists()
         ]
         assert [int(limit) for limit in limits] == [96 << 20]
-        assert any((place / "pids.max").read_text() == "64\n" for place in group.places)
+        numbers = [(place / "pids.max").read_text() for place in group.places if (place / "pids.max").exists()]
+        assert numbers == ["64\n"]
     finally:
         cgroup.give(group)
