@@ -35,9 +35,11 @@ def probe(sandbox: Sandbox) -> tuple[str, ...]:
         with Session(tried, _TRIAL.read_text(encoding="utf-8"), _LIMITS) as session:
             lacking = session.call("lacking", [[name for name, _ in sandbox.runtime.packages]])
             result = session.call("tried", [aim])
+            traces = [_answer(sandbox, session.call("traces")) for _ in range(2)]
             last = [pid for pid in session.processes() if _score(pid) != _FIRST]
             layers = session.layers
         reached = _answer(sandbox, result) + harm()
+        reached += [] if traces[0] == traces[1] else [f"tell one case from the next ({traces[0]}, {traces[1]})"]
     if missing := _answer(sandbox, lacking):
         what = ", ".join(missing)
         raise SandboxError(f"{sandbox.backend}: code in it cannot {what}; `packages` says what programs may import")

@@ -14,6 +14,7 @@ import mmap
 import os
 import resource
 import socket
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -42,6 +43,7 @@ _CALLS = {
     "bind": (49, 200),
     "sendmsg": (46, 211),
     "sendmmsg": (307, 269),
+    "setsockopt": (54, 208),
     "mount": (165, 40),
     "umount2": (166, 39),
     "move_mount": (429, 429),
@@ -68,7 +70,6 @@ _CALLS = {
     "mq_open": (240, 180),
     "fanotify_init": (300, 262),
     "init_module": (175, 105),
-    "kexec_load": (246, 104),
     "mknodat": (259, 33),
     "fchownat": (260, 54),
     "setxattr": (188, 5),
@@ -92,10 +93,15 @@ def tried(aim: Mapping[str, Any]) -> list[str]:
     return [*reached, *([f"call {', '.join(passed)}"] if passed else [])]
 
 
+def traces() -> list[Any]:
+    """What a case could know another by: the same in each, although each leaves a file."""
+    found = [os.getpid(), os.getppid(), threading.get_native_id(), os.listdir() if os.access(".", os.W_OK) else []]
+    _works(lambda: open("trace", "w").close())
+    return found
+
+
 def lacking(packages: list[str]) -> list[str]:
     """What does not work, in words that follow "code in it cannot": importing these packages, starting a thread."""
-    import threading
-
     names = [f"import {name}" for name in packages if not _works(functools.partial(__import__, name))]
     thread = threading.Thread(target=int)
     return [*names, *([] if _works(thread.start) else ["start a thread"])]
@@ -208,7 +214,9 @@ def _on_processes(aim: Mapping[str, Any]) -> dict[str, Callable[[], object]]:
 
     def from_memory() -> None:
         file = os.memfd_create("program")
-        _check(_libc.syscall(ctypes.c_long(_CALLS["execveat"][_COLUMN]), file, b"", zero, zero, _AT_EMPTY_PATH))
+        _libc.syscall(ctypes.c_long(_CALLS["execveat"][_COLUMN]), file, b"", zero, zero, _AT_EMPTY_PATH)
+        if ctypes.get_errno() in _REFUSED:  # where it is let through it fails too: the file is empty
+            raise PermissionError
 
     return {
         "signal the process that started it": lambda: os.kill(pid, 0),
