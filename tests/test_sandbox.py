@@ -161,6 +161,11 @@ def test_nothing_is_left_for_the_next_case():
         assert session.call("look").value == (False, False, False)
 
 
+def test_a_program_is_run_and_called_in_one_session(sandbox: Sandbox):
+    with Session(sandbox, "def f(x): return Counter(x)\nprint(1)") as session:
+        assert session.run().stdout == "1\n" and session.call("f", ["aa"]).value == {"a": 2}
+
+
 def test_a_timeout_leaves_the_other_cases_alone():
     code = "def f(n):\n    while n == 1: pass\n    return n"
     with Session(check_sandbox(), code, Limits(wall=0.5)) as session:

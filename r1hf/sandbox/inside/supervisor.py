@@ -49,9 +49,11 @@ def main() -> None:
 
 
 def _serve(config: dict[str, Any], greeting: bytes) -> None:
-    """A keeper at a time, each there before its case comes."""
+    """A keeper for each case. The first one is there before its case, since it tells whether the sandbox works."""
     calls = enter.call_filter(config)
-    while True:
+    asked = select.poll()
+    asked.register(0, select.POLLIN)
+    while greeting or asked.poll()[0][1] & select.POLLIN:
         keeper = enter.fork(config)
         if not keeper:
             _keep(config, calls, greeting)
