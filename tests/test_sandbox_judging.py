@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sandbox_target import first_working
 
 from r1hf.errors import DataError
-from r1hf.sandbox import Limits, Verdict, session
+from r1hf.sandbox import Limits, Verdict, check_sandbox, session
 from r1hf.sandbox.inside import codec
 from r1hf.verify.code import verify_code
 from r1hf.verify.code_compare import same_text, same_value
@@ -23,7 +23,7 @@ needs_sandbox = pytest.mark.skipif(first_working() is None, reason="no sandbox w
 def sent(tests: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """All that goes into the sandbox while a program that is always wrong is judged."""
     found: list[bytes] = []
-    real = session._send
+    real, sandbox = session._send, check_sandbox()
 
     def send(process: Any, data: bytes, deadline: float) -> None:
         found.append(bytes(data))
@@ -32,7 +32,7 @@ def sent(tests: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> list[b
     with monkeypatch.context() as patch:
         patch.setattr(session, "_send", send)
         patch.setattr("r1hf.sandbox.backends.secrets.randbelow", lambda most: 7)
-        verify_code("def f(x): return x\nprint('?')", tests, run_all=True)
+        verify_code("def f(x): return x\nprint('?')", tests, run_all=True, sandbox=sandbox)
     return found
 
 
