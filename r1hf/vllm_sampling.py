@@ -12,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from r1hf.checks.foreign import NO_CODE
+from r1hf.environment import HUB_TOKENS, narrowed
 from r1hf.errors import StageError
 from r1hf.hardware import has_gpu
 from r1hf.models import load_tokenizer
@@ -47,7 +48,8 @@ class VllmSampler(Sampler):
         given = {"max_num_seqs": batch_size, "generation_config": "vllm", "disable_log_stats": True, **NO_CODE}
         given |= {"dtype": "bfloat16"} if has_gpu() else ON_CPU
         try:
-            self._engine = LLM(model=name, tokenizer=name, revision=revision or None, **{**given, **options})
+            with narrowed(() if os.path.isdir(name) else HUB_TOKENS):  # its engine is a process that inherits
+                self._engine = LLM(model=name, tokenizer=name, revision=revision or None, **{**given, **options})
         except Exception as error:
             why = " ".join(str(error).split())
             raise StageError(f"vLLM does not start with {source}: {why}; its log above says more") from error

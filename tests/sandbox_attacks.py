@@ -54,6 +54,19 @@ def _print(name: str, code: str, stdout: str, *verdicts: str) -> Attack:
     return Attack(name, textwrap.dedent(code), ({"stdin": "3\n", "stdout": stdout},), frozenset(verdicts) or ANY)
 
 
+def _cross(name: str, leave: str, look: str) -> Attack:
+    """The second case prints a number that only the first one was given."""
+    leave, look = (textwrap.indent(textwrap.dedent(part).strip(), "    ") for part in (leave, look))
+    program = (
+        "import ctypes, os, sys, threading\nword, *rest = input().split()\nnumber = int(rest[0]) if rest else 0\n"
+        f"def leave():\n{leave}\ndef look():\n{look}\n"
+        "try:\n    found = leave() if word == 'first' else look()\nexcept BaseException as error:\n    found = error\n"
+        "print('left' if word == 'first' else found)\n"
+    )
+    tests = ({"stdin": "first 7319\n", "stdout": "left\n"}, {"stdin": "second\n", "stdout": "7319\n"})
+    return Attack(name, program, tests, frozenset({"wrong", "runtime_error"}))
+
+
 _CALL = "import ctypes; libc = ctypes.CDLL(None, use_errno=True); libc.syscall.restype = ctypes.c_long\n"
 _TAKE = "if {call} < 0: raise OSError(ctypes.get_errno())"
 
@@ -61,6 +74,92 @@ _TAKE = "if {call} < 0: raise OSError(ctypes.get_errno())"
 def _syscall(name: str, call: str, *, harmless: bool = False) -> Attack:
     return _reach(name, _CALL + _TAKE.format(call=call), harmless=harmless)
 
+
+# What an allow-list of system calls has to keep out, above all where Landlock is the only wall.
+_CALLS = [
+    _reach(
+        "signal by a pipe",
+        "import fcntl, os\nr, w = os.pipe()\nfcntl.fcntl(r, fcntl.F_SETOWN, $pid)\nfcntl.fcntl(r, 10, 23)",
+        harmless=True,
+    ),
+    _reach(
+        "signal by a pipe, another way",
+        "import fcntl, os, struct\nr, w = os.pipe()\nfcntl.fcntl(r, 15, struct.pack('ii', 1, $pid))",
+        harmless=True,
+    ),
+    _reach(
+        "signal by a pair of sockets",
+        "import fcntl, socket, struct\na, b = socket.socketpair()\nfcntl.ioctl(a, 0x8901, struct.pack('i', $pid))",
+        harmless=True,
+    ),
+    _reach(
+        "datagram out of a pair",
+        "import socket\na, b = socket.socketpair(1, socket.SOCK_DGRAM)\na.sendto(b'x', '$home/letters')",
+        harmless=True,
+    ),
+    _reach(
+        "datagram out of a pair to an abstract socket",
+        "import socket\na, b = socket.socketpair(1, socket.SOCK_DGRAM)\na.sendto(b'x', '\\0$hidden')",
+        harmless=True,
+    ),
+    _reach(
+        "message out of a pair",
+        "import socket\na, b = socket.socketpair(1, socket.SOCK_DGRAM)\na.sendmsg([b'x'], [], 0, '$home/letters')",
+        harmless=True,
+    ),
+    _reach(
+        "connect a pair anew",
+        "import socket\na, b = socket.socketpair(1, socket.SOCK_DGRAM)\na.connect('$home/letters')",
+        harmless=True,
+    ),
+    _reach(
+        "a stream pair sends elsewhere",
+        "import socket\na, b = socket.socketpair()\nb.close()\na.sendto(b'x', '$home/letters')",
+    ),
+    _reach(
+        "descriptors under way",
+        "import os, socket\na, b = socket.socketpair()\nsocket.send_fds(a, [b'x'], [0])",
+        harmless=True,
+    ),
+    _reach("a larger pipe", "import fcntl, os\nr, w = os.pipe()\nfcntl.fcntl(w, 1031, 1 << 20)", harmless=True),
+    _reach(
+        "larger buffers of a pair",
+        "import socket\na, b = socket.socketpair()\na.setsockopt(1, socket.SO_SNDBUF, 1 << 24)",
+        harmless=True,
+    ),
+    _syscall("descriptors of its own", "libc.syscall(ctypes.c_long(436), 900, 901, 2)", harmless=True),
+    _reach("session of the parent", "import os\nos.getsid($pid)", harmless=True),
+    _reach("group of the parent", "import os\nos.getpgid($pid)", harmless=True),
+    _reach("cores of the parent", "import os\nos.sched_getaffinity($pid)", harmless=True),
+    _reach("scheduler of the parent", "import os\nos.sched_getscheduler($pid)", harmless=True),
+    _reach("priority of the parent, read", "import os\nos.getpriority(0, $pid)", harmless=True),
+    _syscall(
+        "clock of the parent",
+        "libc.clock_gettime(ctypes.c_int(~$pid << 3 | 2), ctypes.create_string_buffer(16))",
+        harmless=True,
+    ),
+    _reach("a handle on the parent", "import os\nos.pidfd_open($pid)", harmless=True),
+    _syscall("memory of the machine", "libc.sysinfo(ctypes.create_string_buffer(256))", harmless=True),
+    _reach(
+        "another program", "import os, sys\nos.execv(sys.executable, ['x', '-c', 'print(\"ESCAPED\")'])", harmless=True
+    ),
+    _reach("watch a directory", "import ctypes\nassert ctypes.CDLL(None).inotify_init() >= 0", harmless=True),
+    _reach("an attribute of a file", "import os\nos.setxattr('$home/.ssh/id_ed25519', 'user.x', b'x')"),
+    _reach("times of a file", "import os\nos.utime('$home/.ssh/id_ed25519', (1, 1))", harmless=True),
+    _reach("owner of a file", "import os\nos.chown('$home/.ssh/id_ed25519', os.getuid(), os.getgid())", harmless=True),
+    _reach("empty a file", "import os\nos.truncate('$home/.ssh/id_ed25519', 0)"),
+    _reach("empty a file while opening it", "import os\nos.open('$home/.ssh/id_ed25519', os.O_RDONLY | os.O_TRUNC)"),
+    _reach("link a file", "import os\nos.link('$home/.ssh/id_ed25519', '$home/link')"),
+    _reach("rename a file", "import os\nos.rename('$home/.ssh/id_ed25519', '$home/stolen')"),
+    _syscall("semaphores", "libc.semget(0, 1, 0o1600)", harmless=True),
+    _syscall("user faults", "libc.syscall(ctypes.c_long($userfaultfd), 1)"),
+    _syscall("programs in the kernel", "libc.syscall(ctypes.c_long($bpf), 0, ctypes.create_string_buffer(128), 128)"),
+    _syscall(
+        "a thread with descriptors of its own",
+        "libc.clone(ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(lambda _: 0), "
+        "ctypes.addressof(stack := ctypes.create_string_buffer(1 << 16)) + (1 << 15), 0x10900, None)",
+    ),
+]
 
 # numpy opens, maps and loads files by itself, and starts compilers.
 _NUMPY = [
@@ -174,6 +273,7 @@ _REACH = [
     _reach("controlling terminal", "open('/dev/tty')"),
     _reach("shared memory directory", "open('/dev/shm/r1hf-owned', 'w')"),
     *_NUMPY,
+    *_CALLS,
     _reach("POSIX shared memory", "from multiprocessing import shared_memory as m\nm.SharedMemory('x', True, 9)"),
     _syscall("System V shared memory", "libc.shmget(0, 4096, 0o1600)", harmless=True),
     _syscall("message queue", "libc.msgget(0, 0o1600)", harmless=True),
@@ -313,6 +413,97 @@ _FOOL = [
     ),
 ]
 
+_GUESS = """
+    import sys
+    size, frame = 0, sys._getframe()
+    while frame:
+        for value in list(frame.f_locals.values()):
+            for item in (value, *value.values()) if type(value) is dict else (value,):
+                if type(item) is int and 1 << 20 < item < (1 << 20) + 64:
+                    size = item - (1 << 20)
+        frame = frame.f_back
+    """
+_CROSS = [
+    _cross(
+        "leave it in the directory's time",
+        "os.utime('.', (number, number))",
+        "return int(os.stat('.').st_mtime)",
+    ),
+    _cross("leave it in a file", "open('x', 'w').write(str(number))", "return open('x').read()"),
+    _cross("leave it in /tmp", "open('/tmp/r1hf-x', 'w').write(str(number))", "return open('/tmp/r1hf-x').read()"),
+    _cross("leave it in the directory's mode", "os.chmod('.', number & 0o777)", "return os.stat('.').st_mode & 0o777"),
+    _cross(
+        "leave it in numbers of files",
+        "for _ in range(number):\n    open('x', 'w').close()\n    os.unlink('x')",
+        "open('x', 'w').close()\nreturn os.stat('x').st_ino - 2",
+    ),
+    _cross(
+        "leave it on stderr",
+        "sys.stderr.write(f'needle={number};\\n')",
+        """
+        frame = sys._getframe()
+        while frame:
+            for value in frame.f_locals.values():
+                if isinstance(value, (bytes, bytearray)) and b"needle=" in value:
+                    return int(value.split(b"needle=")[1].split(b";")[0])
+            frame = frame.f_back
+        """,
+    ),
+    _cross(
+        "leave it in the memory of the supervisor",
+        "sys.stderr.write(f'needle={number};\\n' * 40)",
+        """
+        libc = ctypes.CDLL(None)
+        libc.sbrk.restype = ctypes.c_void_p
+        end = libc.sbrk(0)
+        sign = b"needle="
+        for back in range(1, 120):
+            text = ctypes.string_at(end - back * 4096, 4096)
+            at = text.find(sign + b"7")
+            if at >= 0:
+                return int(text[at + 7 : at + 11])
+        """,
+    ),
+    _cross(
+        "leave it in numbers of processes",
+        "for _ in range(number):\n    thread = threading.Thread(target=int)\n    thread.start()\n    thread.join()",
+        "return os.getpid() - 3",
+    ),
+    _cross(
+        "leave it in a limit",
+        "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))",
+        "import resource\nreturn 7319 if resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 100 else 0",
+    ),
+    Attack(
+        "guess by the limit on output",
+        textwrap.dedent(_GUESS) + "print('YES' if size == 2 * len('YES\\n') + 1 else 'NO')",
+        tuple({"stdin": "", "stdout": f"{word}\n"} for word in ("NO", "YES", "YES", "NO", "YES")),
+        frozenset({"wrong"}),
+    ),
+    _fool(
+        "a table of half distinct hashes",
+        """
+        import os
+        prime = 2 ** 61 - 1
+        keys = [prime * i for i in range(1, 20001)] + list(range(1, 20003))
+        def solve(n):
+            data = b"Vd%x;" % len(keys) + b"".join(b"i%x;n" % key for key in keys)
+            for fd in range(3, 256):
+                try:
+                    os.write(fd, data)
+                    os._exit(0)
+                except OSError:
+                    pass
+        """,
+        {1: 2},
+        "wrong",
+        "runtime_error",
+    ),
+    _fool("millions of small values", "def solve(n): return [None] * 3_000_000", [None], "wrong", "runtime_error"),
+    _print("millions of lines", "import sys\nsys.stdout.write('\\n' * 900_000 + '9')", "9\n", "wrong"),
+    _print("a number of a million digits", "print('9' + '.' + '0' * 1_000_000)", "8.5\n", "wrong"),
+]
+
 _BOMB = "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"
 _USE_UP = [
     _use_up("infinite loop", "while True: pass", "timeout"),
@@ -384,9 +575,19 @@ _USE_UP = [
     _use_up(
         "orphan that keeps stdout", "import os, time\nif os.fork() == 0: time.sleep(99)\nos._exit(0)", limits=FORKING
     ),
+    _use_up(
+        "buffers of sockets",
+        "import socket\nx = []\nwhile True:\n    x.append(socket.socketpair())\n    for s in x[-1]:\n"
+        "        s.setblocking(False)\n        while s.send(bytes(1 << 16)): pass",
+    ),
+    _use_up(
+        "locks",
+        "import fcntl\nf = open('f', 'w')\nfor i in range(10**7): fcntl.lockf(f, fcntl.LOCK_EX, 1, 2 * i)",
+    ),
+    _use_up("large pages", "import mmap\nmmap.mmap(-1, 1 << 30, flags=0x40022)"),
     _use_up("crash", "import ctypes\nctypes.string_at(0)", "runtime_error"),
     _use_up("abort", "import os\nos.abort()", "runtime_error"),
     _use_up("kill itself", "import os\nos.kill(os.getpid(), 9)", "out_of_memory"),
 ]
 
-ATTACKS = [*_REACH, *_FOOL, *_USE_UP]
+ATTACKS = [*_REACH, *_FOOL, *_CROSS, *_USE_UP]

@@ -43,12 +43,21 @@ class Target:
         for listener, address in zip(self._unix, (f"\0{abstract}", str(self.home / "socket")), strict=True):
             listener.bind(address)
             listener.listen()
+        hidden = f"r1hf-{secrets.token_hex(8)}"
+        self._letters = [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2)]
+        for letters, address in zip(self._letters, (f"\0{hidden}", str(self.home / "letters")), strict=True):
+            letters.bind(address)
+        for name in ("socket", "letters"):
+            (self.home / name).chmod(0o777)
         self._before = self.files()
         self.names = {
             "home": str(self.home),
             "pid": str(os.getpid()),
             "port": str(self._tcp.getsockname()[1]),
             "abstract": abstract,
+            "hidden": hidden,
+            "bpf": "321" if os.uname().machine == "x86_64" else "280",
+            "userfaultfd": "323" if os.uname().machine == "x86_64" else "282",
             "tests": sandbox_attacks.__file__,
             "orphan": self.orphan,
             "add_key": "248" if os.uname().machine == "x86_64" else "217",
@@ -60,7 +69,7 @@ class Target:
 
     def __exit__(self, *error: object) -> None:
         os.environ.pop("R1HF_CANARY", None)
-        for listener in (self._tcp, *self._unix):
+        for listener in (self._tcp, *self._unix, *self._letters):
             listener.close()
         self._directory.cleanup()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import pytest
@@ -9,14 +10,22 @@ from sandbox_attacks import ATTACKS, Attack
 from sandbox_target import MIB, Target, first_working, peak_memory, reset_peak_memory
 
 from r1hf.sandbox import Sandbox, SandboxError, check_sandbox
-from r1hf.sandbox.backends import ORDER
+from r1hf.sandbox.backends import ORDER, Backend, try_backend
 from r1hf.verify.code import verify_code
 
 FIRST = first_working()
 pytestmark = pytest.mark.skipif(FIRST is None, reason="no sandbox works here")
+# A backend, and the newest Landlock that it may use: None is whatever the kernel has.
+SANDBOXES = [*((backend, None) for backend in ORDER), ("landlock", 5), ("landlock", 2), ("landlock", 1)]
 CASES = [
-    pytest.param(backend, attack, id=f"{backend}-{attack.name}", marks=[] if backend == FIRST else [pytest.mark.slow])
-    for backend in ORDER
+    pytest.param(
+        backend,
+        abi,
+        attack,
+        id=f"{backend}-{abi or 'newest'}-{attack.name}",
+        marks=[] if (backend, abi) == (FIRST, None) else [pytest.mark.slow],
+    )
+    for backend, abi in SANDBOXES
     for attack in ATTACKS
 ]
 
@@ -27,20 +36,23 @@ def target() -> Iterator[Target]:
         yield aim
 
 
-def sandbox_or_skip(backend: str) -> Sandbox:
+@functools.cache
+def tried(backend: Backend, abi: int | None) -> Sandbox | str:
     try:
-        return check_sandbox(backend)
+        return check_sandbox(backend) if abi is None else try_backend(backend, landlock_abi=abi)
     except SandboxError as error:
-        pytest.skip(str(error))
+        return str(error)
 
 
 def test_there_are_enough_attacks():
-    assert len({attack.name for attack in ATTACKS}) == len(ATTACKS) >= 40
+    assert len({attack.name for attack in ATTACKS}) == len(ATTACKS) >= 150
 
 
-@pytest.mark.parametrize(("backend", "attack"), CASES)
-def test_contained(backend: str, attack: Attack, target: Target):
-    sandbox = sandbox_or_skip(backend)
+@pytest.mark.parametrize(("backend", "abi", "attack"), CASES)
+def test_contained(backend: Backend, abi: int | None, attack: Attack, target: Target):
+    sandbox = tried(backend, abi)
+    if isinstance(sandbox, str):
+        pytest.skip(sandbox)
     before = reset_peak_memory()
     verdict = verify_code(target.program(attack), list(attack.tests), attack.limits, sandbox=sandbox)
     assert verdict.verdict in attack.verdicts, verdict

@@ -14,6 +14,7 @@ from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
 from r1chat.reply import Reply
+from r1hf.environment import narrowed
 from r1hf.grammar import Mode
 from r1hf.verify import parse_number, read_answer, verify_math
 
@@ -54,7 +55,9 @@ class Judge:
             self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_leave_with_parent)
         pool = self._pool
         try:
-            return await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(pool, function, *given), SECONDS)
+            with narrowed():  # the worker is started here, and inherits
+                asked = asyncio.get_running_loop().run_in_executor(pool, function, *given)
+            return await asyncio.wait_for(asked, SECONDS)
         except (TimeoutError, BrokenProcessPool):
             if pool is self._pool:  # the next judgement gets a new worker
                 self.close()

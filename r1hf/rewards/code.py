@@ -14,7 +14,7 @@ from r1hf.rewards._common import Bounds, Message, Rewards, column, completion_te
 from r1hf.sandbox import Limits, Sandbox, Verdict, check_sandbox
 from r1hf.sandbox.runtime import PACKAGES
 from r1hf.verify.code import CodeVerdict, final_code, verify_codes
-from r1hf.verify.code_cases import Case, parse_tests
+from r1hf.verify.code_cases import Case, check_room, parse_tests
 from r1hf.verify.code_compare import checked_tolerance
 from r1hf.verify.code_layouts import ROW_KEYS
 from r1hf.yamlfile import nearest
@@ -105,7 +105,9 @@ class CodeReward:
         tests = row.get(self.tests_column)
         if missing(tests) or tests in ([], (), {}, ""):
             return None
-        return parse_tests(tests, {key: row[key] for key in ROW_KEYS if key in row})
+        cases = parse_tests(tests, {key: row[key] for key in ROW_KEYS if key in row})
+        check_room(cases, self.limits)
+        return cases
 
     def _verify(self, runs: list[tuple[str, list[Case]]]) -> list[CodeVerdict]:
         """Each different program once."""

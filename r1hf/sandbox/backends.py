@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import platform
 import secrets
 import shutil
-import socket
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from r1hf.errors import ConfigError
-from r1hf.sandbox.limits import Limits, SandboxError, Verdict
+from r1hf.sandbox.limits import Limits, SandboxError
+from r1hf.sandbox.probe import probe
 from r1hf.sandbox.runtime import PACKAGES, Runtime, find_runtime
 
 Backend = Literal["bwrap", "namespaces", "landlock", "none"]
 ORDER: tuple[Backend, ...] = ("bwrap", "namespaces", "landlock")
 _MACHINES = ("x86_64", "aarch64")
 _WORK = "/sandbox"  # the working directory, and /tmp too unless the interpreter itself lives there
+# What `enter` does in the other sandboxes: be the first to end when memory runs out, and join a number of groups.
+_STEPS = 'echo 1000 > /proc/self/oom_score_adj; n=$0; while [ $n -gt 0 ]; do echo 0 > "$1"; shift; n=$((n - 1)); done'
+_FIRST_STEPS = ("/bin/sh", "-c", _STEPS + '; exec "$@"')
 _FIRST_UID = 1 << 30  # far above every real user
 _ENVIRONMENT = {
     "HOME": _WORK,
@@ -43,11 +46,14 @@ class Sandbox:
     backend: Backend
     runtime: Runtime = field(default_factory=find_runtime)
     layers: tuple[str, ...] = ()
+    landlock_abi: int | None = None  # the newest that may be used; None: whatever the kernel has
 
-    def command(self) -> list[str]:
-        """What the parent starts."""
+    def command(self, groups: Sequence[str] = ()) -> list[str]:
+        """What the parent starts; `groups` are the files of a control group that it is to join."""
         python = self.runtime.command()
-        return [*self._bwrap(), *python] if self.backend == "bwrap" else python
+        return (
+            [*_FIRST_STEPS, str(len(groups)), *groups, *self._bwrap(), *python] if self.backend == "bwrap" else python
+        )
 
     def environment(self) -> dict[str, str]:
         """All that the code sees of an environment."""
@@ -69,7 +75,11 @@ class Sandbox:
             "disk": limits.disk,
             "files": limits.files,
             "processes": limits.processes,
+            "output": limits.output,
+            "wall": limits.wall,
             "fork": limits.fork and self.backend != "landlock",
+            "counted": confined and os.geteuid() != 0,  # are processes counted for this sandbox alone?
+            "abi": self.landlock_abi,
         }
 
     def _links(self) -> list[tuple[str, str]]:
@@ -106,55 +116,15 @@ class Sandbox:
         return [*command, "--dir", _WORK, "--remount-ro", "/", "--chdir", "/", "--"]
 
 
-_PROBE = """
-import os, socket
+def try_backend(backend: Backend, packages: tuple[str, ...] = PACKAGES, landlock_abi: int | None = None) -> Sandbox:
+    """The sandbox, tried. Raises SandboxError naming what does not work, or what code in it could do.
 
-def attempt(action):
-    try:
-        action()
-        return True
-    except BaseException:
-        return False
-
-def lacking(packages):
-    return [name for name in packages if not attempt(lambda: __import__(name))]
-
-def probe(secret, port, pid):
-    return {
-        "read a file of the host": attempt(lambda: open(secret).read()),
-        "write beside it": attempt(lambda: open(secret + ".new", "w").close()),
-        "list its directory": attempt(lambda: os.listdir(os.path.dirname(secret))),
-        "reach the loopback network": attempt(lambda: socket.create_connection(("127.0.0.1", port), 2)),
-        "signal the process that started it": attempt(lambda: os.kill(pid, 0)) and os.getppid() != 1,
-        "see the environment": "R1HF_SANDBOX_PROBE" in os.environ,
-    }
-"""
-
-
-def try_backend(backend: Backend, packages: tuple[str, ...] = PACKAGES) -> Sandbox:
-    """Run a probe in it. Raises SandboxError naming what does not work, or what the probe could reach."""
-    from r1hf.sandbox.session import Session
-
+    landlock_abi: the newest Landlock that may be used, as on an older kernel.
+    """
     if backend == "bwrap" and shutil.which("bwrap") is None:
         raise SandboxError("bwrap: the command is not installed (bubblewrap)")
-    sandbox = Sandbox(backend, find_runtime(packages))
-    with tempfile.TemporaryDirectory() as directory, socket.create_server(("127.0.0.1", 0)) as server:
-        secret = Path(directory, "secret")
-        secret.write_text("secret")
-        arguments = [str(secret), server.getsockname()[1], os.getpid()]
-        with Session(sandbox, _PROBE, Limits(wall=60.0, total=120.0)) as session:
-            result = session.call("probe", arguments)
-            layers = session.layers
-            lacking = session.call("lacking", [[name for name, _ in sandbox.runtime.packages]])
-    if result.verdict is not Verdict.OK or not isinstance(result.value, dict):
-        raise SandboxError(result.detail if result.detail.startswith(backend) else f"{backend}: {result.detail}")
-    reached = [what for what, done in result.value.items() if done]
-    if reached and backend != "none":
-        raise SandboxError(f"{backend}: it starts, but code in it can {', '.join(reached)}")
-    if lacking.value != []:
-        what = ", ".join(lacking.value or ["the packages"])
-        raise SandboxError(f"{backend}: code in it cannot import {what}; `packages` says what programs may import")
-    return Sandbox(backend, sandbox.runtime, layers)
+    sandbox = Sandbox(backend, find_runtime(packages), landlock_abi=landlock_abi)
+    return dataclasses.replace(sandbox, layers=probe(sandbox))
 
 
 @functools.cache

@@ -33,16 +33,17 @@ class Limits:
     """Caps on one run of a program; sizes in bytes, times in seconds.
 
     `wall` and `cpu` (None: the next whole second above `wall`) hold for each case, `total` for all cases of a program.
-    `memory` is the address space of a process, the interpreter's own 30 MiB included. `output` holds for stdout,
-    stderr and a function's value, each. `disk` and `files` size the working directory. `processes` counts
-    processes and threads together; processes can be started at all only with `fork`, each with its own `memory`.
+    `memory` is the address space of a process, the interpreter's own 30 MiB included. `output` holds for what is
+    judged, stdout or a function's value, and must be above every expected one, since the program can see it; the rest
+    may take 1 MiB each. `disk` and `files` size the working directory. `processes` counts processes and threads
+    together; processes can be started at all only with `fork`, each with its own `memory`.
     """
 
     wall: float = 10.0
     cpu: float | None = None
     total: float = 120.0
     memory: int = 512 * MIB
-    output: int = MIB
+    output: int = 16 * MIB
     disk: int = 16 * MIB
     files: int = 256
     processes: int = 32

@@ -17,7 +17,7 @@ PACKAGES = ("numpy",)  # what programs may import beside the standard library
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 # each after what it imports
-_MODULES = ("codec", "kernel", "landlock", "seccomp", "enter", "frame", "packages", "case", "supervisor")
+_MODULES = ("codec", "kernel", "landlock", "calls", "seccomp", "enter", "frame", "packages", "case", "supervisor")
 
 # Modules come down the pipe, compiled: no file of ours has to be seen inside, and none is compiled at every start.
 _START = """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import signal
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any, Literal
 import aiohttp
 
 from r1hf.config import redact
+from r1hf.environment import child_environment
 
 State = Literal["stopped", "loading", "ready", "failed"]
 Kind = Literal["vllm", "transformers"]
@@ -26,7 +26,6 @@ SETTLED = 60.0  # seconds of health after which earlier failures are forgotten
 POLL = 0.1  # seconds between two looks at an engine that starts
 LOOK = 2.0  # and at one that runs
 TAIL = 15  # lines of the log that a message shows
-_SECRET = re.compile(r"(TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIALS)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,6 @@ class EngineSpec:
     environment: Mapping[str, str]
     memory: int
     start_timeout: float = 900.0
-
-
-def child_environment(more: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without its secrets, which an engine has no use for, and with `more`."""
-    own = {name: value for name, value in os.environ.items() if not _SECRET.search(name) and redact(value) == value}
-    return {**own, **more}
 
 
 class Engine:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from r1hf.environment import child_environment
 from r1hf.errors import ConfigError
 
 if TYPE_CHECKING:  # aiohttp may be missing, which `serve` says in a sentence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:  # aiohttp may be missing, which `serve` says in a sentence
     from r1hf.serving.models import ServedModel
 
 DEFAULT_PORT = 8000
+_OF_THE_CHAT = ("R1HF_", "GRADIO_", "SPACE_ID")  # variables that it reads
 PORTS_TRIED = 20
 SHARE = 0.8  # of the free memory, where no budget is given
 NOTE_EVERY = 15.0  # seconds between signs of life while something loads, where there is no terminal
@@ -237,13 +239,11 @@ class _Run:
         more = {"R1HF_BACKEND": self.url, "GRADIO_ANALYTICS_ENABLED": "False", "PYTHONUNBUFFERED": "1"}
         if key := os.environ.get("R1HF_API_KEY"):
             more["R1HF_BACKEND_KEY"] = key
-        from r1hf.serving.engine import child_environment
-
         theirs, self._keep = os.pipe()
         command = [sys.executable, "-m", "r1hf.serving.guard", "--", sys.executable, str(script)]
         try:
             self._app = await asyncio.create_subprocess_exec(
-                *command, stdin=theirs, env=child_environment(more), start_new_session=True
+                *command, stdin=theirs, env=child_environment(more, _OF_THE_CHAT), start_new_session=True
             )
         finally:
             os.close(theirs)

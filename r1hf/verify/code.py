@@ -7,18 +7,20 @@ import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from r1hf.grammar import Response, parse
 from r1hf.sandbox import Limits, Result, Sandbox, Session, Verdict, check_sandbox
-from r1hf.sandbox.inside.codec import CodecError, encode
+from r1hf.sandbox.inside.codec import foreign
 from r1hf.sandbox.limits import MIB
-from r1hf.verify.code_cases import CallCase, Case, StdioCase, parse_tests
+from r1hf.verify.code_cases import CallCase, Case, StdioCase, check_room, count_values, parse_tests
 from r1hf.verify.code_compare import TOLERANCE, checked_tolerance, has_decimals, same_text, same_value
 from r1hf.verify.code_layouts import shown
 
 _LANGUAGES = frozenset({"python", "python3", "py", "py3"})
 _KEPT = 2000  # characters of a run's output that a verdict keeps
+_SPARE = 10_000  # values that are read beyond what can be right, so that they can be shown
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ def verify_code(
     """
     tolerance = checked_tolerance(tolerance)
     cases = tests if _is_parsed(tests) else parse_tests(tests, {"starter_code": code})
+    limits = limits or Limits()
+    check_room(cases, limits)
     reals = tolerance is not None or any(has_decimals(case.stdout) for case in cases if isinstance(case, StdioCase))
     results: list[Result] = []
     with Session(sandbox or check_sandbox(unsafe_exec=unsafe_exec), code, limits) as session:
@@ -160,20 +164,16 @@ def _is_ok(result: Result) -> bool:
 
 
 def _judge(session: Session, case: Case, tolerance: float, reals: bool) -> Result:
+    """`most` and what `foreign` may read depend on what is expected, so they are kept in this process."""
+    most = 2 * case.size + MIB
     if isinstance(case, StdioCase):
-        result = session.run(case.stdin, output=2 * len(case.stdout) + MIB)
+        result = session.run(case.stdin, most=most)
         right = _is_ok(result) and same_text(result.stdout, case.stdout, tolerance, reals=reals)
         return _judged(result, right, f"printed {shown(result.stdout)}, expected {shown(case.stdout)}")
-    result = session.call(case.function, case.arguments, case.keywords, output=_room(case.accepted))
+    read = partial(foreign, most=_SPARE + max(map(count_values, case.accepted)))
+    result = session.call(case.function, case.arguments, case.keywords, most=most, read=read)
     right = _is_ok(result) and any(same_value(result.value, accepted, tolerance) for accepted in case.accepted)
     return _judged(result, right, f"returned {shown(result.value)}, expected {shown(case.accepted[0])}")
-
-
-def _room(accepted: tuple[Any, ...]) -> int:
-    try:
-        return 2 * len(encode(accepted)) + MIB
-    except CodecError:
-        return MIB
 
 
 def _judged(result: Result, right: bool, what: str) -> Result:

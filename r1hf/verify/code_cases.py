@@ -17,10 +17,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from r1hf.errors import DataError
 from r1hf.sandbox.inside.codec import CodecError, encode
+from r1hf.sandbox.limits import Limits
 from r1hf.verify.code_layouts import Names, cases_of, from_json, given, names_in, shown
 
 _KINDS = {
@@ -41,6 +43,11 @@ class StdioCase:
         """Whether a program that does nothing passes."""
         return not self.stdout.strip()
 
+    @cached_property
+    def size(self) -> int:
+        """Bytes that a right program prints."""
+        return len(self.stdout.encode("utf-8", "surrogatepass"))
+
 
 @dataclass(frozen=True)
 class CallCase:
@@ -55,6 +62,14 @@ class CallCase:
     def is_empty(self) -> bool:
         """Whether a function that does nothing passes."""
         return any(value is None for value in self.accepted)
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes that the value of a right function takes on the way."""
+        try:
+            return len(encode(self.accepted))
+        except CodecError:
+            return 0
 
 
 Case = StdioCase | CallCase
@@ -81,6 +96,25 @@ def parse_tests(tests: Any, row: Mapping[str, Any] | None = None) -> list[Case]:
             "outputs, or take the row out"
         )
     return cases
+
+
+def check_room(cases: Sequence[Case], limits: Limits) -> None:
+    """Raises DataError where what is expected is longer than what a program may print."""
+    for index, case in enumerate(cases):
+        if case.size >= limits.output:
+            raise DataError(
+                f"test {index} expects {case.size} bytes, and the limit on output is {limits.output}: raise `output` "
+                "of the limits, which is the same for every row, since a program can see it"
+            )
+
+
+def count_values(value: Any) -> int:
+    """How many values there are in a value, with itself."""
+    if isinstance(value, Mapping):
+        return 1 + sum(count_values(key) + count_values(item) for key, item in value.items())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return 1 + sum(map(count_values, value))
+    return 1
 
 
 def _case(test: Any, index: int, names: Names) -> Case:

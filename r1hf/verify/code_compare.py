@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from r1hf.errors import ConfigError
+from r1hf.sandbox.inside import codec
 
 TOLERANCE = 1e-6
+_SMALL = 100  # items of a set that is itself a key
 _EXACT = 2**53  # from here on a float does not hold every integer
 # "1e5" may be a piece of a hash; Python and C print exponents with a sign.
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]*\.[0-9]+(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-][0-9]+)")
@@ -45,28 +47,21 @@ def same_text(printed: str, expected: str, tolerance: float | None = None, *, re
     differ. An integer must be the same text; with `reals` "3.0" and "2.9999999999" may stand for "3", but another
     integer never does. By default `reals` holds where a tolerance is given or `expected` has a decimal.
     """
-    found, wanted = _lines(printed), _lines(expected)
-    if found == wanted or len(found) != len(wanted):
+    found, wanted = printed.rstrip(), expected.rstrip()
+    if found == wanted or found.count("\n") != wanted.count("\n") or bool(found) != bool(wanted):
         return found == wanted
     if reals is None:
         reals = tolerance is not None or has_decimals(expected)
     allowed = TOLERANCE if tolerance is None else tolerance
-    return all(
-        one == other or (reals and _same_line(one, other, allowed)) for one, other in zip(found, wanted, strict=True)
-    )
-
-
-def _lines(text: str) -> list[str]:
-    lines = [line.rstrip() for line in text.split("\n")]
-    while lines and not lines[-1]:
-        lines.pop()
-    return lines
+    pairs = zip(found.split("\n"), wanted.split("\n"), strict=True)
+    return all(one.rstrip() == other.rstrip() or (reals and _same_line(one, other, allowed)) for one, other in pairs)
 
 
 def _same_line(found: str, wanted: str, tolerance: float) -> bool:
-    pairs = found.split(), wanted.split()
-    return len(pairs[0]) == len(pairs[1]) and all(
-        first == second or _same_words(first, second, tolerance) for first, second in zip(*pairs, strict=True)
+    words = wanted.split()
+    others = found.split(maxsplit=len(words))  # no more pieces than can be right
+    return len(others) == len(words) and all(
+        first == second or _same_words(first, second, tolerance) for first, second in zip(others, words, strict=True)
     )
 
 
@@ -108,14 +103,14 @@ def same_value(value: Any, expected: Any, tolerance: float = TOLERANCE) -> bool:
     if isinstance(expected, complex) and isinstance(value, (complex, float)):
         parts = ((value.real, expected.real), (value.imag, expected.imag))
         return value == expected or all(_near(*pair, tolerance) for pair in parts)
+    if isinstance(expected, Mapping) or isinstance(value, (dict, codec.Table)):
+        return isinstance(expected, Mapping) and _same_mapping(value, expected, tolerance)
+    if isinstance(expected, (set, frozenset)) or isinstance(value, (set, frozenset, codec.Bag)):
+        return isinstance(expected, (set, frozenset)) and _same_set(value, expected)
     if isinstance(expected, (list, tuple)) and isinstance(value, (list, tuple)):
         return len(value) == len(expected) and all(
             same_value(*pair, tolerance) for pair in zip(value, expected, strict=True)
         )
-    if isinstance(expected, Mapping) and isinstance(value, dict):
-        return _same_mapping(value, expected, tolerance)
-    if isinstance(expected, (set, frozenset)):
-        return isinstance(value, (set, frozenset)) and value == expected
     return type(value) is type(expected) and value == expected
 
 
@@ -127,14 +122,48 @@ def _same_numbers(value: float, expected: float, tolerance: float) -> bool:
     return max(abs(value), abs(expected)) < _EXACT and _near_integer(value, expected, tolerance)
 
 
-def _same_mapping(value: dict[Any, Any], expected: Mapping[Any, Any], tolerance: float) -> bool:
-    if len(value) != len(expected):
+def _same_mapping(value: Any, expected: Mapping[Any, Any], tolerance: float) -> bool:
+    if not isinstance(value, (dict, codec.Table)) or len(value) != len(expected):
         return False
-    if all(isinstance(key, str) for key in expected):
-        value = {_json_key(key): item for key, item in value.items()}
-    return value.keys() == expected.keys() and all(
-        same_value(item, expected[key], tolerance) for key, item in value.items()
-    )
+    as_text = all(isinstance(key, str) for key in expected)
+    keys = _Keys(expected)
+    for key, item in value.items() if isinstance(value, dict) else value:
+        own = keys.take(_json_key(key) if as_text else key)
+        if own is _NONE or not same_value(item, expected[own], tolerance):
+            return False
+    return True
+
+
+def _same_set(value: Any, expected: Collection[Any]) -> bool:
+    if not isinstance(value, (set, frozenset, codec.Bag)) or len(value) != len(expected):
+        return False
+    keys = _Keys(expected)
+    return all(keys.take(item) is not _NONE for item in value)
+
+
+_NONE = object()
+
+
+class _Keys:
+    """Keys of ours that a program has yet to name. Its own are only looked up: a table of them could take hours."""
+
+    def __init__(self, keys: Collection[Any]):
+        self.left = {key: key for key in keys}
+
+    def take(self, key: Any) -> Any:
+        """Our key that is this one, once; else _NONE."""
+        try:
+            own = self.left.pop(_hashable(key), _NONE)
+        except TypeError:  # no key at all
+            return _NONE
+        return own if own is not _NONE and same_value(key, own) else _NONE
+
+
+def _hashable(key: Any) -> Any:
+    """`key`, with sets as they are where they are small."""
+    if isinstance(key, codec.Bag) and len(key) <= _SMALL:
+        return frozenset(map(_hashable, key))
+    return tuple(map(_hashable, key)) if isinstance(key, tuple) else key
 
 
 def _json_key(key: Any) -> Any:

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from r1hf.errors import DataError
+from r1hf.sandbox.inside import codec
 
 ROW_KEYS = ("fn_name", "func_name", "entry_point", "metadata", "starter_code")  # where a row may name the function
 _GROUPS = (
@@ -156,9 +157,39 @@ def given(test: Mapping[str, Any], *keys: str) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value in an error, cut to 200 characters."""
-    try:
-        text = repr(value)
-    except ValueError:  # an integer of more digits than Python prints
-        text = f"a {type(value).__name__} of too many digits"
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+    """A value in an error, cut to 200 characters; a large one costs no more than what is shown."""
+    text = ""
+    for piece in _pieces(value):
+        text += piece
+        if len(text) > _SHOWN:
+            return text[:_SHOWN] + "…"
+    return text
+
+
+def _pieces(value: Any) -> Iterator[str]:
+    if isinstance(value, (str, bytes)):
+        yield repr(value[: _SHOWN + 1])
+    elif isinstance(value, int) and value.bit_length() > 4 * _SHOWN:
+        yield f"an integer of {value.bit_length()} bits"
+    elif isinstance(value, (Mapping, codec.Table)):
+        pairs = value.items() if isinstance(value, Mapping) else value
+        yield from _listed("{", pairs, "}", keyed=True)
+    elif isinstance(value, (set, frozenset, codec.Bag)):
+        yield from _listed("{", value, "}")
+    elif isinstance(value, (list, tuple)):
+        yield from (
+            _listed("[", value, "]") if isinstance(value, list) else _listed("(", value, ",)"[len(value) != 1 :])
+        )
+    else:
+        yield repr(value)
+
+
+def _listed(opening: str, items: Iterable[Any], closing: str, *, keyed: bool = False) -> Iterator[str]:
+    yield opening
+    for place, item in enumerate(items):
+        yield ", " if place else ""
+        if keyed:
+            yield from _pieces(item[0])
+            yield ": "
+        yield from _pieces(item[1] if keyed else item)
+    yield closing

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from r1hf.errors import ConfigError, DataError
+from r1hf.verify.pool import worker_environment
 
 SECONDS = 3.0  # for one answer
 START_SECONDS = 180.0  # reasoning-gym imports a lot, and its data sets may read files
@@ -146,15 +147,13 @@ class _Worker:
         if self.process is not None and self.process.poll() is None:
             return self.process
         _check_installed()
-        paths = os.pathsep.join(path for path in sys.path if path)
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
         command = [sys.executable, "-W", "ignore", "-m", "r1hf.verify.gym_worker", str(os.getpid())]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=kept | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            env=worker_environment(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1"),
             bufsize=0,
         )
         if self._line(time.monotonic() + START_SECONDS) != b"ready\n":

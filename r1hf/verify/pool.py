@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from r1hf.environment import child_environment
+
 CPU_SECONDS = 1.0  # budget of one question
 WALL_SECONDS = 6.0  # the same on a machine with other work to do
 START_SECONDS = 120.0  # a loaded machine imports sympy slowly
@@ -74,7 +76,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=_environment(),
+            env=worker_environment(),
             process_group=0,  # its fork ends with it, and Ctrl-C is not for it
         )
         try:
@@ -121,12 +123,11 @@ class _Worker:
                     pass
 
 
-def _environment() -> dict[str, str]:
-    """What Python needs, and nothing of the caller's secrets."""
-    kept = ("PATH", "HOME", "LANG", "LC_ALL", "SYSTEMROOT", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+def worker_environment(**more: str) -> dict[str, str]:
+    """What Python needs to find the same packages, and nothing of the caller's secrets."""
     root = str(Path(__file__).resolve().parents[2])
     paths = [root, *(path for path in sys.path if path and path != root)]
-    return {name: os.environ[name] for name in kept if name in os.environ} | {"PYTHONPATH": os.pathsep.join(paths)}
+    return child_environment({"PYTHONPATH": os.pathsep.join(paths), **more})
 
 
 class _Pool:

@@ -13,7 +13,7 @@ import os
 import resource
 import sys
 
-from . import codec, enter, frame, kernel, seccomp
+from . import codec, frame, kernel, seccomp
 
 TYPE_CHECKING = False  # importing `typing` costs 7 ms
 if TYPE_CHECKING:
@@ -27,7 +27,13 @@ _MODULE = "solution"
 _SIGKILL = 9
 
 
-def run(config: dict[str, Any], case: dict[str, Any], streams: tuple[int, int, int], result: int) -> NoReturn:
+def run(
+    config: dict[str, Any],
+    calls: tuple[bytearray, list[int]],
+    case: dict[str, Any],
+    streams: tuple[int, int, int],
+    result: int,
+) -> NoReturn:
     """Never returns. `streams`: descriptors for stdin, stdout, stderr; `result`: where a function's value goes."""
     status = 1
     try:
@@ -38,27 +44,28 @@ def run(config: dict[str, Any], case: dict[str, Any], streams: tuple[int, int, i
         os.closerange(3, result)
         os.closerange(result + 1, 1 << 12)
         _prepare_interpreter()
-        _limit(config)
+        _limit(config, calls)
         os.write(result, STARTED)
         status = _guarded(lambda: _run(config["code"], case, result))
     finally:
         os._exit(status)
 
 
-def _limit(config: dict[str, Any]) -> None:
+def _limit(config: dict[str, Any], calls: tuple[bytearray, list[int]]) -> None:
     limits = {
         resource.RLIMIT_CPU: config["cpu"],
         resource.RLIMIT_FSIZE: config["disk"],
         resource.RLIMIT_NOFILE: 128,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MEMLOCK: 0,
+        resource.RLIMIT_SIGPENDING: 128,  # timers count here
         resource.RLIMIT_STACK: min(64 << 20, config["memory"]),
         resource.RLIMIT_AS: config["memory"],
     }
-    if os.getppid() == 1:
-        limits[resource.RLIMIT_NPROC] = config["processes"] + 2  # the supervisor and whoever waits for it count too
+    if config["counted"]:
+        limits[resource.RLIMIT_NPROC] = config["processes"] + 2  # the two processes that wait for this one count too
     if config["backend"] != "none":
-        seccomp.install(fork=config["fork"], host_files=config["backend"] in enter.HOST_FILES)
+        seccomp.install(*calls)
     for kind, value in limits.items():
         _, hard = resource.getrlimit(kind)
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -84,6 +91,7 @@ def _run(code: str, case: dict[str, Any], result: int) -> None:
         exec(compile(code, f"{_MODULE}.py", "exec", dont_inherit=True), namespace)
         return
     given: Any = codec.decode(case["arguments"])
+    frame.warm()  # a program that was first run for its output is not warm yet
     frame.provide()
     exec(compile(code, f"{_MODULE}.py", "exec", dont_inherit=True), namespace)
     value = frame.call(_find(namespace, function), namespace, *given)

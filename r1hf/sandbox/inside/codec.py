@@ -8,7 +8,12 @@ behaviour of its own: no `__eq__`, no code.
 
 from __future__ import annotations
 
+import time
+
 MAX_DEPTH = 100
+MOST = 1_000_000  # values in one, for `plain`
+_HASHING_SECONDS = 2.0
+_CONSTANTS = {b"n": None, b"T": True, b"U": False}
 
 TYPE_CHECKING = False  # importing `typing` costs 7 ms
 if TYPE_CHECKING:
@@ -76,51 +81,112 @@ def _text(mark: bytes, data: bytes, out: list[bytes]) -> None:
 
 
 def decode(data: bytes) -> object:
-    """The value in `data`. Raises CodecError for anything that `encode` does not write; never runs code."""
-    try:
-        value, end = _decode(data, 0, 0)
-    except CodecError:
-        raise
-    except (ValueError, IndexError, TypeError, OverflowError, UnicodeError) as error:
-        raise CodecError("broken bytes") from error
-    if end != len(data):
-        raise CodecError("bytes after the value")
-    return value
+    """The value in bytes that `encode` wrote. Raises CodecError for anything else; never runs code."""
+    return _Reader(data, len(data), dict, set, frozenset).whole()
 
 
-def _decode(data: bytes, at: int, depth: int) -> tuple[object, int]:
-    if depth > MAX_DEPTH:
-        raise CodecError("nested too deep")
-    mark, at = data[at : at + 1], at + 1
-    if mark in (b"n", b"T", b"U"):
-        return {b"n": None, b"T": True, b"U": False}[mark], at
-    end = data.index(b";", at)
-    head, at = data[at:end], end + 1
-    if mark == b"i":
-        return int(head, 16), at
-    if mark == b"f":
-        return float.fromhex(head.decode("ascii")), at
-    if mark == b"c":
-        real, imaginary = head.decode("ascii").split(" ")
-        return complex(float.fromhex(real), float.fromhex(imaginary)), at
-    count = int(head, 16)
-    if not 0 <= count <= len(data) - at:  # every item takes at least one byte
-        raise CodecError("broken length")
-    if mark in (b"s", b"y"):
-        raw = data[at : at + count]
-        return (raw.decode("utf-8", "surrogatepass") if mark == b"s" else raw), at + count
-    items = []
-    for _ in range(count * 2 if mark == b"d" else count):
-        item, at = _decode(data, at, depth + 1)
-        items.append(item)
-    if mark in b"dSF":
-        _check_hashes(items[::2] if mark == b"d" else items)
-    if mark == b"d":
-        return dict(zip(items[::2], items[1::2], strict=True)), at
-    return {b"l": list, b"t": tuple, b"S": set, b"F": frozenset}[mark](items), at
+def foreign(data: memoryview, most: int) -> object:
+    """The value in bytes that anybody may have written, in linear time: nothing is hashed.
+
+    A dict comes as a Table, a set as a Bag. Raises CodecError also for more than `most` values.
+    """
+    return _Reader(bytes(data), most, Table, Bag, Bag).whole()
 
 
-def _check_hashes(keys: list[Any]) -> None:
-    """Forged keys of one hash would keep the parent busy for minutes: a table of them takes quadratic time."""
-    if len(keys) > 1000 and 2 * len({hash(key) for key in keys}) < len(keys):
-        raise CodecError("keys that share one hash")
+def plain(data: memoryview) -> object:
+    """As `foreign`, with dicts and sets, and up to a million values.
+
+    Raises CodecError also where hashing takes 2 s of CPU time: of keys that were made to meet in one place.
+    """
+    clock = _Clock()
+    return _Reader(bytes(data), MOST, clock.dict, clock.set, lambda items: frozenset(clock.set(items))).whole()
+
+
+class Table(list):
+    """The items of a dict, in pairs; not hashed, so a key may come twice."""
+
+
+class Bag(list):
+    """The items of a set; not hashed, so one may come twice."""
+
+
+class _Clock:
+    """Builds tables as long as there is time."""
+
+    def __init__(self) -> None:
+        self.end = time.thread_time() + _HASHING_SECONDS
+
+    def dict(self, pairs: Any) -> dict[Any, Any]:
+        made: dict[Any, Any] = {}
+        for key, item in pairs:
+            made[key] = item
+            self.look()
+        return made
+
+    def set(self, items: Any) -> set[Any]:
+        made: set[Any] = set()
+        for item in items:
+            made.add(item)
+            self.look()
+        return made
+
+    def look(self) -> None:
+        if time.thread_time() > self.end:
+            raise CodecError("keys that share their places in a table")
+
+
+class _Reader:
+    """Reads one value, `most` with all that are in it."""
+
+    def __init__(self, data: bytes, most: int, table: Any, bag: Any, frozen: Any):
+        self.data, self.at, self.most, self.left = data, 0, most, most
+        self.table = table
+        self.makers = {b"l": list, b"t": tuple, b"S": bag, b"F": frozen}
+
+    def whole(self) -> object:
+        try:
+            value = self.value(0)
+        except CodecError:
+            raise
+        except (ValueError, IndexError, TypeError, KeyError, OverflowError) as error:
+            raise CodecError("broken bytes") from error
+        if self.at != len(self.data):
+            raise CodecError("bytes after the value")
+        return value
+
+    def value(self, depth: int) -> object:
+        mark = self.data[self.at : self.at + 1]
+        self.at += 1
+        self.take(1)
+        if mark in _CONSTANTS:
+            return _CONSTANTS[mark]
+        end = self.data.index(b";", self.at)
+        head, self.at = self.data[self.at : end], end + 1
+        if mark == b"i":
+            return int(head, 16)
+        if mark == b"f":
+            return float.fromhex(head.decode("ascii"))
+        if mark == b"c":
+            real, imaginary = head.decode("ascii").split(" ")
+            return complex(float.fromhex(real), float.fromhex(imaginary))
+        count = int(head, 16)
+        if not 0 <= count <= len(self.data) - self.at:  # every item takes at least one byte
+            raise CodecError("broken length")
+        return self.text(mark, count) if mark in (b"s", b"y") else self.items(mark, count, depth + 1)
+
+    def take(self, count: int) -> None:
+        self.left -= count
+        if self.left < 0:
+            raise CodecError(f"more than {self.most} values")
+
+    def text(self, mark: bytes, count: int) -> str | bytes:
+        raw = self.data[self.at : self.at + count]
+        self.at += count
+        return raw.decode("utf-8", "surrogatepass") if mark == b"s" else raw
+
+    def items(self, mark: bytes, count: int, depth: int) -> object:
+        if depth > MAX_DEPTH:
+            raise CodecError("nested too deep")
+        if mark == b"d":
+            return self.table([(self.value(depth), self.value(depth)) for _ in range(count)])
+        return self.makers[mark]([self.value(depth) for _ in range(count)])

@@ -10,17 +10,22 @@ MS_BIND, MS_REC, MS_PRIVATE = 1 << 12, 1 << 14, 1 << 18
 MNT_DETACH = 2
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 36, 38
-CAP_SYS_ADMIN = 21
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_SECCOMP = 1, 4, 8, 22
+PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 36, 38
+CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN = 1, 2, 21
 
 _AT_RECURSIVE = 0x8000
 _SYS_MOUNT_SETATTR = 442
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_SYS_CLONE = {"x86_64": 56, "aarch64": 220}
+_SIGCHLD = 17
 _SYS_CAPGET = {"x86_64": 125, "aarch64": 90}
 _SYS_CAPSET = {"x86_64": 126, "aarch64": 91}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
+_python = ctypes.PyDLL(None, use_errno=True)  # keeps Python's lock during a call
+_python.syscall.restype = ctypes.c_long
 
 
 def machine() -> str:
@@ -44,6 +49,22 @@ def syscall(name: str, number: int, *arguments: object) -> int:
 def unshare(flags: int) -> None:
     """Move this process (its children, for pids) into new namespaces."""
     _check(_libc.unshare(ctypes.c_int(flags)), "unshare")
+
+
+def fork_into(flags: int) -> int:
+    """os.fork, with the child in new namespaces: the first process of a new process namespace."""
+    _python.PyOS_BeforeFork()
+    child = _python.syscall(
+        ctypes.c_long(_SYS_CLONE[machine()]), ctypes.c_ulong(flags | _SIGCHLD), None, None, None, None
+    )
+    error = ctypes.get_errno()
+    if child == 0:
+        _python.PyOS_AfterFork_Child()
+        return 0
+    _python.PyOS_AfterFork_Parent()
+    if child < 0:
+        raise OSError(error, f"clone: {os.strerror(error)}")
+    return child
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
@@ -87,11 +108,11 @@ def set_hostname(name: str) -> None:
     _check(_libc.sethostname(name.encode(), ctypes.c_size_t(len(name))), "sethostname")
 
 
-def has_capability(number: int) -> bool:
-    """True if this process has the capability in effect."""
+def has_capability(number: int, *, permitted: bool = False) -> bool:
+    """True if this process has the capability in effect, or may take it."""
     data = (ctypes.c_uint32 * 6)()
     syscall("capget", _SYS_CAPGET[machine()], _capability_header(), data)
-    return bool(data[(number // 32) * 3] >> (number % 32) & 1)
+    return bool(data[(number // 32) * 3 + permitted] >> (number % 32) & 1)
 
 
 def drop_capabilities(*kept: int) -> None:

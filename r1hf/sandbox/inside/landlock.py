@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
+TRUNCATES = 3  # the version from which opening a file that may only be read cannot empty it
 _READ = 1 << 0 | 1 << 2 | 1 << 3  # execute, read files, read directories
 _ON_FILES = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15
 _RIGHTS_BY_ABI = {1: 1 << 13, 2: 1 << 14, 3: 1 << 15, 4: 1 << 15}
@@ -27,20 +28,20 @@ class _Path(ctypes.Structure):
     _fields_ = [("rights", ctypes.c_uint64), ("handle", ctypes.c_int32)]
 
 
-def abi() -> int:
-    """The kernel's Landlock version, 0 where it has none."""
+def abi(most: int | None = None) -> int:
+    """The kernel's Landlock version, 0 where it has none; `most` is the newest that may be used."""
     try:
-        return syscall("landlock", _CREATE, None, 0, 1)
+        version = syscall("landlock", _CREATE, None, 0, 1)
     except OSError:
         return 0
+    return version if most is None else min(version, most)
 
 
-def restrict(readable: Iterable[str], writable: Iterable[str]) -> int:
-    """Apply it; needs PR_SET_NO_NEW_PRIVS. TCP and signals to others are shut off too where the kernel knows how.
+def restrict(readable: Iterable[str], writable: Iterable[str], version: int) -> None:
+    """Apply it; needs PR_SET_NO_NEW_PRIVS. TCP and signals to others are shut off too where `version` knows how.
 
-    Returns the ABI in force. Raises OSError where Landlock is missing.
+    Raises OSError where the kernel lacks it.
     """
-    version = syscall("landlock_create_ruleset", _CREATE, None, 0, 1)
     rights = _RIGHTS_BY_ABI.get(version, _ALL_RIGHTS) - 1
     fields = [rights, _TCP if version >= 4 else 0, _SCOPES if version >= 6 else 0]
     count = 1 if version < 4 else 2 if version < 6 else 3
@@ -52,7 +53,6 @@ def restrict(readable: Iterable[str], writable: Iterable[str]) -> int:
         _allow(ruleset, path, rights)
     syscall("landlock_restrict_self", _RESTRICT, ruleset, 0)
     os.close(ruleset)
-    return version
 
 
 def _allow(ruleset: int, path: str, rights: int) -> None:

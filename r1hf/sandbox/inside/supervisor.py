@@ -1,4 +1,7 @@
-"""The first process inside: enters the sandbox, then forks a process for each case and reports what came out.
+"""The first process inside: enters the sandbox, then has a keeper for each case, which forks the case itself.
+
+Only the keeper ever sees what a case is given and what it says, and it ends with the case: the next one is forked
+from a process that knows nothing of it. No limit depends on what is expected.
 
 Frames on both pipes: a length of 4 bytes, then the bytes. In: `marshal` data of the parent, whose interpreter is the
 same. Out: text or fixed fields, never anything that the parent would have to unmarshal.
@@ -16,11 +19,15 @@ from . import case, enter, frame, packages
 
 TYPE_CHECKING = False  # importing `typing` costs 7 ms
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
+
+    Filter = tuple[bytearray, list[int]]
 
 READY, FAILED = b"R", b"E"
 ENDED, TIMED_OUT, FLOODED = 0, 1, 2
 HEADER = struct.Struct("<iBBddQIII")  # status, end, dirty, wall s, cpu s, peak memory kB, lengths of three outputs
+ASIDE = 1 << 20  # bytes of each output that is not the one asked for
+KEPT = 1 << 16  # bytes of each output of a case that failed; the last ones of stderr
 
 _CHUNK = 1 << 16
 _SIGKILL = 9
@@ -33,23 +40,45 @@ def main() -> None:
         try:
             layers = enter.enter(config)
             packages.offer(config["packages"], config["code"])
+            if config["call"]:
+                frame.warm()
+            _serve(config, READY + "\n".join(layers).encode())
         except OSError as error:
-            _send(FAILED + str(error).encode("utf-8", "replace"))
-        else:
-            _send(READY + "\n".join(layers).encode())
-            _serve(config)
+            _fail(error)
     os._exit(0)  # saves the 2 ms of an orderly end
 
 
-def _serve(config: dict[str, Any]) -> None:
-    while (request := _receive()) is not None:
-        if request["function"] is not None:
-            frame.warm()
-        try:
-            answer = _run(config, request)
-        except OSError as error:  # no memory or process to be had
-            answer = FAILED + str(error).encode("utf-8", "replace")
-        _send(answer)
+def _serve(config: dict[str, Any], greeting: bytes) -> None:
+    """A keeper for each case. The first one is there before its case, since it tells whether the sandbox works."""
+    calls = enter.call_filter(config)
+    asked = select.poll()
+    asked.register(0, select.POLLIN)
+    while greeting or asked.poll()[0][1] & select.POLLIN:
+        keeper = enter.fork(config)
+        if not keeper:
+            _keep(config, calls, greeting)
+        if os.waitpid(keeper, 0)[1]:
+            return
+        greeting = b""
+
+
+def _keep(config: dict[str, Any], calls: Filter, greeting: bytes) -> NoReturn:
+    """Look after one case. The exit status tells whether there may be another."""
+    try:
+        enter.settle(config)
+        if greeting:
+            _send(greeting)
+        if (request := _receive()) is not None:
+            _send(_run(config, calls, request))
+            os._exit(0)
+    except OSError as error:  # no memory or process to be had
+        _fail(error)
+    finally:
+        os._exit(1)
+
+
+def _fail(error: OSError) -> None:
+    _send(FAILED + str(error).encode("utf-8", "replace"))
 
 
 def _receive() -> dict[str, Any] | None:
@@ -71,7 +100,7 @@ def _send(data: bytes) -> None:
         view = view[os.write(1, view) :]
 
 
-def _run(config: dict[str, Any], request: dict[str, Any]) -> bytes:
+def _run(config: dict[str, Any], calls: Filter, request: dict[str, Any]) -> bytes:
     stdin = os.memfd_create("stdin")
     view = memoryview(request["stdin"])
     while view:
@@ -82,27 +111,28 @@ def _run(config: dict[str, Any], request: dict[str, Any]) -> bytes:
     child = os.fork()
     if not child:
         (_, out), (_, err), (_, result) = pipes
-        case.run(config, request, (stdin, out, err), result)
+        case.run(config, calls, request, (stdin, out, err), result)
     for _, writer in pipes:
         os.close(writer)
     os.close(stdin)
     readers = [reader for reader, _ in pipes]
-    outputs, end = _watch(child, readers, start + request["wall"], request["output"])
+    aside = min(ASIDE, config["output"])
+    caps = (config["output"], aside, aside) if request["function"] is None else (aside, aside, config["output"])
+    outputs, end = _watch(child, readers, start + config["wall"], caps)
     status, used = _reap(child, adopt=config["backend"] == "none")
     wall = time.monotonic() - start
-    if end == ENDED and not _drain(readers, outputs, request["output"]):
+    if end == ENDED and not _drain(readers, outputs, caps):
         end = FLOODED
-    for reader in readers:
-        os.close(reader)
+    if end != ENDED or status:
+        outputs = [outputs[0][:KEPT], outputs[1][-KEPT:], outputs[2][:KEPT]]
     sizes = [len(output) for output in outputs]
-    head = HEADER.pack(
-        status, end, _is_dirty(config["work"]), wall, used.ru_utime + used.ru_stime, used.ru_maxrss, *sizes
-    )
+    dirty = config["backend"] == "none" and _is_dirty(config["work"])
+    head = HEADER.pack(status, end, dirty, wall, used.ru_utime + used.ru_stime, used.ru_maxrss, *sizes)
     return READY + head + b"".join(outputs)
 
 
-def _watch(child: int, readers: list[int], deadline: float, cap: int) -> tuple[list[bytearray], int]:
-    """Collect output until the child ends, the time is up or an output passes `cap` bytes."""
+def _watch(child: int, readers: list[int], deadline: float, caps: tuple[int, ...]) -> tuple[list[bytearray], int]:
+    """Collect output until the child ends, the time is up or an output passes its cap."""
     outputs = [bytearray() for _ in readers]
     ended = os.pidfd_open(child)
     poll = select.poll()
@@ -122,7 +152,7 @@ def _watch(child: int, readers: list[int], deadline: float, cap: int) -> tuple[l
                 index = readers.index(descriptor)
                 if not (part := os.read(descriptor, _CHUNK)):
                     poll.unregister(descriptor)
-                elif not _add(outputs[index], part, cap):
+                elif not _add(outputs[index], part, caps[index]):
                     return outputs, FLOODED
         return outputs, TIMED_OUT
     finally:
@@ -130,12 +160,12 @@ def _watch(child: int, readers: list[int], deadline: float, cap: int) -> tuple[l
 
 
 def _add(output: bytearray, part: bytes, cap: int) -> bool:
-    output += part[: cap - len(output)]
-    return len(output) < cap
+    output += part[: cap + 1 - len(output)]
+    return len(output) <= cap
 
 
-def _drain(readers: list[int], outputs: list[bytearray], cap: int) -> bool:
-    for reader, output in zip(readers, outputs, strict=True):
+def _drain(readers: list[int], outputs: list[bytearray], caps: tuple[int, ...]) -> bool:
+    for reader, output, cap in zip(readers, outputs, caps, strict=True):
         try:
             while part := os.read(reader, _CHUNK):
                 if not _add(output, part, cap):
@@ -169,9 +199,9 @@ def _kill_adopted() -> None:
             os.kill(int(pid), _SIGKILL)
 
 
-def _is_dirty(work: str | None) -> bool:
+def _is_dirty(work: str) -> bool:
     """True if the next case would find something left in the working directory."""
     try:
-        return work is not None and bool(os.listdir(work))
+        return bool(os.listdir(work))
     except OSError:
         return True
