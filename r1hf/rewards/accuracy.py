@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from r1hf.data.golds import gold_text
 from r1hf.rewards._common import Bounds, Message, Rewards, column, completion_texts
 from r1hf.verify import final_answer, verify_math_batch
 
@@ -37,9 +38,17 @@ class AccuracyReward:
         # One batch: what needs a worker is shared out over all of them.
         verdicts = verify_math_batch(
             [final_answer(text, prefilled=self.prefilled) for text in texts],
-            [None if gold is None or gold != gold else str(gold) for gold in golds],  # NaN: a hole in a table
+            [_text(gold) for gold in golds],
         )
         return [None if verdict is None else float(verdict) for verdict in verdicts]
+
+
+def _text(gold: Any) -> str | None:
+    """The gold as text; None for a hole in a table, and for what is not one answer."""
+    try:
+        return gold_text(gold)
+    except ValueError:
+        return None
 
 
 get_accuracy_reward = AccuracyReward

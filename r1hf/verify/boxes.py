@@ -13,7 +13,7 @@ _BRACE = re.compile(rf"{_COMMAND}\s*\{{|\\.|[{{}}]", re.DOTALL)
 # \boxed 9 and \boxed9: a number, one letter before the end of the formula, or one command.
 _BARE = re.compile(
     rf"{_COMMAND}\s*([+-]?\d[\d,]*(?:\.\d+)?|[A-Za-z](?=\s*(?:\$|\\\)|\\\]|[.,]?\s*$))"
-    rf"|\\(?:frac|sqrt)\s*(?:\{{[^{{}}]*\}}\s*){{1,2}}|{TEXT_COMMANDS}\s*\{{[^{{}}]*\}}|\\pi(?![a-z]))"
+    rf"|\\[dt]?frac\s*\d\s*\d|\\(?:frac|sqrt)\s*(?:\{{[^{{}}]*\}}\s*){{1,2}}|{TEXT_COMMANDS}\s*\{{[^{{}}]*\}}|\\pi(?![a-z]))"
 )
 _INNER = re.compile(rf"{_COMMAND}\s*\{{([^{{}}]*(?:\{{[^{{}}]*\}}[^{{}}]*)*)\}}|{_COMMAND}\s*")
 _CUT_OFF = re.compile(rf"{_COMMAND}\s*\$*\s*$")

@@ -23,10 +23,11 @@ class Unfinished(ValueError):
 
 def equal_clocks(first: Answer, second: Answer) -> bool:
     """3:00 PM is 15:00; a half of the day counts only where both name one, or an hour is past 12."""
-    clocks = [_as_clock(first), _as_clock(second)]
-    a, b = clocks
+    a, b = _as_clock(first), _as_clock(second)
     if a is None or b is None:
         return False
+    if (isinstance(first, Ratio) or isinstance(second, Ratio)) and a.half is None and b.half is None:
+        return a.hour * b.minute == b.hour * a.minute != 0  # 8:14 beside 4:7 is a ratio
     if (a.minute, a.second) != (b.minute, b.second):
         return False
     if a.half == b.half or (a.half is None and a.hour <= 12) or (b.half is None and b.hour <= 12):

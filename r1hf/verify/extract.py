@@ -135,7 +135,10 @@ def gold_answer(gold: str) -> str | None:
         return final_answer(gold)
     if len(gold) > 3 and (told := said(gold)):
         return _gold_in_prose(first_reading(told[-1]))
-    return _only_item(gold) or _gold_in_prose(gold)
+    items = _listed(gold)
+    if items and len(items) > 1 and all(isinstance(item, str) for item in items):
+        return None  # all of them, or any: nobody says
+    return str(items[0]) if items and len(items) == 1 else _gold_in_prose(gold)
 
 
 def _gold_in_prose(gold: str) -> str | None:
@@ -149,8 +152,8 @@ def _claimed(text: str) -> str | None:
     return (last_claim(text) if is_sentence(text) else text) or None
 
 
-def _only_item(gold: str) -> str | None:
-    """14 of '["14"]' or "[14]"."""
+def _listed(gold: str) -> list[str | int] | None:
+    """The items of a gold that a program wrote as a list: '["14"]', "[14]"."""
     text = gold.strip()
     if not (text.startswith("[") and text.endswith("]") and len(text) < 400):
         return None
@@ -158,4 +161,4 @@ def _only_item(gold: str) -> str | None:
         items = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
-    return str(items[0]) if isinstance(items, list) and len(items) == 1 and isinstance(items[0], str | int) else None
+    return items if isinstance(items, list) and all(isinstance(item, str | int) for item in items) else None

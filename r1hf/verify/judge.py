@@ -112,7 +112,7 @@ def _without_labels(prediction: str, gold: str) -> tuple[bool, str, str] | None:
 def _is_decimal_comma(text: str, number: Number, spelling: str) -> bool:
     """Whether `text` is the number with a comma for its point: 1,22 for 1.22. Never for a whole number."""
     match = _DECIMAL_COMMA.fullmatch(text)
-    if match is None or "." not in spelling or number.value.denominator == 1:
+    if match is None or "," in spelling or number.value.denominator == 1:
         return False
     other = parse_number(f"{match[1]}{match[2]}.{match[3]}")
     return other is not None and number.equals(other)

@@ -38,7 +38,7 @@ _ONE = r"(?:the |a |your )?(?:final |correct |gold |reference |standard |expecte
 _ANSWER = rf"{_ONE}(?:answer|ans|proof|ground truth)s?"
 _THING = rf"{_ONE}(?:answer|ans|proof|ground truth|solution|result|value|label|data)s?"
 _HOLES = re.compile(
-    r"null|nan|nat|undef"
+    r"null|nan|nat|undef|invalid(?: ?answer)?|(?:extraction |parsing )?failed|error|open ?ended|image|空"
     rf"|(?:{_THING} (?:is |was |are )?)?"
     r"(?:not ?(?:found|available|known|provided|specified|stated|applicable|needed|required|present|extracted|parsed)"
     r"|unknown|unavailable|unspecified|omitted|missing|skipped|redacted|to be \w+( \w+)?|tb[dac]|todo|to do|fixme)"

@@ -93,7 +93,7 @@ _GROUPS = (
     "gbp|pound sterling|pounds sterling|英镑",
     "rupee|rupees|inr|rs|卢比",
     "paise|paisa",
-    "yen|jpy|日元|日圆",
+    "yen|jpy|日元|日圆|円",
     "peso|pesos|比索",
     "franc|francs|chf|法郎|瑞士法郎",
     "ruble|rubles|rouble|roubles|rub|卢布",
