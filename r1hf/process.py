@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import signal
+import stat
 import sys
 import threading
 import time
@@ -54,7 +55,7 @@ class FileLock:
             # The last owner may have deleted the file between our open and our lock.
             if os.stat(self.path).st_ino != os.fstat(handle).st_ino:
                 raise FileNotFoundError
-            if os.read(handle, 20).strip(b"0123456789\n"):
+            if not stat.S_ISREG(os.fstat(handle).st_mode) or os.read(handle, 20).strip(b"0123456789\n"):
                 raise StageError(f"{self.path} is no lock of r1hf: {self.what} needs that name, so move it away")
             os.ftruncate(handle, 0)
             os.lseek(handle, 0, os.SEEK_SET)

@@ -207,13 +207,12 @@ def test_what_fits_is_the_table_that_it_was() -> None:
     assert sft_dataset(rows)[0]["completion"][0]["content"] == rows[0]["completion"]
 
 
-@pytest.mark.parametrize("value", [10**400, "half a pair \ud800"])
-def test_row_12_a_recipe_ends_with_a_sentence(value: Any, tiny_base: Path, tmp_path: Path) -> None:
-    rows = [{**row, "level": 1} for row in answered(20)]
-    rows[4]["level"] = value
+def test_row_12_a_recipe_ends_with_a_sentence(tiny_base: Path, tmp_path: Path) -> None:
+    rows = [{**row, "level": "a"} for row in answered(20)]
+    rows[4]["level"] = "half a pair \ud800"
     data = tmp_path / "rows.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.raises((DataError, ConfigError), match="column 'level'"):
+    with pytest.raises((DataError, ConfigError), match="rows.jsonl:5: half a character"):
         run_recipe("r1_zero", model=tiny_base, prompts=data, output_dir=tmp_path / "made", **{**CPU, **GRPO})
     assert not (tmp_path / "made").exists()
 
