@@ -57,6 +57,19 @@ def test_text_beyond_ascii_is_no_error():
     assert verify_code("print('😀', input())", [{"stdin": "é", "stdout": "😀 é"}]).score == 1.0
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        "with open('/dev/stdin') as lines:\n    print(sum(int(line) for line in lines))",
+        "import sys\nsys.stdin = open('/dev/stdin')\nprint(int(input()) + int(input()))",
+        "open('/dev/stdout', 'w').write(str(sum(map(int, open(0).read().split()))))",
+        "\ufeffprint(sum(map(int, open(0).read().split())))",
+    ],
+)
+def test_streams_by_their_device_and_a_byte_order_mark(program):
+    assert verify_code(program, [{"stdin": "3\n4\n", "stdout": "7\n"}]).score == 1.0
+
+
 def test_a_failing_case_does_not_touch_the_others():
     code = "n = int(input())\nwhile n == 1: pass\nif n == 2: x = bytearray(1 << 40)\nif n == 3: 1 / 0\nprint(n)"
     tests = [{"stdin": str(n), "stdout": str(n)} for n in range(5)]

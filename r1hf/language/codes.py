@@ -213,9 +213,12 @@ def _read(text: str) -> str | None:
     return found
 
 
+_HOLES = frozenset(("", "nan", "none", "null", "n/a"))  # "nan" is Min Nan's code too, which no data set asks for
+
+
 def names_none(value: Any) -> bool:
-    """Whether a row leaves its language open: None, a table's NaN, a blank."""
-    return value is None or value != value or (isinstance(value, str) and not value.strip())
+    """Whether a row leaves its language open: None, a table's NaN also as text, a blank."""
+    return value is None or value != value or (isinstance(value, str) and value.strip().casefold() in _HOLES)
 
 
 def known_code(text: str) -> str:
