@@ -95,7 +95,7 @@ def check_rewards(
     return report
 
 
-_ROW = re.compile(r"\w*prompts: .*, row \d+: (?!no column)")
+_ROW = re.compile(r"\w*prompts: (?:.*, row \d+: (?!no column)|language ')")
 
 
 def _split_problems(parsed: Parsed) -> list[str]:
