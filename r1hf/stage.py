@@ -208,7 +208,6 @@ class Stage:
             raise StageError(f"stage {self.name} ended without finish(metrics): its work is not done")
         self._check_inputs()
         shutil.rmtree(self.checkpoints, ignore_errors=True)
-        (self.work / REQUEST).unlink(missing_ok=True)  # last: without it, what a kill leaves of them is nobody's
         outputs = hash_outputs(self.work)
         if not set(outputs) - {LOG}:
             raise StageError(f"stage {self.name} wrote no output")

@@ -18,9 +18,10 @@ settings.register_profile("r1hf", deadline=None, print_blob=True)
 settings.load_profile("r1hf")
 
 
-# A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell that starts the tests in the background, or nohup, has them and all that they start ignore these.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
