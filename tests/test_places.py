@@ -314,17 +314,18 @@ def test_any_path_has_siblings(path: str) -> None:
         ("..", "holds the working directory"),
         ("~", None),
         ("mine", "holds the pipe"),
+        ("mine/", "holds the pipe"),
     ],
 )
 def test_a_pipeline_needs_a_directory_of_its_own(
     place: Path, run_dir: str, said: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (place / "mine").mkdir()
-    (place / "mine" / "p.yaml").write_text("stages: {base: {recipe: base, config: base.yaml}}\n")
-    (place / "mine" / "base.yaml").write_text("models: {base: {architecture: qwen2}}\nmax_steps: 1\n")
+    (place / "mine" / "base").mkdir(parents=True)
+    (place / "mine" / "base" / "p.yaml").write_text("stages: {base: {recipe: base, config: base.yaml}}\n")
+    (place / "mine" / "base" / "base.yaml").write_text("models: {base: {architecture: qwen2}}\nmax_steps: 1\n")
     before = contents(tmp_path)
     with pytest.raises(ConfigError, match=said or "is no path of a directory"):
-        pipeline(ROOT / "recipes", ["--config", "mine/p.yaml", "--run_dir", run_dir])
+        pipeline(ROOT / "recipes", ["--config", "mine/base/p.yaml", "--run_dir", run_dir])
     assert contents(tmp_path) == before
 
 

@@ -48,7 +48,7 @@ def run_dir_problems(run_dir: Path, config: Path) -> list[str]:
     """What is wrong with a directory for all outputs: nothing of a person's may be replaced there."""
     place = run_dir.resolve()
     found = protected(place)
-    if holds(place, config.resolve()):
+    if holds(place, config.resolve()) and config.resolve().parent != place:  # beside the stages it is safe
         found.append(f"holds the pipeline's own file ({config})")
     if place.exists() and not place.is_dir():
         found.append("is a file")
