@@ -135,8 +135,9 @@ def test_row_6_a_closed_terminal_saves_the_stage_of_a_pipeline(tiny_base: Path, 
     )
     graph = tmp_path / "pipeline.yaml"
     graph.write_text(yaml.safe_dump({"seed": 7, "stages": {"sft": {"recipe": "sft", "config": "sft.yaml"}}}))
-    words = [sys.executable, str(ROOT / "recipes/pipeline.py"), "--config", str(graph), "--run_dir", str(tmp_path / "run")]
-    saved = tmp_path / "run" / "sft.partial" / "trainer"
+    run = tmp_path / "run"
+    words = [sys.executable, str(ROOT / "recipes/pipeline.py"), "--config", str(graph), "--run_dir", str(run)]
+    saved = run / "sft.partial" / "trainer"
     with at_a_terminal(words) as (process, close):
         wait_for((saved / "checkpoint-20").exists, process)
         close()
