@@ -13,7 +13,7 @@ from transformers import Trainer, TrainerCallback
 
 from r1hf.data.rows import Row
 from r1hf.evaluation import judge, mean_and_error
-from r1hf.sampling import Sampler
+from r1hf.models.sampling import Sampler
 
 Score = tuple[float | None, float | None]
 

@@ -63,7 +63,7 @@ def make_trainer(kind: str, model: str, run: Path, tokenizer: Any, args: dict[st
             train_dataset=Dataset.from_list(prompt_rows(rows, template)),
             processing_class=tokenizer,
         )
-    from r1hf.models import load_tokenizer
+    from r1hf.models.loading import load_tokenizer
     from r1hf.trainers import distil
     from r1hf.trainers.on_policy import R1OnPolicyConfig
 
@@ -81,8 +81,8 @@ def one(options: argparse.Namespace) -> None:
     from transformers.trainer_callback import PrinterCallback
 
     from r1hf.data.rows import load_rows
-    from r1hf.models import load_model, load_tokenizer, save_model
-    from r1hf.stage import quiet_libraries, set_seed
+    from r1hf.models.loading import load_model, load_tokenizer, save_model
+    from r1hf.stage.stage import quiet_libraries, set_seed
 
     quiet_libraries()
     run, tokenizer = Path(options.run), load_tokenizer(options.model)

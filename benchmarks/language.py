@@ -1,4 +1,4 @@
-"""Benchmark of r1hf.language: error of the share, mixed or pure, texts a second, on a labelled set.
+"""Benchmark of r1hf.text.language: error of the share, mixed or pure, texts a second, on a labelled set.
 
     python benchmarks/language.py            # the table
     python benchmarks/language.py --split tuning --worst 20
@@ -149,7 +149,7 @@ def read() -> list[dict[str, Any]]:
 
 
 def measure(rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], float | None]]:
-    from r1hf.language import target_share
+    from r1hf.text.language import target_share
 
     return [(row, target_share(text_of(row), row["target"])) for row in rows]
 
@@ -177,7 +177,7 @@ def speeds(rows: list[dict[str, Any]], repeats: int = 5) -> str:
 
     The first pass loads the word lists and meets every word anew.
     """
-    from r1hf.language import target_share
+    from r1hf.text.language import target_share
 
     pairs = [(text_of(row), row["target"]) for row in rows]
     passes = []
@@ -199,7 +199,7 @@ def speeds(rows: list[dict[str, Any]], repeats: int = 5) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Benchmark of r1hf.language.")
+    parser = argparse.ArgumentParser(description="Benchmark of r1hf.text.language.")
     parser.add_argument("--build", action="store_true", help=f"write {TEXTS.name} and end")
     parser.add_argument("--split", choices=["tuning", "testing"], default="testing", help="default: %(default)s")
     parser.add_argument("--worst", type=int, default=0, metavar="N", help="show the N texts with the largest error")

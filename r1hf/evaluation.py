@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from r1hf.data.rows import Row
-from r1hf.grammar import is_well_formed, parse
-from r1hf.language import target_of, target_share
-from r1hf.sampling import Completion, Sampler
+from r1hf.models.sampling import Completion, Sampler
+from r1hf.text.grammar import is_well_formed, parse
+from r1hf.text.language import target_of, target_share
 from r1hf.verify import read_answer, verify_math
 
 

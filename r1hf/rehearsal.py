@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from r1hf.errors import StageError
+from r1hf.core.errors import StageError
 
 
 @dataclass

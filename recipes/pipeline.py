@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from r1hf.pipeline.command import main
-from r1hf.stage import run
+from r1hf.stage.stage import run
 
 if __name__ == "__main__":
     run(partial(main, Path(__file__).parent))

@@ -18,7 +18,7 @@ from transformers import (
     Qwen2Tokenizer,
 )
 
-from r1hf.models import save_model
+from r1hf.models.loading import save_model
 from r1hf.world import corpus
 
 ARCHITECTURES = {"qwen": "qwen2", "llama": "llama"}

@@ -14,7 +14,7 @@ from typing import Any
 from hub_server import HubServer
 from small_run import ROOT, write
 
-from r1hf.manifest import Manifest, fingerprint, hardware, hash_outputs, input_records, versions, write_manifest
+from r1hf.stage.manifest import Manifest, fingerprint, hardware, hash_outputs, input_records, versions, write_manifest
 
 TOKEN = "hf_CanaryCanaryCanaryCanary"
 SCORES = {

@@ -17,13 +17,13 @@ from typing import Any
 
 import psutil
 
-from r1hf.chat_templates import chat_template
-from r1hf.models import save_model
+from r1hf.models.loading import save_model
+from r1hf.text.chat_templates import chat_template
 
 TEXT = "User: What is 2 + 3 * 4? <think>先算 3 * 4 = 12</think> <answer>14</answer> 等于多少？\nAssistant:\n"
 START = [sys.executable, "-c", "import sys; from r1hf.commands.serve import *; import argparse\n"
          "p = argparse.ArgumentParser(); add_arguments(p)\n"
-         "from r1hf.errors import R1Error\n"
+         "from r1hf.core.errors import R1Error\n"
          "try: sys.exit(run(p.parse_args()))\n"
          "except R1Error as error: sys.exit(str(error))"]  # fmt: skip
 

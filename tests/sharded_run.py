@@ -18,7 +18,7 @@ from peft import get_peft_model
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.fsdp import fully_shard
 
-from r1hf.models import load_model, load_tokenizer
+from r1hf.models.loading import load_model, load_tokenizer
 from r1hf.trainers.adapters import AdapterConfig, export, lora
 from r1hf.trainers.sharded import gather, spread
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from r1hf.core.yamlfile import read_yaml
 from r1hf.data.rows import Row, load_rows, write_rows
-from r1hf.grammar import to_think_answer
+from r1hf.text.grammar import to_think_answer
 from r1hf.world.arithmetic import Problem, training_problems
 from r1hf.world.corpus import reasoning
-from r1hf.yamlfile import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "recipes" / "configs" / "tiny"

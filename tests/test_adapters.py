@@ -13,8 +13,8 @@ from peft import LoraConfig, PeftModel
 from small_run import CPU, GRPO, ROOT, SFT, answered, arguments, launched, manifest, recipe, run_recipe, write
 from test_trainers import by_vowels
 
-from r1hf.errors import ConfigError
-from r1hf.models import load_model, load_tokenizer
+from r1hf.core.errors import ConfigError
+from r1hf.models.loading import load_model, load_tokenizer
 from r1hf.trainers.adapters import AdapterConfig, follow
 from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
 from r1hf.trainers.rl import prompt_rows

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1hf.advantage import TRL_EPS, group_advantages
-from r1hf.errors import ConfigError, DataError
+from r1hf.core.errors import ConfigError, DataError
+from r1hf.trainers.advantage import TRL_EPS, group_advantages
 
 groups = st.lists(st.floats(-10, 10).map(lambda reward: round(reward, 3)), min_size=2, max_size=16)
 

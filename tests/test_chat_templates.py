@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from trl.chat_template_utils import has_generation_markers, is_chat_template_stop_token_trained
 
-from r1hf.chat_templates import FAMILIES, chat_template, dress, family
 from r1hf.checks import template
-from r1hf.errors import ConfigError
-from r1hf.serving import prompts as served
+from r1hf.core.errors import ConfigError
+from r1hf.text import served_prompts as served
+from r1hf.text.chat_templates import FAMILIES, chat_template, dress, family
 
 Messages = list[dict[str, Any]]
 KINDS = [(name, prefill) for name in FAMILIES for prefill in (False, True)]

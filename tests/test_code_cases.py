@@ -10,7 +10,7 @@ import zlib
 import pytest
 from sandbox_target import first_working
 
-from r1hf.errors import DataError
+from r1hf.core.errors import DataError
 from r1hf.verify.code import verify_code
 from r1hf.verify.code_cases import CallCase, Case, StdioCase, parse_tests
 from r1hf.verify.code_layouts import only_function

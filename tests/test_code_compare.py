@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1hf.errors import ConfigError
+from r1hf.core.errors import ConfigError
 from r1hf.verify.code_compare import checked_tolerance, same_text, same_value
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sandbox_target import MIB, first_working
 
-from r1hf.errors import ConfigError
+from r1hf.core.errors import ConfigError
 from r1hf.sandbox import Limits, Sandbox, SandboxError, Verdict, backends, call_function, check_sandbox, run_code
 from r1hf.verify.code import verify_code
 

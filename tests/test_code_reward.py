@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sandbox_target import first_working
 
-from r1hf.errors import ConfigError, DataError
+from r1hf.core.errors import ConfigError, DataError
 from r1hf.rewards import code as code_module
 from r1hf.rewards import format_reward, guarded, only_for
 from r1hf.rewards.code import CodeReward, code_reward, code_reward_of, get_code_reward

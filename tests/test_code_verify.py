@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sandbox_target import first_working
 
-from r1hf.errors import DataError
+from r1hf.core.errors import DataError
 from r1hf.sandbox import Limits, Verdict
 from r1hf.verify.code import final_code, verify_code, verify_codes
 

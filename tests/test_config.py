@@ -15,8 +15,8 @@ from annotated_types import Ge
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1hf.config import MASK, Parsed, StageConfig, describe, input_fields, jsonable, parse, redact, redact_argv
-from r1hf.errors import ConfigError
+from r1hf.core.config import MASK, Parsed, StageConfig, describe, input_fields, jsonable, parse, redact, redact_argv
+from r1hf.core.errors import ConfigError
 
 
 class Colour(enum.Enum):

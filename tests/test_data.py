@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from small_run import answered
 from transformers import PreTrainedTokenizerBase
 
+from r1hf.core.errors import DataError
 from r1hf.data.cold_start import _cut, take
 from r1hf.data.filters import SampleFilter
 from r1hf.data.packing import pack
 from r1hf.data.rewrite import LANGUAGES, numbered_steps, rewrite, summary
 from r1hf.data.rows import check_rows, load_rows, write_rows
 from r1hf.data.targets import as_targets
-from r1hf.errors import DataError
-from r1hf.grammar import is_well_formed, parse, to_cold_start
-from r1hf.sampling import Completion
+from r1hf.models.sampling import Completion
+from r1hf.text.grammar import is_well_formed, parse, to_cold_start
 from r1hf.verify import final_answer, verify_math
 from r1hf.world import corpus
 from r1hf.world.arithmetic import Expression, Problem, expressions

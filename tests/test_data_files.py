@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from r1hf.core.errors import DataError
+from r1hf.core.yamlfile import parse_scalar, read_yaml
 from r1hf.data.golds import gold_text, lacks_gold
 from r1hf.data.rows import check_rows, load_rows, write_rows
-from r1hf.errors import DataError
-from r1hf.yamlfile import parse_scalar, read_yaml
 
 COLUMNS = ("question", "answer", "language", "task")
 PLAIN = [True, False]

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from datasets import Dataset, DatasetDict
 
-from r1hf.chat_templates import chat_template
-from r1hf.config import Parsed, StageConfig, parse
+from r1hf.core.config import Parsed, StageConfig, parse
+from r1hf.core.errors import ConfigError, DataError
+from r1hf.core.source import Source
 from r1hf.data.lengths import drop_long, token_counts
 from r1hf.data.rows import check_rows, fingerprint, load_rows, stage_rows, write_rows
-from r1hf.data.spec import Source
-from r1hf.errors import ConfigError, DataError
-from r1hf.manifest import input_records, read_manifest
-from r1hf.stage import Stage
+from r1hf.stage.manifest import input_records, read_manifest
+from r1hf.stage.stage import Stage
+from r1hf.text.chat_templates import chat_template
 from r1hf.world.models import train_tokenizer
 
 COLUMNS = ("question", "answer", "language", "task")

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForSequenceClassification
 
-from r1hf.chat_templates import chat_template
 from r1hf.commands.main import main
+from r1hf.core.errors import ConfigError, DataError
 from r1hf.doctor.cheats import FORMS, GOLDEN, THOUGHTS, cases, other_answer
 from r1hf.doctor.recipe import find_recipe
 from r1hf.doctor.rewards import check_rewards
-from r1hf.errors import ConfigError, DataError
-from r1hf.grammar import TAGS, is_well_formed
-from r1hf.language import target_share
 from r1hf.rewards import get_accuracy_reward, get_format_reward, language_consistency_reward
+from r1hf.text.chat_templates import chat_template
+from r1hf.text.grammar import TAGS, is_well_formed
+from r1hf.text.language import target_share
 
 TINY = Path(__file__).parent.parent / "recipes" / "configs" / "tiny"
 ROWS = [

@@ -13,6 +13,8 @@ import yaml
 from small_run import ROOT, answered, recipe, write
 
 from r1hf.commands.main import main as r1hf
+from r1hf.core.errors import ConfigError
+from r1hf.core.launch import launch_of
 from r1hf.dryrun import script
 from r1hf.dryrun.jobs import job_of
 from r1hf.dryrun.machine import leave_launcher
@@ -20,8 +22,6 @@ from r1hf.dryrun.miniature import shrink, tiny_tokenizer, write_miniature
 from r1hf.dryrun.report import Report
 from r1hf.dryrun.run import dry_run
 from r1hf.dryrun.script import without_flag
-from r1hf.errors import ConfigError
-from r1hf.launch import launch_of
 from r1hf.plan.shapes import BUILT_IN, from_config, shape_of
 
 HUB = {

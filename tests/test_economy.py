@@ -11,9 +11,9 @@ from datasets import Dataset
 from small_run import CPU, answered
 from transformers import GenerationConfig
 
-from r1hf.errors import ConfigError
-from r1hf.models import load_model, load_tokenizer
-from r1hf.stage import set_seed
+from r1hf.core.errors import ConfigError
+from r1hf.models.loading import load_model, load_tokenizer
+from r1hf.stage.stage import set_seed
 from r1hf.trainers.decoding import sample
 from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
 from r1hf.trainers.packed import pack_groups

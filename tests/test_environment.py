@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from r1hf.environment import HUB_TOKENS, child_environment, narrowed
+from r1hf.core.environment import HUB_TOKENS, child_environment, narrowed
 from r1hf.verify import gym, pool
 
 SECRETS = {

@@ -21,7 +21,7 @@ from r1hf.evaluation import (
     mean_and_error,
     reasoning_metrics,
 )
-from r1hf.sampling import Completion, Sampler
+from r1hf.models.sampling import Completion, Sampler
 
 ROW: Row = {"question": "What is 2 + 3 * 4?", "answer": "14", "language": "en", "task": "reasoning"}
 HELPFUL: Row = {

@@ -10,12 +10,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, MixtralConfig, MixtralForCausalLM, PreTrainedModel
 
-from r1hf.chat_templates import chat_template
-from r1hf.models import load_model, save_model
+from r1hf.core.yamlfile import read_yaml
+from r1hf.models.loading import load_model, save_model
+from r1hf.text.chat_templates import chat_template
 from r1hf.trainers.experts import BIAS, ExpertLoad, routers
 from r1hf.trainers.packed import pack_groups
 from r1hf.world.models import build_model, train_tokenizer
-from r1hf.yamlfile import read_yaml
 
 CONFIGS = Path(__file__).parent.parent / "recipes" / "configs" / "tiny-moe"
 

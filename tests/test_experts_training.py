@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import load_file
 from test_experts import CONFIGS
 
-from r1hf.chat_templates import chat_template
-from r1hf.config import StageConfig
-from r1hf.models import save_model
+from r1hf.core.config import StageConfig
+from r1hf.core.yamlfile import read_yaml
+from r1hf.models.loading import save_model
+from r1hf.text.chat_templates import chat_template
 from r1hf.trainers.experts import BIAS
 from r1hf.world.models import build_model, train_tokenizer
-from r1hf.yamlfile import read_yaml
 
 SMALL = {
     "hidden_size": 32,

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from r1hf.advantage import TRL_EPS
 from r1hf.commands.main import main
-from r1hf.errors import ConfigError, R1Error
-from r1hf.explain import EXAMPLES, Group, Options, explain
+from r1hf.core.errors import ConfigError, R1Error
+from r1hf.explain.groups import EXAMPLES, Group, Options, explain
+from r1hf.trainers.advantage import TRL_EPS
 
 SEED = json.loads((Path(__file__).parent / "fixtures" / "seed-fixtures.json").read_text(encoding="utf-8"))
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from test_resume import STEPS, cut, flip, interrupted, run
 
-from r1hf.errors import StageError
+from r1hf.core.errors import StageError
 from r1hf.trainers import checkpoints
 from r1hf.trainers.callbacks import _logged
 

@@ -20,8 +20,8 @@ import pytest
 import yaml
 from small_run import CPU, ROOT, answered, write
 
-from r1hf.errors import StageError
-from r1hf.process import STOPS, FileLock, heed_stops
+from r1hf.core.errors import StageError
+from r1hf.stage.locks import STOPS, FileLock, heed_stops
 from r1hf.trainers import checkpoints
 
 MAKE = ROOT / "tests" / "dummy_recipes" / "make.py"

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from r1hf.config import StageConfig, parse
-from r1hf.errors import IntegrityError, R1Error, StageError
-from r1hf.stage import REQUEST, Stage
+from r1hf.core.config import StageConfig, parse
+from r1hf.core.errors import IntegrityError, R1Error, StageError
+from r1hf.stage.stage import REQUEST, Stage
 
 
 @dataclass(kw_only=True)

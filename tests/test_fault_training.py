@@ -20,8 +20,8 @@ from test_resume import check_equal, run
 from test_trainers import policy_trainer, same, weights
 from transformers import TrainerCallback
 
+from r1hf.core.errors import ConfigError, DataError, StageError
 from r1hf.data.rows import Row
-from r1hf.errors import ConfigError, DataError, StageError
 from r1hf.pipeline import launch
 from r1hf.rewards.guard import guarded
 from r1hf.trainers import checkpoints

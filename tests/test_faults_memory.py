@@ -12,8 +12,8 @@ from small_run import CPU, ROOT, answered, launched
 from test_trainers import by_vowels, policy_trainer, same, sft_trainer, weights
 from transformers import Trainer
 
-from r1hf.errors import StageError
-from r1hf.models import load_tokenizer
+from r1hf.core.errors import StageError
+from r1hf.models.loading import load_tokenizer
 from r1hf.trainers.memory import run_probe
 from r1hf.trainers.reward_model import R1RewardConfig, new_reward_model, pairwise_trainer, pointwise_trainer
 
@@ -79,7 +79,7 @@ def test_parts_give_the_gradient_of_the_whole(tiny_base: Path, tmp_path: Path, l
 
 
 def grpo_start(base: Path) -> dict[str, torch.Tensor]:
-    from r1hf.models import load_model
+    from r1hf.models.loading import load_model
 
     return load_model(str(base)).state_dict()
 

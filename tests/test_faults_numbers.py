@@ -15,7 +15,7 @@ from test_trainers import by_vowels, policy_trainer, same, sft_trainer, weights
 from transformers import Trainer, TrainerCallback
 from trl import SFTTrainer
 
-from r1hf.errors import StageError
+from r1hf.core.errors import StageError
 from r1hf.trainers.sft import R1SFTConfig, sft_dataset
 
 
@@ -121,7 +121,7 @@ from pathlib import Path
 from small_run import answered
 from test_faults_numbers import Poison
 from test_trainers import policy_trainer, by_vowels
-from r1hf.errors import StageError
+from r1hf.core.errors import StageError
 base, out = Path(sys.argv[1]), Path(sys.argv[2])
 trainer = policy_trainer(base, out, [by_vowels], max_steps=3, per_device_train_batch_size=8)
 if trainer.args.process_index == 1:

@@ -13,8 +13,8 @@ from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerBase
 
 from r1hf.checks import template
-from r1hf.errors import ConfigError, DataError
-from r1hf.models import load_tokenizer
+from r1hf.core.errors import ConfigError, DataError
+from r1hf.models.loading import load_tokenizer
 from r1hf.rewards import accuracy_reward
 from r1hf.rewards.guard import guarded
 

@@ -10,7 +10,7 @@ from report_run import GRAPH, write_json, write_run
 from report_run import manifest as report_manifest
 from small_run import GRPO, manifest, run_recipe
 
-from r1hf.report import build_summary, write_report
+from r1hf.explain.report import build_summary, write_report
 from r1hf.trainers.flat import warnings_of
 
 HEALTHY = {

@@ -19,9 +19,9 @@ from small_run import ROOT, answered, arguments, recipe, write
 from trl import GRPOConfig, SFTConfig
 
 from r1hf.checks.foreign import asked_for, faults
-from r1hf.config import parse
-from r1hf.errors import ConfigError
-from r1hf.models import forget_code, load_model, load_tokenizer, training_arguments
+from r1hf.core.config import parse
+from r1hf.core.errors import ConfigError
+from r1hf.models.loading import forget_code, load_model, load_tokenizer, training_arguments
 from r1hf.trainers.reward_model import new_reward_model
 
 TOLD = {"AutoModelForCausalLM": "evil.Model", "AutoConfig": "evil.Config", "AutoTokenizer": ["evil.Tokenizer", None]}
@@ -200,8 +200,8 @@ def test_an_output_names_no_code(tiny_base: Path) -> None:
 TRIES = """
 import sys
 from recipes import sft
-from r1hf.models import load_model
-from r1hf.stage import run
+from r1hf.models.loading import load_model
+from r1hf.stage.stage import run
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 for load in (AutoConfig.from_pretrained, AutoTokenizer.from_pretrained, AutoModelForCausalLM.from_pretrained):
     try:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from r1hf.errors import ConfigError, DataError
-from r1hf.grammar import (
+from r1hf.core.errors import ConfigError, DataError
+from r1hf.text.grammar import (
     StreamParser,
     convert,
     from_split,

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_run import ROOT, launched
 
-from r1hf.errors import ConfigError, StageError
+from r1hf.core.errors import ConfigError, StageError
 from r1hf.trainers.difficulty import DifficultySampler, History
 
 RATES = {0: 1.0, 1: 0.0, 2: 0.5, 3: None}  # by index mod 4, as in grpo_signal_run.accuracy

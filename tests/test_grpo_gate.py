@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_run import ROOT, launched
 
-from r1hf.errors import ConfigError
+from r1hf.core.errors import ConfigError
 from r1hf.rewards import format_reward
 from r1hf.trainers.gate import flat_groups, pass_rates, places
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_run import CONFIGS, CPU
 
-from r1hf.config import parse
-from r1hf.errors import ConfigError
+from r1hf.core.config import parse
+from r1hf.core.errors import ConfigError
 from r1hf.trainers import batches
 from r1hf.trainers.grpo import R1GRPOConfig
 from r1hf.trainers.presets import PRESETS

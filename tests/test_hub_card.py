@@ -12,10 +12,10 @@ import yaml
 from hub_run import evaluate, finish, make_run, model_stage
 from small_run import ROOT, write
 
-from r1hf.chat_templates import chat_template
-from r1hf.errors import R1Error
-from r1hf.hub.card import CardError, check, render, templates
-from r1hf.hub.plan import Options, Plan, make_plan
+from r1hf.core.errors import R1Error
+from r1hf.publish.card import CardError, check, render, templates
+from r1hf.publish.plan import Options, Plan, make_plan
+from r1hf.text.chat_templates import chat_template
 
 
 @pytest.fixture(scope="module")

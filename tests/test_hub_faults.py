@@ -15,7 +15,7 @@ import pytest
 from hub_run import ROOT, TOKEN, environment, make_run, push
 from hub_server import HubServer
 
-from r1hf.manifest import sha256_file
+from r1hf.stage.manifest import sha256_file
 
 
 @pytest.fixture(scope="module")

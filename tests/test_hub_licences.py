@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1hf.hub.licences import KEEPS, NO_DERIVATIVES, NONCOMMERCIAL, OWN, PERMISSIVE, LicenceError, Source, choose
+from r1hf.publish.licences import KEEPS, NO_DERIVATIVES, NONCOMMERCIAL, OWN, PERMISSIVE, LicenceError, Source, choose
 
 KNOWN = sorted(PERMISSIVE | KEEPS | NONCOMMERCIAL | NO_DERIVATIVES)
 

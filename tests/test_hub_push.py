@@ -17,7 +17,7 @@ from hub_run import TOKEN, environment, evaluate, make_run, model_stage, push, p
 from hub_server import HubServer
 from small_run import ROOT
 
-from r1hf.manifest import sha256_file
+from r1hf.stage.manifest import sha256_file
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from hub_run import TOKEN, environment, evaluate, finish, make_run, push, python
 from hub_server import HubServer
 from small_run import CPU, SFT, arguments
 
-from r1hf.hub.refs import Pin, repo_type_of, resolve, split
+from r1hf.stage.hub_refs import Pin, repo_type_of, resolve, split
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -59,8 +59,8 @@ def test_a_local_path_is_itself(tmp_path: Path) -> None:
 
 LOOK = """
 import json, sys
-from r1hf.errors import R1Error
-from r1hf.hub.refs import resolve
+from r1hf.core.errors import R1Error
+from r1hf.stage.hub_refs import resolve
 for reference in sys.argv[1:]:
     try:
         found = resolve(reference)
@@ -136,7 +136,7 @@ def test_a_stage_records_the_commits_of_its_inputs(
 
 SERVED = """
 import json, sys
-from r1hf.errors import R1Error
+from r1hf.core.errors import R1Error
 from r1hf.serving.models import resolve
 for source in sys.argv[1:]:
     try:

@@ -11,8 +11,8 @@ from hub_run import TOKEN, environment, python
 from hub_server import HubServer
 from small_run import ROOT
 
-from r1hf.errors import R1Error
-from r1hf.hub.space import modules, space_target
+from r1hf.core.errors import R1Error
+from r1hf.publish.space import modules, space_target
 
 README = "---\ntitle: Chat\nsdk: gradio\napp_file: app.py\n---\n# Chat\n"
 
@@ -23,7 +23,7 @@ def app(tmp_path: Path) -> Path:
     (folder / "chat").mkdir(parents=True)
     (folder / "README.md").write_text(README)
     (folder / "app.py").write_text(
-        "import chat.view\nfrom r1hf.grammar import parse\nprint(parse('<think>a</think> b'))\n"
+        "import chat.view\nfrom r1hf.text.grammar import parse\nprint(parse('<think>a</think> b'))\n"
     )
     (folder / "chat/view.py").write_text("from r1hf import errors\n")
     (folder / "chat/__pycache__").mkdir()
@@ -35,7 +35,14 @@ def test_the_app_goes_with_the_modules_that_it_needs(app: Path, tmp_path: Path) 
     target = space_target("me/chat", "me/tiny-r1", app)
     assert (target.place.repo, target.place.repo_type, target.main) == ("me/chat", "space", True)
     paths = {item.path for item in target.uploads}
-    assert {"README.md", "app.py", "chat/view.py", "r1hf/__init__.py", "r1hf/grammar.py", "r1hf/errors.py"} <= paths
+    assert {
+        "README.md",
+        "app.py",
+        "chat/view.py",
+        "r1hf/__init__.py",
+        "r1hf/text/grammar.py",
+        "r1hf/core/errors.py",
+    } <= paths
     assert not [path for path in paths if "pycache" in path or path.startswith("r1hf/trainers")]
     place = tmp_path / "space"
     for item in target.uploads:
@@ -50,9 +57,9 @@ def test_the_app_goes_with_the_modules_that_it_needs(app: Path, tmp_path: Path) 
 
 
 PUSH = """
-from r1hf.hub.plan import Options, Plan
-from r1hf.hub.push import push
-from r1hf.hub.space import space_target
+from r1hf.publish.plan import Options, Plan
+from r1hf.publish.push import push
+from r1hf.publish.space import space_target
 from pathlib import Path
 print(push(Plan((space_target("me/chat", "me/tiny-r1", Path(APP)),)), Options("me/chat")).sent_files)
 """
@@ -64,13 +71,18 @@ def test_it_is_pushed_as_a_gradio_space(app: Path, tmp_path: Path) -> None:
         env = environment(hub, tmp_path / "home")
         counts = [python(f"APP = {str(app)!r}\n{PUSH}", env).split()[-1] for _ in range(2)]
         files = hub.store.repos["space", "me/chat"].files()
-    assert {"README.md", "app.py", "r1hf/grammar.py"} <= set(files)
+    assert {"README.md", "app.py", "r1hf/text/grammar.py"} <= set(files)
     assert counts == [str(len(files) - 1), "0"]  # .gitattributes is the Hub's
 
 
 def test_modules_are_followed_through_each_other() -> None:
-    found = {path.relative_to(ROOT).as_posix() for path in modules([ROOT / "r1hf/hub/space.py"])}
-    assert {"r1hf/hub/plan.py", "r1hf/manifest.py", "r1hf/errors.py", "r1hf/hub/__init__.py"} <= found
+    found = {path.relative_to(ROOT).as_posix() for path in modules([ROOT / "r1hf/publish/space.py"])}
+    assert {
+        "r1hf/publish/plan.py",
+        "r1hf/stage/manifest.py",
+        "r1hf/core/errors.py",
+        "r1hf/publish/__init__.py",
+    } <= found
 
 
 def test_an_app_without_the_spaces_settings_is_refused(app: Path) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from r1hf.grammar import StreamParser, from_split, is_well_formed
 from r1hf.rewards import format_reward, get_format_reward
+from r1hf.text.grammar import StreamParser, from_split, is_well_formed
 from r1hf.verify import final_code
 
 FILE = Path(__file__).parent / "fixtures" / "judgement_format.jsonl"

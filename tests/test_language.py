@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1hf.errors import DataError
-from r1hf.language import detect, is_mixed, target_share
+from r1hf.core.errors import DataError
+from r1hf.text.language import detect, is_mixed, target_share
 
 SHARES = [
     ("First multiply, then add.", "en", 1.0),

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from r1hf.language import detect, target_share
 from r1hf.rewards import language_consistency_reward
+from r1hf.text.language import detect, target_share
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from r1hf.errors import ConfigError, DataError
-from r1hf.language import detect, is_mixed, target_share
+from r1hf.core.errors import ConfigError, DataError
 from r1hf.rewards import get_language_consistency_reward
+from r1hf.text.language import detect, is_mixed, target_share
 
 BENCHMARK = Path(__file__).resolve().parent.parent / "benchmarks" / "language.py"
 spec = importlib.util.spec_from_file_location("language_benchmark", BENCHMARK)
@@ -213,7 +213,7 @@ def test_the_order_of_the_texts_changes_nothing():
 def test_another_process_agrees():
     row = next(row for row in benchmark.read() if row["kind"] == "mixed" and row["target"] == "es")
     text = benchmark.text_of(row)
-    code = "import sys; from r1hf.language import target_share; print(target_share(sys.argv[1], 'es'))"
+    code = "import sys; from r1hf.text.language import target_share; print(target_share(sys.argv[1], 'es'))"
     command = [sys.executable, "-c", code, text]
     found = {
         subprocess.run(
@@ -225,12 +225,12 @@ def test_another_process_agrees():
 
 
 def test_import_loads_no_word_lists():
-    code = "import sys, r1hf.language; print(sorted({'numpy', 'wordfreq', 'torch'} & set(sys.modules)))"
+    code = "import sys, r1hf.text.language; print(sorted({'numpy', 'wordfreq', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
 
 
 def test_more_words_than_the_cache_holds(monkeypatch):
-    from r1hf.language import identify
+    from r1hf.text.language import identify
 
     monkeypatch.setattr(identify, "_CACHED_WORDS", 64)
     identify._model.cache_clear()
@@ -243,7 +243,7 @@ def test_more_words_than_the_cache_holds(monkeypatch):
 
 
 def test_without_word_lists_script_decides_and_says_so(monkeypatch):
-    from r1hf.language import identify
+    from r1hf.text.language import identify
 
     monkeypatch.setitem(sys.modules, "wordfreq", None)
     identify._model.cache_clear()

@@ -7,15 +7,15 @@ import pytest
 from small_run import CPU, GRPO, arguments, recipe, run_recipe
 
 from r1hf.checks.languages import check_languages
-from r1hf.config import Parsed, parse
+from r1hf.core.config import Parsed, parse
+from r1hf.core.errors import DataError
 from r1hf.data.filters import SampleFilter
 from r1hf.data.rows import load_rows
-from r1hf.errors import DataError
 from r1hf.evaluation import judge
-from r1hf.language import detect, is_listed, language_code, target_share
-from r1hf.language.codes import SCRIPTS
+from r1hf.models.sampling import Completion
 from r1hf.rewards import language_consistency_reward
-from r1hf.sampling import Completion
+from r1hf.text.language import detect, is_listed, language_code, target_share
+from r1hf.text.language.codes import SCRIPTS
 
 FIXTURES = Path(__file__).parent / "fixtures"
 UNLISTED = [

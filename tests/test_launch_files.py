@@ -23,9 +23,9 @@ from accelerate.utils.launch import prepare_multi_gpu_env
 from safetensors.torch import load_file
 from small_run import CPU, ROOT, SFT, answered, arguments, write
 
-from r1hf.launch import opening, value_of
-from r1hf.manifest import read_manifest
+from r1hf.core.launch import opening, value_of
 from r1hf.plan.job import read_launch
+from r1hf.stage.manifest import read_manifest
 
 ACCELERATE = sorted((ROOT / "recipes" / "accelerate").glob("*.yaml"))
 SLURM = sorted((ROOT / "recipes" / "slurm").iterdir())

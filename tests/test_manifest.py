@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1hf.errors import IntegrityError, StageError
-from r1hf.manifest import (
+from r1hf.core.errors import IntegrityError, StageError
+from r1hf.stage.manifest import (
     LOG,
     MANIFEST,
     Manifest,

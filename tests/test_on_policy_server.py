@@ -14,8 +14,8 @@ from small_run import answered, log, manifest, run_recipe, write
 from vllm_double import running
 from vllm_run import vllm
 
-from r1hf.errors import StageError
-from r1hf.models import load_tokenizer
+from r1hf.core.errors import StageError
+from r1hf.models.loading import load_tokenizer
 
 pytestmark = [
     pytest.mark.slow,

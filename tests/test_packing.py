@@ -10,7 +10,7 @@ import torch
 from small_run import CPU, SFT, answered, log, manifest, run_recipe, write
 
 from r1hf.data.rows import Row
-from r1hf.models import load_model, load_tokenizer
+from r1hf.models.loading import load_model, load_tokenizer
 from r1hf.trainers.sft import R1SFTConfig, R1SFTTrainer, sft_dataset
 from r1hf.world import general
 

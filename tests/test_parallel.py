@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from small_run import ROOT, recipe
 
-from r1hf.config import parse
+from r1hf.core.config import parse
+from r1hf.core.yamlfile import read_yaml
 from r1hf.doctor.load import load
 from r1hf.doctor.stage import examine
 from r1hf.plan.parallel import check_parts, indivisible
 from r1hf.plan.shapes import BUILT_IN, built_in, shape_of
-from r1hf.yamlfile import read_yaml
 
 FILES = sorted((ROOT / "recipes" / "configs").rglob("*.yaml"))
 PARTS = re.compile(r"tensor_parallel_size['\"]?: *(\d+)")

@@ -14,13 +14,13 @@ from small_run import BASE, GRPO, MODELS, ROOT, SFT, answered, arguments, launch
 from test_recipe_inputs import EVERY
 
 import r1hf
-from r1hf.config import parse
-from r1hf.errors import ConfigError, StageError
-from r1hf.manifest import MANIFEST, sha256_file, verify
-from r1hf.outputs import REPLACED, recover, sibling
+from r1hf.core.config import parse
+from r1hf.core.errors import ConfigError, StageError
+from r1hf.core.places import output_problems
 from r1hf.pipeline.command import main as pipeline
-from r1hf.places import output_problems
-from r1hf.stage import Stage
+from r1hf.stage.directory import REPLACED, recover, sibling
+from r1hf.stage.manifest import MANIFEST, sha256_file, verify
+from r1hf.stage.stage import Stage
 from r1hf.world import general
 
 Files = dict[str, str]
@@ -197,7 +197,7 @@ def staged(directory: Path, text: str = "x") -> Path:
 
 
 def stage_config() -> type:
-    from r1hf.config import StageConfig
+    from r1hf.core.config import StageConfig
 
     return StageConfig
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from r1hf.errors import ConfigError
+from r1hf.core.errors import ConfigError
 from r1hf.plan.gpus import parse_gpus
 from r1hf.plan.shapes import BUILT_IN, built_in, from_config, shape_of
 

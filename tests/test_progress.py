@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from r1hf import progress
-from r1hf.progress import Progress
+from r1hf.core import progress
+from r1hf.core.progress import Progress
 
 
 class Clock:

@@ -24,12 +24,12 @@ from small_run import (
 )
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, GenerationConfig
 
-from r1hf.chat_templates import chat_template
 from r1hf.data.rows import load_rows
-from r1hf.grammar import is_well_formed
-from r1hf.manifest import verify
-from r1hf.report.curves import points
-from r1hf.report.load import load_run
+from r1hf.explain.report.curves import points
+from r1hf.explain.report.load import load_run
+from r1hf.stage.manifest import verify
+from r1hf.text.chat_templates import chat_template
+from r1hf.text.grammar import is_well_formed
 
 
 @pytest.fixture(scope="module")

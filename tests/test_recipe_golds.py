@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from small_run import GRPO, answered, manifest, run_recipe, write
 
-from r1hf.errors import ConfigError, NothingKept
+from r1hf.core.errors import ConfigError, NothingKept
 
 HOLES = [None, float("nan"), "", "proof", r"\text{Not found}", "N/A"]
 SHORT = {"samples": 1, "max_new_tokens": 8}

@@ -25,10 +25,10 @@ from small_run import (
     write,
 )
 
-from r1hf.config import parse
-from r1hf.errors import ConfigError
+from r1hf.core.config import parse
+from r1hf.core.errors import ConfigError
+from r1hf.core.yamlfile import read_yaml
 from r1hf.world import general
-from r1hf.yamlfile import read_yaml
 
 RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.py") if path.stem not in ("pipeline", "push"))
 MORE = read_yaml(str(CONFIGS / "distillation.yaml")).values["more_stages"]

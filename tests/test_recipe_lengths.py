@@ -8,7 +8,7 @@ import pytest
 from small_run import GRPO, SFT, answered, manifest, run_recipe, write
 
 from r1hf.data.lengths import token_counts
-from r1hf.models import load_tokenizer
+from r1hf.models.loading import load_tokenizer
 from r1hf.trainers.rl import prompt_rows
 
 LONG = "What is 2 + 3 * 4? " * 20

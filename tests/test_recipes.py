@@ -24,9 +24,9 @@ from small_run import (
 )
 from transformers import AutoTokenizer
 
+from r1hf.core.errors import StageError
 from r1hf.data.rows import load_rows
-from r1hf.errors import StageError
-from r1hf.manifest import verify
+from r1hf.stage.manifest import verify
 
 
 def kept_nothing(run: Callable[[], Path], directory: Path) -> str:

@@ -12,8 +12,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 from trl import GRPOConfig, GRPOTrainer
 
-from r1hf.advantage import TRL_EPS, group_advantages
-from r1hf.explain import LOSS_TYPES, SCALINGS
+from r1hf.explain.groups import LOSS_TYPES, SCALINGS
+from r1hf.trainers.advantage import TRL_EPS, group_advantages
 from r1hf.trainers.replay import replay
 
 

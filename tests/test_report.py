@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_run import GRAPH, HOSTILE, QUESTIONS, SCORES, manifest, write_json, write_rows, write_run
 
-from r1hf.errors import DataError
-from r1hf.report import build_summary, write_report
-from r1hf.report.charts import MAX_POINTS, smooth, thin, ticks
-from r1hf.report.curves import rl_curves
-from r1hf.report.graph import lay_out, layer_of
-from r1hf.report.load import RunData
-from r1hf.report.text import cut, duration, number, percent, visible
+from r1hf.core.errors import DataError
+from r1hf.explain.report import build_summary, write_report
+from r1hf.explain.report.charts import MAX_POINTS, smooth, thin, ticks
+from r1hf.explain.report.curves import rl_curves
+from r1hf.explain.report.graph import lay_out, layer_of
+from r1hf.explain.report.load import RunData
+from r1hf.explain.report.text import cut, duration, number, percent, visible
 
 MODELS = [
     "base", "r1_zero", "sft1", "reasoning_rl", "sft2", "r1", "student_qwen", "student_llama",
@@ -117,7 +117,7 @@ def test_table_is_readable_in_a_pipe(run_dir: Path, capsys: pytest.CaptureFixtur
 
 
 def test_table_prints_where_the_terminal_has_only_ascii(run_dir: Path) -> None:
-    code = "import sys, json, pathlib; from r1hf.report import write_report; "
+    code = "import sys, json, pathlib; from r1hf.explain.report import write_report; "
     code += "write_report(pathlib.Path(sys.argv[1]), json.loads(sys.argv[2]))"
     done = subprocess.run(
         [sys.executable, "-c", code, str(run_dir), json.dumps(GRAPH)],

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from r1hf.errors import ConfigError, DataError
+from r1hf.core.errors import ConfigError, DataError
 from r1hf.rewards import (
     accuracy_reward,
     format_reward,

@@ -11,7 +11,7 @@ import pickle
 import pytest
 
 from r1hf import rewards as r1
-from r1hf.errors import ConfigError, DataError
+from r1hf.core.errors import ConfigError, DataError
 
 GYM = importlib.util.find_spec("reasoning_gym") is not None
 needs_gym = pytest.mark.skipif(not GYM, reason="the extra `gym` is not installed")

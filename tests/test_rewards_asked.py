@@ -9,8 +9,8 @@ import pytest
 import trl
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from r1hf import templates
 from r1hf.rewards import question_text
+from r1hf.text import prompt_templates as templates
 
 Q = "What is 2 + 3 * 4?"
 A = "One. Then two."

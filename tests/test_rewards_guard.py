@@ -11,7 +11,7 @@ import numpy
 import pytest
 import torch
 
-from r1hf.errors import ConfigError, DataError, R1Error
+from r1hf.core.errors import ConfigError, DataError, R1Error
 from r1hf.rewards import (
     RewardError,
     accuracy_reward,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1hf.errors import ConfigError, DataError
+from r1hf.core.errors import ConfigError, DataError
 from r1hf.rewards import (
     RewardError,
     accuracy_reward,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from trl.rewards import get_cosine_scaled_reward, get_repetition_penalty_reward, think_format_reward
 
 from r1hf import rewards as r1
-from r1hf.errors import ConfigError, DataError
+from r1hf.core.errors import ConfigError, DataError
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

@@ -16,8 +16,8 @@ from transformers import AutoTokenizer
 from trl.generation.vllm_client import VLLMClient
 from vllm_double import Vllm, client_on_cpu, running
 
-from r1hf.errors import ConfigError, StageError
-from r1hf.manifest import verify
+from r1hf.core.errors import ConfigError, StageError
+from r1hf.stage.manifest import verify
 from r1hf.trainers import vllm_server
 from r1hf.trainers.engine import check_engine
 from r1hf.trainers.grpo import R1GRPOConfig
@@ -288,7 +288,7 @@ def test_an_error_that_is_not_the_servers_stays_what_it_is() -> None:
 def test_the_recipe_exits_with_a_message(
     tiny_base: Path, tmp_path: Path, server: Vllm, on_cpu: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from r1hf.stage import run
+    from r1hf.stage.stage import run
 
     server.faults["/health"] = "500"
     words = arguments(

@@ -8,9 +8,9 @@ import pytest
 import torch
 from small_run import answered
 
-from r1hf import templates
-from r1hf.models import load_model, load_tokenizer
-from r1hf.sampling import Completion, Sampler
+from r1hf.models.loading import load_model, load_tokenizer
+from r1hf.models.sampling import Completion, Sampler
+from r1hf.text import prompt_templates as templates
 
 QUESTIONS = [row["question"] for row in answered(8)]
 

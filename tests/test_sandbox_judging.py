@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sandbox_target import first_working
 
-from r1hf.errors import DataError
+from r1hf.core.errors import DataError
 from r1hf.sandbox import Limits, Verdict, check_sandbox, session
 from r1hf.sandbox.inside import codec
 from r1hf.verify.code import verify_code

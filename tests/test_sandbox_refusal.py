@@ -7,7 +7,7 @@ import sys
 import pytest
 from sandbox_target import first_working
 
-from r1hf.errors import ConfigError, R1Error
+from r1hf.core.errors import ConfigError, R1Error
 from r1hf.sandbox import Limits, Sandbox, SandboxError, backends, check_sandbox, run_code
 from r1hf.sandbox.inside import landlock
 

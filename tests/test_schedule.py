@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trl import GRPOConfig, GRPOTrainer
 
+from r1hf.core.errors import R1Error
 from r1hf.data.schedule import prompts_per_step, schedule
-from r1hf.errors import R1Error
 
 REASONING = [{"id": f"r{n}", "task": "reasoning", "answer": n} for n in range(23)]
 GENERAL = [{"id": f"g{n}", "task": "helpful", "reference": n} for n in range(7)]

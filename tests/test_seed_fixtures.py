@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from r1hf import templates
-from r1hf.advantage import TRL_EPS, group_advantages
-from r1hf.grammar import is_well_formed, parse
 from r1hf.rewards import (
     accuracy_reward,
     get_format_reward,
     get_language_consistency_reward,
     question_text,
 )
+from r1hf.text import prompt_templates as templates
+from r1hf.text.grammar import is_well_formed, parse
+from r1hf.trainers.advantage import TRL_EPS, group_advantages
 from r1hf.verify import final_answer, verify_math
 
 SEED = json.loads((Path(__file__).parent / "fixtures" / "seed-fixtures.json").read_text(encoding="utf-8"))

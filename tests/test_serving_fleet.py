@@ -20,7 +20,7 @@ from r1hf.serving.fleet import Fleet  # noqa: E402
 from r1hf.serving.gateway import make_app  # noqa: E402
 from r1hf.serving.models import ServedModel  # noqa: E402
 from r1hf.serving.plan import GIB, Plan, Settings  # noqa: E402
-from r1hf.serving.prompts import Prompt  # noqa: E402
+from r1hf.text.served_prompts import Prompt  # noqa: E402
 
 SCRIPT = Path(__file__).with_name("small_engine.py")
 

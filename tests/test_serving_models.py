@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from serving_world import make_adapter, make_model
 
-from r1hf.errors import ConfigError
+from r1hf.core.errors import ConfigError
 from r1hf.serving.models import primary, read_model, resolve
 
 

@@ -13,8 +13,8 @@ from serving_world import make_adapter, make_model
 
 pytest.importorskip("aiohttp", reason="aiohttp is missing: make install EXTRAS=dev,serve")
 
-from r1hf.environment import child_environment  # noqa: E402
-from r1hf.errors import ConfigError  # noqa: E402
+from r1hf.core.environment import child_environment  # noqa: E402
+from r1hf.core.errors import ConfigError  # noqa: E402
 from r1hf.serving import plan as planning  # noqa: E402
 from r1hf.serving.models import ServedModel, read_model  # noqa: E402
 from r1hf.serving.plan import GIB, Settings, fitting_context, make_plan  # noqa: E402

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from r1hf.config import Parsed, StageConfig, parse
-from r1hf.errors import IntegrityError, StageError
-from r1hf.manifest import MANIFEST, verify
-from r1hf.outputs import StageLog, recover, sibling
-from r1hf.process import FileLock, identity
-from r1hf.stage import Stage, preflight_inputs, run
+from r1hf.core.config import Parsed, StageConfig, parse
+from r1hf.core.errors import IntegrityError, StageError
+from r1hf.stage.directory import StageLog, recover, sibling
+from r1hf.stage.locks import FileLock, identity
+from r1hf.stage.manifest import MANIFEST, verify
+from r1hf.stage.stage import Stage, preflight_inputs, run
 
 ROOT = Path(__file__).resolve().parents[1]
 MAKE = ROOT / "tests" / "dummy_recipes" / "make.py"
@@ -281,8 +281,8 @@ def test_other_ranks_write_nothing(tmp_path: Path) -> None:
 TWO_RANKS = """
     import os, time
     import torch.distributed as dist
-    from r1hf.config import StageConfig, parse
-    from r1hf.stage import Stage
+    from r1hf.core.config import StageConfig, parse
+    from r1hf.stage.stage import Stage
     dist.init_process_group("gloo")
     rank = dist.get_rank()
     with Stage(parse((StageConfig,)), recipe="recipes/two.py") as stage:
@@ -341,7 +341,7 @@ def test_run_prints_errors_for_people(capsys: pytest.CaptureFixture[str], monkey
 
 
 def test_stages_need_no_torch(tmp_path: Path) -> None:
-    code = "import sys, r1hf.stage, r1hf.pipeline.command; print({'torch', 'trl', 'numpy'} & set(sys.modules))"
+    code = "import sys, r1hf.stage.stage, r1hf.pipeline.command; print({'torch', 'trl', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True)
     assert done.stdout.strip() == "set()", done.stderr
 

@@ -13,8 +13,8 @@ import pandas
 import pytest
 from small_run import ROOT, launched
 
+from r1hf.core.errors import ConfigError
 from r1hf.data.rows import Row
-from r1hf.errors import ConfigError
 from r1hf.trainers import reflection
 from r1hf.trainers.grpo import R1GRPOConfig
 from r1hf.trainers.replay import replay

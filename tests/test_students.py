@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from small_run import answered, recipe, write
 
-from r1hf.chat_templates import chat_template
-from r1hf.config import Parsed, parse
-from r1hf.errors import ConfigError
-from r1hf.students import STUDENTS, student
+from r1hf.core.config import Parsed, parse
+from r1hf.core.errors import ConfigError
+from r1hf.models.students import STUDENTS, student
+from r1hf.text.chat_templates import chat_template
 
 # arXiv:2501.12948v2, table of the distilled models.
 PAPER = {

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from small_run import answered, arguments, launched, recipe, write
 
-from r1hf.chat_templates import chat_template
 from r1hf.checks.bounded import bounded
 from r1hf.checks.template import turn_end
-from r1hf.config import parse
-from r1hf.errors import ConfigError
-from r1hf.models import load_tokenizer
+from r1hf.core.config import parse
+from r1hf.core.errors import ConfigError
+from r1hf.models.loading import load_tokenizer
+from r1hf.text.chat_templates import chat_template
 from r1hf.trainers.dressing import dressed_tokenizer
 from r1hf.trainers.sft import SFTStageConfig
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from r1hf import templates
-from r1hf.errors import ConfigError
-from r1hf.models import chat_template
+from r1hf.core.errors import ConfigError
+from r1hf.models.loading import chat_template
+from r1hf.text import prompt_templates as templates
 from r1hf.world.models import train_tokenizer
 
 OURS = {

@@ -13,8 +13,8 @@ import pytest
 from small_run import CONFIGS, ROOT, launched, recipe, run_recipe, write
 
 from r1hf.checks.values import CHOICES, LIMITS
-from r1hf.config import parse
-from r1hf.errors import ConfigError
+from r1hf.core.config import parse
+from r1hf.core.errors import ConfigError
 
 R1HF = (sys.executable, "-c", "import sys; from r1hf.commands.main import main; sys.exit(main())")
 RL = ("r1_zero", "reasoning_rl", "all_scenario_rl")

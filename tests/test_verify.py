@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from r1hf.errors import ConfigError
-from r1hf.grammar import from_split
+from r1hf.core.errors import ConfigError
+from r1hf.text.grammar import from_split
 from r1hf.verify import final_answer, parse_number, verify_math, verify_math_batch
 from r1hf.verify.extract import gold_answer
 from r1hf.verify.math import _judge as judge_here

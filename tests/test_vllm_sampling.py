@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from small_run import answered, manifest, run_recipe, write
 
-from r1hf.config import parse
+from r1hf.core.config import parse
+from r1hf.core.errors import StageError
 from r1hf.data.rows import load_rows
-from r1hf.errors import StageError
-from r1hf.sampling import Sampler, SamplingConfig, check_sampler, load_sampler
-from r1hf.vllm_sampling import VllmSampler
+from r1hf.models.sampling import Sampler, SamplingConfig, check_sampler, load_sampler
+from r1hf.models.vllm_sampling import VllmSampler
 
 HERE = importlib.util.find_spec("vllm") is not None
 needs_vllm = pytest.mark.skipif(not HERE, reason="vllm is not installed")

@@ -16,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_run import CONFIGS
 
-from r1hf import templates
+from r1hf.core.yamlfile import read_yaml
 from r1hf.data.rows import load_rows
 from r1hf.evaluation import follows_reference
-from r1hf.grammar import is_well_formed, parse, to_think_answer
-from r1hf.language import target_share
+from r1hf.text import prompt_templates as templates
+from r1hf.text.grammar import is_well_formed, parse, to_think_answer
+from r1hf.text.language import target_share
 from r1hf.world import corpus, general
 from r1hf.world.arithmetic import (
     LANGUAGES,
@@ -34,7 +35,6 @@ from r1hf.world.arithmetic import (
     warm_up_problems,
 )
 from r1hf.world.files import write_datasets
-from r1hf.yamlfile import read_yaml
 
 DOCUMENTS = 25_000
 # Overlapping matches: in `1 + 2 * 3 + 4` both ends are expressions. Any spacing, and other signs for times and minus.

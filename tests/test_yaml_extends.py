@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from r1hf.config import StageConfig, parse
-from r1hf.yamlfile import read_yaml
+from r1hf.core.config import StageConfig, parse
+from r1hf.core.yamlfile import read_yaml
 
 
 @dataclass(kw_only=True)

@@ -14,8 +14,8 @@ from multiprocessing.connection import wait
 from typing import Any, NamedTuple
 
 from r1chat.reply import Reply
-from r1hf.environment import narrowed
-from r1hf.grammar import Mode
+from r1hf.core.environment import narrowed
+from r1hf.text.grammar import Mode
 from r1hf.verify import parse_number, read_answer, verify_math
 
 SECONDS = 30.0  # the longest wait for a judgement, the start of the worker included

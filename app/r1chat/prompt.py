@@ -8,7 +8,7 @@ from functools import lru_cache
 from r1chat import defang
 from r1chat.backend import Tokens
 from r1chat.texts import Translator
-from r1hf.grammar import ANSWER_CLOSE, ANSWER_OPEN, SEPARATOR, THINK_CLOSE, THINK_OPEN
+from r1hf.text.grammar import ANSWER_CLOSE, ANSWER_OPEN, SEPARATOR, THINK_CLOSE, THINK_OPEN
 
 MAX_SHOWN = 3000  # tokens; more make a page slow and teach nothing
 _THINKING = re.compile("|".join(map(re.escape, (THINK_OPEN, THINK_CLOSE, ANSWER_OPEN, ANSWER_CLOSE, SEPARATOR))))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from r1chat.backend import BackendError, Piece
-from r1hf.grammar import (
+from r1hf.text.grammar import (
     SEPARATOR,
     THINK_CLOSE,
     THINK_OPEN,
@@ -18,7 +18,7 @@ from r1hf.grammar import (
     closes_unopened,
     from_split,
 )
-from r1hf.mentions import REACH
+from r1hf.text.mentions import REACH
 
 _MARK_END = re.compile("[>|]")
 # What a reader is told about an answer that has ended, beside its text.

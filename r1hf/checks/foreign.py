@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from r1hf.errors import ConfigError
-from r1hf.files import read_object
+from r1hf.core.errors import ConfigError
+from r1hf.core.files import read_object
 
 # What every `from_pretrained` here is given. Left out, Transformers asks at the terminal, and "y" runs the code.
 NO_CODE: dict[str, Any] = {"trust_remote_code": False}

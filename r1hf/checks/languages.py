@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from r1hf.config import Parsed
+from r1hf.core.config import Parsed
 from r1hf.data.rows import Row
-from r1hf.language import detect, is_listed, language_code, names_none, unknown
+from r1hf.text.language import detect, is_listed, language_code, names_none, unknown
 
 _SHOWN = 5
 

@@ -12,8 +12,8 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from r1hf.checks.bounded import bounded
-from r1hf.errors import ConfigError
-from r1hf.grammar import parse
+from r1hf.core.errors import ConfigError
+from r1hf.text.grammar import parse
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 _CONTENT = "forty-two"  # no template has a reason to change it

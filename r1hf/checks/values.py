@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from r1hf.checks.foreign import asked_for
-from r1hf.yamlfile import nearest
+from r1hf.core.yamlfile import nearest
 
 _ABOVE_0, _FROM_0, _FROM_1 = "(0, inf)", "[0, inf)", "[1, inf)"
 _SHARE, _SHARE_ABOVE_0, _SHARE_BELOW_1 = "[0, 1]", "(0, 1]", "[0, 1)"
@@ -169,7 +169,7 @@ def contradictions(values: Mapping[str, Any], typed: Collection[str]) -> Iterato
 
 def _resume(value: str, output_dir: str, restart: bool) -> str | None:
     """Why a stage would not go on from this checkpoint."""
-    from r1hf.outputs import sibling  # which reads configurations itself
+    from r1hf.stage.directory import sibling  # which reads configurations itself
 
     alone = "a stage goes on by itself from the last checkpoint of its own; leave the key out"
     if value.lower() == "false":

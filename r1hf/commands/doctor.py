@@ -16,7 +16,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from r1hf.errors import ConfigError
+from r1hf.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from r1hf.doctor.item import Item

@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from r1hf.errors import ConfigError
+from r1hf.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from r1hf.dryrun.run import Job

@@ -19,10 +19,10 @@ from typing import Any
 
 from r1hf.commands.groups import add_logprobs, check_lengths, read_groups
 from r1hf.commands.table import bullets, figure, short, table
-from r1hf.errors import ConfigError
-from r1hf.explain import EXAMPLES, LOSS_TYPES, POLICIES, REWARDS, SCALINGS, Example, Group, Options, explain
-from r1hf.report.text import MISSING
-from r1hf.yamlfile import nearest
+from r1hf.core.errors import ConfigError
+from r1hf.core.yamlfile import nearest
+from r1hf.explain.groups import EXAMPLES, LOSS_TYPES, POLICIES, REWARDS, SCALINGS, Example, Group, Options, explain
+from r1hf.explain.report.text import MISSING
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

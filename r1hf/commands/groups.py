@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from r1hf.core.errors import ConfigError, DataError
+from r1hf.core.yamlfile import nearest
 from r1hf.data.golds import gold_text
-from r1hf.errors import ConfigError, DataError
-from r1hf.explain import POLICIES, Group, Logps
-from r1hf.yamlfile import nearest
+from r1hf.explain.groups import POLICIES, Group, Logps
 
 GROUP_KEYS = ("question", "answer", "language", "completions", *POLICIES)
 COMPLETION_KEYS = ("completion", *POLICIES)

@@ -7,8 +7,8 @@ import importlib
 import sys
 
 import r1hf
-from r1hf.errors import R1Error
-from r1hf.yamlfile import nearest
+from r1hf.core.errors import R1Error
+from r1hf.core.yamlfile import nearest
 
 COMMANDS = {
     "explain": ("r1hf.commands.explain", "rewards, advantages and the GRPO objective of one question, step by step"),

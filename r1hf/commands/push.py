@@ -15,7 +15,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from r1hf.errors import R1Error
+from r1hf.core.errors import R1Error
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,9 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from r1hf.hub.plan import Options, make_plan
-    from r1hf.hub.push import describe, push, write_cards
-    from r1hf.report.text import memory
+    from r1hf.explain.report.text import memory
+    from r1hf.publish.plan import Options, make_plan
+    from r1hf.publish.push import describe, push, write_cards
 
     licences = dict(item.partition("=")[::2] for item in options.licences)
     asked = Options(
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         plan = make_plan(options.path, asked)
         if options.space:
-            from r1hf.hub.space import space_target
+            from r1hf.publish.space import space_target
 
             plan = plan.with_target(space_target(options.space, options.repo))
         if options.cards:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from r1hf.commands.table import figure, table
-from r1hf.errors import ConfigError, DataError
-from r1hf.report.text import cut, visible
+from r1hf.core.errors import ConfigError, DataError
+from r1hf.explain.report.text import cut, visible
 from r1hf.rewards._common import question_text
 from r1hf.trainers.outcome import OUTCOMES, RIGHT
 from r1hf.trainers.rollouts import files, read

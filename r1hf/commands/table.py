@@ -6,7 +6,7 @@ import textwrap
 import unicodedata
 from collections.abc import Sequence
 
-from r1hf.report.text import MISSING, cut, visible
+from r1hf.explain.report.text import MISSING, cut, visible
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, indent: int = 2) -> str:

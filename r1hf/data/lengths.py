@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from r1hf.core.errors import DataError
 from r1hf.data.rows import Row
-from r1hf.errors import DataError
 
 if TYPE_CHECKING:
-    from r1hf.stage import Stage
+    from r1hf.stage.stage import Stage
 
 _BATCH = 1024
 

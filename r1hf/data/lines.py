@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from r1hf.errors import DataError
-from r1hf.files import encoding_of
+from r1hf.core.errors import DataError
+from r1hf.core.files import encoding_of
 
 Row = dict[str, Any]
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")

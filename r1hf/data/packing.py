@@ -8,7 +8,7 @@ from itertools import islice
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from r1hf.errors import DataError
+from r1hf.core.errors import DataError
 
 
 def pack(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, block_size: int) -> Dataset:

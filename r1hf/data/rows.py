@@ -1,6 +1,6 @@
 """Rows in and out. A source is a file, a directory, a Hub id, a mapping that selects rows, or a list of these.
 
-`r1hf/data/spec.py` has the mapping. A plain path of JSON lines keeps each row's own keys; the rest goes through
+`r1hf/core/source.py` has the mapping. A plain path of JSON lines keeps each row's own keys; the rest goes through
 `datasets`.
 """
 
@@ -13,16 +13,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r1hf.core.columns import one_type
+from r1hf.core.errors import DataError
+from r1hf.core.source import Source, Spec, paths_of, specs
 from r1hf.data import sources
 from r1hf.data.golds import gold_text, lacks_gold
 from r1hf.data.lines import is_jsonl, numbered_jsonl
-from r1hf.data.paths import one_type
-from r1hf.data.spec import Source, Spec, paths_of, specs
-from r1hf.errors import DataError
-from r1hf.language.codes import names_none
+from r1hf.text.language.codes import names_none
 
 if TYPE_CHECKING:
-    from r1hf.stage import Stage
+    from r1hf.stage.stage import Stage
 
 Row = dict[str, Any]
 NO_GOLD = "no gold answer"

@@ -8,8 +8,8 @@ from itertools import islice
 
 from trl import GRPOConfig
 
+from r1hf.core.errors import ConfigError
 from r1hf.data.rows import Row
-from r1hf.errors import ConfigError
 
 
 def prompts_per_step(args: GRPOConfig) -> int:

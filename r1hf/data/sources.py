@@ -11,13 +11,13 @@ from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from r1hf.core.columns import column, one_type, values_of
+from r1hf.core.errors import DataError
+from r1hf.core.files import encoding_of
+from r1hf.core.source import Spec
+from r1hf.core.yamlfile import BOOLEANS, nearest
 from r1hf.data.golds import lacks_gold
 from r1hf.data.lines import COMPRESSED, ending, is_jsonl, json_rows, numbered_jsonl, open_bytes
-from r1hf.data.paths import column, one_type, values_of
-from r1hf.data.spec import Spec
-from r1hf.errors import DataError
-from r1hf.files import encoding_of
-from r1hf.yamlfile import BOOLEANS, nearest
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from r1hf.grammar import THINK_OPEN, Mode, to_cold_start, to_think_answer, to_think_only
+from r1hf.text.grammar import THINK_OPEN, Mode, to_cold_start, to_think_answer, to_think_only
 
 Breaks = Literal["accuracy", "format", "answer_tags", "language"]
 GOLDEN, WRONG = "golden", "wrong answer"
@@ -61,7 +61,7 @@ class Shape:
 
 
 def shape(form: Mode, prefilled: bool) -> Shape:
-    """The form as `r1hf.grammar` writes it; without its opening tag where the prompt ended in it."""
+    """The form as `r1hf.text.grammar` writes it; without its opening tag where the prompt ended in it."""
     head, rest = FORMS[form]("THOUGHT", "ANSWER").split("THOUGHT")
     middle, tail = rest.split("ANSWER")
     return Shape(head.removeprefix(THINK_OPEN) if prefilled else head, middle, tail)

@@ -8,15 +8,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from r1hf.core.errors import DataError, R1Error
 from r1hf.data.rows import Row
 from r1hf.doctor.cheats import FORMS, Case, cases, golden
 from r1hf.doctor.scores import innermost
-from r1hf.errors import DataError, R1Error
-from r1hf.grammar import TAGS, THINK_OPEN, Mode
-from r1hf.language import target_of
-from r1hf.manifest import is_hub_id
 from r1hf.rewards.guard import guarded
 from r1hf.rewards.prefilled import prefilled
+from r1hf.stage.manifest import is_hub_id
+from r1hf.text.grammar import TAGS, THINK_OPEN, Mode
+from r1hf.text.language import target_of
 
 RANGE = (-1.0, 1.0)  # of a reward that declares no `bounds`
 Scores = list[float | None]
@@ -79,7 +79,7 @@ class Judge:
         return False
 
     def _load_tokenizer(self, settings: Any) -> Any:
-        from r1hf.stage import quiet_libraries
+        from r1hf.stage.stage import quiet_libraries
         from r1hf.trainers.dressing import dressed_tokenizer
 
         quiet_libraries()

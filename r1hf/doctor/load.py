@@ -10,14 +10,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from r1hf.config import Parsed
+from r1hf.core.config import Parsed
+from r1hf.core.errors import ConfigError
+from r1hf.core.hardware import ASSUMED, has_gpu
+from r1hf.core.launch import launch_of
+from r1hf.core.yamlfile import read_yaml
 from r1hf.doctor.recipe import find_recipe, recipe_directory
-from r1hf.errors import ConfigError
-from r1hf.hardware import ASSUMED, has_gpu
-from r1hf.launch import launch_of
 from r1hf.pipeline.check import job_of, read_stage
 from r1hf.pipeline.graph import load_graph
-from r1hf.yamlfile import read_yaml
 
 _NO_GPU = ("support bf16/gpu", "needs an NVIDIA GPU", "none is here")  # Transformers' words, and r1hf's
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import r1hf
+from r1hf.core.errors import ConfigError
 from r1hf.doctor.item import Item
-from r1hf.errors import ConfigError
 from r1hf.plan.gpus import GIB, Cluster, Device
 from r1hf.plan.shapes import Shape
 from r1hf.plan.stage import StagePlan, advice, kind_of

@@ -8,12 +8,12 @@ from pathlib import Path
 from types import ModuleType
 
 import r1hf
-from r1hf.config import Parsed, parse
-from r1hf.errors import ConfigError, R1Error
-from r1hf.files import read_text
-from r1hf.hardware import as_if_on_gpu
+from r1hf.core.config import Parsed, parse
+from r1hf.core.errors import ConfigError, R1Error
+from r1hf.core.files import read_text
+from r1hf.core.hardware import as_if_on_gpu
+from r1hf.core.yamlfile import nearest
 from r1hf.pipeline.check import load_recipe
-from r1hf.yamlfile import nearest
 
 _NAMED = re.compile(r"recipes/(\w+)\.py")
 

@@ -14,18 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
-from r1hf.config import Parsed
+from r1hf.core.config import Parsed
+from r1hf.core.errors import ConfigError, DataError
+from r1hf.core.source import Source, paths_of
 from r1hf.data.golds import gold_text, lacks_gold
 from r1hf.data.lines import is_jsonl, numbered_jsonl
 from r1hf.data.rows import NO_GOLD, Row, load_rows, without_gold
-from r1hf.data.spec import Source, paths_of
 from r1hf.doctor.cheats import WRONG
 from r1hf.doctor.judge import Asked, Judge, Judged
 from r1hf.doctor.recipe import find_recipe, read_config
 from r1hf.doctor.scores import applies, innermost
-from r1hf.errors import ConfigError, DataError
-from r1hf.language import language_code, names_none, unknown
 from r1hf.rewards.faults import row_fault
+from r1hf.text.language import language_code, names_none, unknown
 
 _NEAR = 1e-6
 _SHOWN = 20  # data faults of one file that are listed

@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from r1hf.config import StageConfig
+from r1hf.core.config import StageConfig
+from r1hf.core.errors import ConfigError, R1Error
+from r1hf.core.source import paths_of
+from r1hf.core.yamlfile import read_yaml
 from r1hf.data.rows import NO_GOLD, Row, load_rows, without_gold
-from r1hf.data.spec import paths_of
 from r1hf.doctor.batches import check_batches
 from r1hf.doctor.item import Item
 from r1hf.doctor.load import Loaded, assume_gpu
@@ -16,14 +18,12 @@ from r1hf.doctor.machine import check_disk, check_memory, check_packages, check_
 from r1hf.doctor.rewards import check_rewards
 from r1hf.doctor.settings import check_settings
 from r1hf.doctor.templates import check_template, find_tokenizer
-from r1hf.errors import ConfigError, R1Error
-from r1hf.manifest import is_hub_id
 from r1hf.plan.cost import model_shape
 from r1hf.plan.job import read_launch
 from r1hf.plan.parallel import check_values
 from r1hf.plan.shapes import Shape
 from r1hf.plan.stage import Given, StagePlan, kind_of, plan_stage
-from r1hf.yamlfile import read_yaml
+from r1hf.stage.manifest import is_hub_id
 
 _SHOWN = 5
 

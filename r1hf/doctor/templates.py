@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from r1hf.chat_templates import dress
 from r1hf.checks import template
+from r1hf.core.errors import ConfigError, R1Error
+from r1hf.core.source import paths_of
 from r1hf.data.rows import load_rows
-from r1hf.data.spec import paths_of
 from r1hf.doctor.item import Item
-from r1hf.errors import ConfigError, R1Error
-from r1hf.grammar import THINK_OPEN
-from r1hf.models import load_generation_config, load_tokenizer
+from r1hf.models.loading import load_generation_config, load_tokenizer
+from r1hf.text.chat_templates import dress
+from r1hf.text.grammar import THINK_OPEN
 
 _QUESTION = "What is 2 + 2?"
 _TARGET = "<think>Two and two are four.</think> <answer>4</answer>"
@@ -100,7 +100,9 @@ def _target(tokenizer: Any, ends: set[int], values: Mapping[str, Any], question:
     ids = tokenizer.apply_chat_template(turn, tokenize=True, return_dict=False)
     if template.dropped(target, whole):
         found = f"the template drops part of the target: {target[:40]!r}… is trained as {whole[-60:]!r}"
-        return [Item("fail", "template", found, "a template that keeps the reasoning (r1hf/templates/chat.jinja)")]
+        return [
+            Item("fail", "template", found, "a template that keeps the reasoning (r1hf/text/templates/chat.jinja)")
+        ]
     items = []
     if list(ids[: len(asked)]) != list(asked):
         found = "the prompt's tokens are no prefix of the row's: the loss would begin in the wrong place"

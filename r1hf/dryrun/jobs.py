@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from r1hf.core.errors import ConfigError
+from r1hf.core.launch import launch_of, processes_of
 from r1hf.doctor.load import is_pipeline
 from r1hf.doctor.recipe import find_recipe, recipe_directory
 from r1hf.dryrun.family import beside, of_graph
 from r1hf.dryrun.run import Job
-from r1hf.errors import ConfigError
-from r1hf.launch import launch_of, processes_of
 from r1hf.pipeline.graph import load_graph
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from r1hf.checks.foreign import NO_CODE
-from r1hf.errors import ConfigError
-from r1hf.files import read_object
+from r1hf.core.errors import ConfigError
+from r1hf.core.files import read_object
 from r1hf.plan.shapes import BUILT_IN, built_in_name, config_file
 
 # Heads of 32 are the smallest that every attention kernel takes.
@@ -140,7 +140,7 @@ def shrink(config: Mapping[str, Any]) -> dict[str, Any]:
 @functools.cache
 def tiny_tokenizer() -> Any:
     """The tiny world's tokenizer, with r1hf's chat template."""
-    from r1hf.models import chat_template
+    from r1hf.models.loading import chat_template
     from r1hf.world.corpus import vocabulary_texts
     from r1hf.world.models import train_tokenizer
 

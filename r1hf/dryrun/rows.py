@@ -7,9 +7,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from r1hf.core.source import paths_of
 from r1hf.data.rows import Row, load_rows, without_gold, write_rows
-from r1hf.data.spec import paths_of
-from r1hf.grammar import to_think_answer
+from r1hf.text.grammar import to_think_answer
 from r1hf.world.arithmetic import Problem, training_problems
 from r1hf.world.corpus import reasoning
 from r1hf.world.general import training_prompts

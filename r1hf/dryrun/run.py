@@ -17,21 +17,21 @@ from typing import Any
 
 import yaml
 
-from r1hf.config import Parsed, StageConfig, jsonable, parse
+from r1hf.core.config import Parsed, StageConfig, jsonable, parse
+from r1hf.core.errors import ConfigError, NothingKept, R1Error
+from r1hf.core.files import write_atomic
+from r1hf.core.source import paths_of
 from r1hf.data.rows import NO_GOLD
-from r1hf.data.spec import paths_of
 from r1hf.doctor.load import assume_gpu
 from r1hf.doctor.templates import find_tokenizer
 from r1hf.dryrun.machine import UNREADABLE, portable
 from r1hf.dryrun.miniature import Known, architecture, tiny_tokenizer, write_miniature
 from r1hf.dryrun.report import Report
 from r1hf.dryrun.rows import first_rows, local, made_up, write_source
-from r1hf.errors import ConfigError, NothingKept, R1Error
-from r1hf.files import write_atomic
-from r1hf.outputs import sibling
 from r1hf.pipeline.check import load_recipe, planned_processes, read_stage
 from r1hf.rehearsal import rehearsal
-from r1hf.stage import quiet_libraries
+from r1hf.stage.directory import sibling
+from r1hf.stage.stage import quiet_libraries
 
 # What makes data recipes and the base short; a key counts only where the recipe has it.
 _SHORT = {

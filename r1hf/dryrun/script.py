@@ -6,10 +6,10 @@ import os
 import sys
 from pathlib import Path
 
+from r1hf.core.launch import given
 from r1hf.dryrun.jobs import job_of
 from r1hf.dryrun.machine import leave_launcher
 from r1hf.dryrun.run import dry_run
-from r1hf.launch import given
 
 
 def main(recipe: Path, argv: list[str]) -> None:

@@ -17,18 +17,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from r1hf.config import Parsed, input_fields, parse
-from r1hf.errors import ConfigError, R1Error, StageError
-from r1hf.hardware import ASSUMED, as_if_on_gpu
-from r1hf.launch import processes_of
+from r1hf.core.config import Parsed, input_fields, parse
+from r1hf.core.errors import ConfigError, R1Error, StageError
+from r1hf.core.hardware import ASSUMED, as_if_on_gpu
+from r1hf.core.launch import processes_of
+from r1hf.core.yamlfile import nearest
 from r1hf.pipeline.graph import Graph
-from r1hf.stage import preflight_inputs
-from r1hf.yamlfile import nearest
+from r1hf.stage.stage import preflight_inputs
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What a stage would be asked to do: `request` and `inputs` as in `r1hf.config.Parsed`."""
+    """What a stage would be asked to do: `request` and `inputs` as in `r1hf.core.config.Parsed`."""
 
     request: dict[str, Any]
     inputs: dict[str, Any]

@@ -7,14 +7,14 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from r1hf.core.places import holds, protected
+from r1hf.core.yamlfile import nearest
 from r1hf.pipeline import launch
 from r1hf.pipeline.check import check_stages
 from r1hf.pipeline.graph import load_graph
 from r1hf.pipeline.plan import EVENTS, Planner
 from r1hf.pipeline.run import Runner, recover_stages, run_lock
 from r1hf.pipeline.view import table
-from r1hf.places import holds, protected
-from r1hf.yamlfile import nearest
 
 
 def main(recipes: Path, argv: list[str] | None = None) -> None:

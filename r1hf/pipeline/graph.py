@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from r1hf.yamlfile import nearest, read_yaml
+from r1hf.core.yamlfile import nearest, read_yaml
 
 _Kinds = dict[str, tuple[type, ...]]
 _GRAPH_KEYS: _Kinds = {

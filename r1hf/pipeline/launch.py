@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from r1hf.process import PARENT_VARIABLE, identity
+from r1hf.stage.locks import PARENT_VARIABLE, identity
 
 
 class Running(Protocol):

@@ -10,11 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from r1hf.errors import IntegrityError, StageError
-from r1hf.manifest import MANIFEST, Manifest, git_state, input_records, verify, versions
-from r1hf.outputs import sibling
+from r1hf.core.errors import IntegrityError, StageError
 from r1hf.pipeline.check import Checked
 from r1hf.pipeline.graph import Graph
+from r1hf.stage.directory import sibling
+from r1hf.stage.manifest import MANIFEST, Manifest, git_state, input_records, verify, versions
 
 Action = Literal["done", "run", "refused", "left out"]
 

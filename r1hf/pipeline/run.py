@@ -18,16 +18,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from r1hf.config import redact_argv
-from r1hf.errors import IntegrityError, R1Error
-from r1hf.manifest import MANIFEST
-from r1hf.outputs import recover, sibling, stage_lock
+from r1hf.core.config import redact_argv
+from r1hf.core.errors import IntegrityError, R1Error
 from r1hf.pipeline import launch
 from r1hf.pipeline.graph import FORK, Graph
 from r1hf.pipeline.plan import EVENTS, Decision, Planner
 from r1hf.pipeline.view import duration, headline, sources
-from r1hf.process import FileLock, heed_stops
-from r1hf.stage import LOCK_WAIT
+from r1hf.stage.directory import recover, sibling, stage_lock
+from r1hf.stage.locks import FileLock, heed_stops
+from r1hf.stage.manifest import MANIFEST
+from r1hf.stage.stage import LOCK_WAIT
 
 
 def run_lock(run_dir: Path) -> FileLock:
@@ -188,10 +188,12 @@ class Runner:
     def _report(self) -> int:
         """Writes the report once an evaluation is complete; its failure leaves the finished stages as they are."""
         evaluated = [name for name, spec in self.graph.stages.items() if spec.recipe.stem == "evaluate"]
-        if not any(self.planner.proved(name) for name in evaluated) or not importlib.util.find_spec("r1hf.report"):
+        if not any(self.planner.proved(name) for name in evaluated) or not importlib.util.find_spec(
+            "r1hf.explain.report"
+        ):
             return 0
         try:
-            importlib.import_module("r1hf.report").write_report(self.graph.run_dir, self.graph.links)
+            importlib.import_module("r1hf.explain.report").write_report(self.graph.run_dir, self.graph.links)
         except Exception as error:
             if not isinstance(error, R1Error):
                 traceback.print_exc()

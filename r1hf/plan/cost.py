@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from r1hf.core.errors import ConfigError, R1Error
+from r1hf.core.source import paths_of
 from r1hf.data.rows import load_rows, without_gold
-from r1hf.data.spec import paths_of
 from r1hf.doctor.load import Loaded
-from r1hf.errors import ConfigError, R1Error
 from r1hf.plan.gpus import PRICED, Cluster
 from r1hf.plan.shapes import Shape, shape_of
 from r1hf.plan.stage import Given, StagePlan, kind_of, no_plan, plan_stage, total_hours

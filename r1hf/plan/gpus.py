@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from r1hf.errors import ConfigError
-from r1hf.yamlfile import nearest
+from r1hf.core.errors import ConfigError
+from r1hf.core.yamlfile import nearest
 
 GIB = 2**30
 PRICED = "2026-11"  # when the prices were assumed; they are round figures, not offers

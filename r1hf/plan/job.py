@@ -97,7 +97,7 @@ def read_launch(file: Path | None) -> tuple[int, Sharding]:
     """(processes, sharding) of an `accelerate` configuration file; one process without."""
     if file is None:
         return 1, "none"
-    from r1hf.yamlfile import read_yaml
+    from r1hf.core.yamlfile import read_yaml
 
     values = read_yaml(file).values
     count = values.get("num_processes", 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from r1hf.errors import ConfigError
+from r1hf.core.errors import ConfigError
 from r1hf.plan.shapes import Shape, shape_of
 
 _MOST = 16  # parts that are tried: two nodes of 8

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from r1hf.errors import ConfigError
-from r1hf.files import read_object
+from r1hf.core.errors import ConfigError
+from r1hf.core.files import read_object
 
 KNOWN_TYPES = ("llama", "mistral", "qwen2", "qwen3", "deepseek_v3")
 

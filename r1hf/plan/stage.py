@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from r1hf.errors import ConfigError
+from r1hf.core.errors import ConfigError
 from r1hf.plan import memory, time
 from r1hf.plan.gpus import Cluster
 from r1hf.plan.job import OPTIMIZER_BYTES, Job, read_launch, read_lora

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from r1hf.errors import DataError
-from r1hf.grammar import THINK_CLOSE, THINK_OPEN
+from r1hf.core.errors import DataError
 from r1hf.rewards.asked import asked
+from r1hf.text.grammar import THINK_CLOSE, THINK_OPEN
 from r1hf.verify import final_answer
 from r1hf.verify.placeholder import is_placeholder
 

@@ -10,7 +10,7 @@ import re
 from bisect import bisect
 from typing import NamedTuple
 
-from r1hf.grammar import THINK_OPEN
+from r1hf.text.grammar import THINK_OPEN
 
 
 class Turns(NamedTuple):

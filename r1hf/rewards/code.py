@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from r1hf.errors import ConfigError, DataError
+from r1hf.core.errors import ConfigError, DataError
+from r1hf.core.yamlfile import nearest
 from r1hf.rewards._common import Bounds, Message, Rewards, column, completion_texts, missing
 from r1hf.sandbox import Limits, Sandbox, Verdict, check_sandbox
 from r1hf.sandbox.runtime import PACKAGES
@@ -17,7 +18,6 @@ from r1hf.verify.code import CodeVerdict, final_code, verify_codes
 from r1hf.verify.code_cases import Case, check_room, parse_tests
 from r1hf.verify.code_compare import checked_tolerance
 from r1hf.verify.code_layouts import ROW_KEYS
-from r1hf.yamlfile import nearest
 
 
 @dataclass(frozen=True)

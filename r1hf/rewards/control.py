@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from r1hf.errors import ConfigError
+from r1hf.core.errors import ConfigError
 from r1hf.rewards._common import Bounds, Message, Rewards, completion_texts
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from r1hf.errors import DataError
+from r1hf.core.errors import DataError
 
 _NAMED = 10
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from r1hf.grammar import Mode, is_well_formed
 from r1hf.rewards._common import Bounds, Message, Rewards, completion_texts
+from r1hf.text.grammar import Mode, is_well_formed
 
 
 @dataclass(frozen=True)
 class FormatReward:
-    """`value` for a well-formed completion, else 0.0 (see `r1hf.grammar.is_well_formed` for the modes).
+    """`value` for a well-formed completion, else 0.0 (see `r1hf.text.grammar.is_well_formed` for the modes).
 
     Resists: an empty or invisible thought or answer; nested, repeated or reordered tags; text before, between or
     after the blocks; tags that are never closed; a second thought; a `<think>` repeated after a prefilled one.

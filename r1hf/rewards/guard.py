@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from r1hf.errors import ConfigError, R1Error
+from r1hf.core.errors import ConfigError, R1Error
 from r1hf.rewards._common import Bounds, RewardFunction, Rewards, completion_texts, function_name
 
 _SHOWN = 80  # characters of a completion or a value in a message

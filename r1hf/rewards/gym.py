@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from r1hf.grammar import ANSWER_OPEN, parse
 from r1hf.rewards._common import AnswerReward, column, missing, optional_column
+from r1hf.text.grammar import ANSWER_OPEN, parse
 from r1hf.verify.gym import score_gym, verify_gym
 
 

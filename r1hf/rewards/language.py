@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
-from r1hf.errors import ConfigError
-from r1hf.grammar import has_content, parse
-from r1hf.language import target_of, target_share
+from r1hf.core.errors import ConfigError
 from r1hf.rewards._common import Bounds, Message, Rewards, column, completion_texts, question_text
+from r1hf.text.grammar import has_content, parse
+from r1hf.text.language import target_of, target_share
 
 Scope = Literal["thinking", "all"]
 
@@ -19,7 +19,7 @@ class LanguageConsistencyReward:
     """Share, 0.0 to 1.0, of words in the row's target language; None where there is nothing to judge.
 
     The target is the column `language` (ISO 639-1), and where it is missing, None, NaN or blank, the language of the
-    question. A language that `r1hf.language.language_code` does not know is judged None: no row ends a training.
+    question. A language that `r1hf.text.language.language_code` does not know is judged None: no row ends a training.
     `scope="thinking"` is the paper's, "all" also reads the answer and text outside the tags. `empty` is the reward
     of a thought that shows something but no words ("3 * 4 = 12"): None abstains, 1.0 is the seed's reading of 0/0.
     A thought of fewer than `min_words` words, but not of none, is None; 1 by default, so that one word is judged.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from r1hf.errors import ConfigError, DataError
+from r1hf.core.errors import ConfigError, DataError
 from r1hf.rewards._common import Bounds, RewardFunction, Rewards, token_counts
 from r1hf.rewards.accuracy import accuracy_reward
 

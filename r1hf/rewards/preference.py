@@ -9,9 +9,9 @@ import torch
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
 from r1hf.checks.foreign import WEIGHTS
-from r1hf.grammar import parse
-from r1hf.models import load_tokenizer, loading
+from r1hf.models.loading import load_tokenizer, loading
 from r1hf.rewards._common import completion_texts, question_text
+from r1hf.text.grammar import parse
 
 View = Literal["answer", "full"]
 MAX_TOKENS = 32_768  # of one forward pass, padding included: long responses would not fit beside a policy otherwise

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from r1hf.grammar import THINK_OPEN, opening
 from r1hf.rewards._common import Bounds, RewardFunction, Rewards, content_text, function_name
+from r1hf.text.grammar import THINK_OPEN, opening
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from r1hf.errors import ConfigError
+from r1hf.core.errors import ConfigError
 from r1hf.rewards._common import Bounds, Message, Rewards, completion_texts
 
 # One unit: a character of a script without spaces (Thai, Burmese, Khmer, Japanese, Chinese), a word, or a sign.

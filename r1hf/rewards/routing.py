@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from r1hf.errors import ConfigError, DataError
+from r1hf.core.errors import ConfigError, DataError
 from r1hf.rewards._common import Bounds, RewardFunction, Rewards, column, function_name
 
 

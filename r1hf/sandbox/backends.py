@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from r1hf.errors import ConfigError
+from r1hf.core.errors import ConfigError
 from r1hf.sandbox.limits import Limits, SandboxError
 from r1hf.sandbox.probe import probe
 from r1hf.sandbox.runtime import PACKAGES, Runtime, find_runtime

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
-from r1hf.errors import ConfigError, R1Error
+from r1hf.core.errors import ConfigError, R1Error
 
 MIB = 1 << 20
 _LEAST_MEMORY = 64 * MIB  # the interpreter's own address space, and a little

@@ -11,7 +11,7 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
-from r1hf.errors import ConfigError
+from r1hf.core.errors import ConfigError
 
 PACKAGES = ("numpy",)  # what programs may import beside the standard library
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")

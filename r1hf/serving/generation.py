@@ -24,7 +24,7 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from r1hf.grammar import THINK_CLOSE, THINK_OPEN
+from r1hf.text.grammar import THINK_CLOSE, THINK_OPEN
 
 RUNNING = 64  # requests that take turns; more wait
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from r1hf.errors import ConfigError, R1Error
-from r1hf.files import read_object
-from r1hf.hub.files import PROVENANCE
-from r1hf.manifest import is_hub_id, read_manifest
-from r1hf.serving.prompts import Prompt, prompt_of
+from r1hf.core.errors import ConfigError, R1Error
+from r1hf.core.files import read_object
+from r1hf.publish.files import PROVENANCE
+from r1hf.stage.manifest import is_hub_id, read_manifest
+from r1hf.text.served_prompts import Prompt, prompt_of
 
 TEMPERATURE, TOP_P = 0.6, 0.95  # DeepSeek-R1's advice, where the model says nothing
 STAGES = ("base", "r1_zero", "sft1", "reasoning_rl", "sft2", "r1")
@@ -145,7 +145,7 @@ def _generates(config: Path) -> bool:
 
 
 def _download(source: str) -> Path:
-    from r1hf.hub.refs import resolve
+    from r1hf.stage.hub_refs import resolve
 
     try:
         return resolve(source, files=_DOWNLOADED).path

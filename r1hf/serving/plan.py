@@ -16,11 +16,11 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from r1hf.errors import ConfigError
-from r1hf.grammar import THINK_CLOSE, THINK_OPEN
-from r1hf.hardware import has_vllm
+from r1hf.core.errors import ConfigError
+from r1hf.core.hardware import has_vllm
 from r1hf.serving.engine import EngineSpec
 from r1hf.serving.models import TEMPERATURE, TOP_P, ServedModel
+from r1hf.text.grammar import THINK_CLOSE, THINK_OPEN
 
 EngineChoice = Literal["auto", "vllm", "transformers"]
 GIB = 2**30

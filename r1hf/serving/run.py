@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from r1hf.environment import child_environment
-from r1hf.errors import ConfigError
+from r1hf.core.environment import child_environment
+from r1hf.core.errors import ConfigError
 
 if TYPE_CHECKING:  # aiohttp may be missing, which `serve` says in a sentence
     from r1hf.serving.engine import Engine

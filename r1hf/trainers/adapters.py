@@ -16,9 +16,9 @@ from peft import LoraConfig, PeftModel
 from transformers import BitsAndBytesConfig, PreTrainedTokenizerBase, TrainerCallback, TrainerControl, TrainerState
 from trl import GRPOTrainer
 
-from r1hf.errors import ConfigError, StageError
-from r1hf.hardware import has_gpu
-from r1hf.models import load_model, save_model
+from r1hf.core.errors import ConfigError, StageError
+from r1hf.core.hardware import has_gpu
+from r1hf.models.loading import load_model, save_model
 
 REFERENCE = "ref"  # TRL's name for the adapter that is the reference
 

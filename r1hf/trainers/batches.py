@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from accelerate.utils import get_int_from_env
 from trl import GRPOConfig
 
-from r1hf.errors import ConfigError
+from r1hf.core.errors import ConfigError
 
 _PLANNED = "R1HF_PLANNED_PROCESSES"  # a check before the launch: how many there will be
 _WORLD = (_PLANNED, "WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")  # as accelerate reads it

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from r1hf.errors import ConfigError
-from r1hf.files import read_object
-from r1hf.manifest import sync_directory
+from r1hf.core.errors import ConfigError
+from r1hf.core.files import read_object
+from r1hf.stage.manifest import sync_directory
 
 COMPLETE = "complete.json"  # sizes and SHA-256 of a checkpoint's files, written last
 SAVING = "saving"  # where the next checkpoint is written

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from r1hf.config import Parsed
-from r1hf.errors import ConfigError, R1Error
+from r1hf.core.config import Parsed
+from r1hf.core.errors import ConfigError, R1Error
 from r1hf.rewards.code import CodeReward, code_reward_of
 
 

@@ -19,7 +19,7 @@ from torch.utils.data import Sampler
 from trl import GRPOConfig
 from trl.trainer.utils import RepeatSampler
 
-from r1hf.errors import ConfigError, StageError
+from r1hf.core.errors import ConfigError, StageError
 from r1hf.trainers.gate import Gated, no_outcome, pass_rates
 
 BINS = ("0", "0-25", "25-50", "50-75", "75-100", "100")  # per cent right: none, four quarters, all

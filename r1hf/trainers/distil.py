@@ -14,13 +14,13 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase, Trainer
 
 from r1hf.checks import foreign, template
 from r1hf.checks.vocabulary import compare, is_byte_level
-from r1hf.config import Parsed, StageConfig
+from r1hf.core.config import Parsed, StageConfig
+from r1hf.core.errors import ConfigError, StageError
+from r1hf.core.source import Source
 from r1hf.data.lengths import drop_long, token_counts
 from r1hf.data.rows import Row, check_rows
-from r1hf.data.spec import Source
-from r1hf.errors import ConfigError, StageError
-from r1hf.models import check_chat_template, check_tokenizer, load_tokenizer, loading, training_arguments
-from r1hf.stage import Stage, preflight_inputs
+from r1hf.models.loading import check_chat_template, check_tokenizer, load_tokenizer, loading, training_arguments
+from r1hf.stage.stage import Stage, preflight_inputs
 from r1hf.trainers.adapters import AdapterConfig, check_adapter, export, lora, quantization
 from r1hf.trainers.callbacks import train
 from r1hf.trainers.cross_tokenizer import R1GOLDTrainer, gold_config

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from r1hf.chat_templates import AUTO, chat_template, dress
 from r1hf.checks import template
 from r1hf.checks.foreign import faults
-from r1hf.errors import ConfigError
-from r1hf.models import check_chat_template, load_tokenizer
+from r1hf.core.errors import ConfigError
+from r1hf.models.loading import check_chat_template, load_tokenizer
+from r1hf.text.chat_templates import AUTO, chat_template, dress
 
 
 @dataclass(kw_only=True)

@@ -19,7 +19,7 @@ from accelerate.utils import DistributedType
 from trl import GRPOConfig, GRPOTrainer
 from trl.models import unwrap_model_for_generation
 
-from r1hf.errors import ConfigError
+from r1hf.core.errors import ConfigError
 from r1hf.trainers.decoding import sample
 from r1hf.trainers.packed import pack_groups
 

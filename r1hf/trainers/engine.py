@@ -14,8 +14,8 @@ from typing import Any, Literal
 from transformers.trainer_utils import SaveStrategy
 from trl import GRPOConfig, GRPOTrainer
 
-from r1hf.errors import ConfigError, StageError
-from r1hf.hardware import gpu_assumed, has_gpu, has_vllm
+from r1hf.core.errors import ConfigError, StageError
+from r1hf.core.hardware import gpu_assumed, has_gpu, has_vllm
 from r1hf.plan.parallel import check_parts
 from r1hf.trainers import vllm_server
 

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from transformers import Trainer
 
-from r1hf.errors import StageError
+from r1hf.core.errors import StageError
 
 _PLAIN = (DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU)
 _CAUSES = (

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from trl import GRPOConfig, GRPOTrainer
 
-from r1hf.errors import ConfigError
+from r1hf.core.errors import ConfigError
 from r1hf.trainers.outcome import OUTCOMES, RIGHT
 
 _SAME = 1e-6

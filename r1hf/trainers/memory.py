@@ -19,7 +19,7 @@ from accelerate.utils import DistributedType
 from accelerate.utils.memory import should_reduce_batch_size
 from transformers import Trainer
 
-from r1hf.errors import StageError
+from r1hf.core.errors import StageError
 
 _WHOLE = (DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU)
 _ADVICE = (

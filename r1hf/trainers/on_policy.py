@@ -16,7 +16,7 @@ import torch
 from trl import DistillationConfig, DistillationTrainer
 from trl.import_utils import TRLExperimentalWarning
 
-from r1hf.errors import ConfigError
+from r1hf.core.errors import ConfigError
 from r1hf.trainers import vllm_server
 from r1hf.trainers.finite import FiniteSteps
 from r1hf.trainers.resume import ExactResume

@@ -21,8 +21,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from r1hf.errors import ConfigError
-from r1hf.yamlfile import nearest
+from r1hf.core.errors import ConfigError
+from r1hf.core.yamlfile import nearest
 
 C = TypeVar("C")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from r1hf.language.words import HAN, KANA
+from r1hf.text.language.words import HAN, KANA
 
 # The paper's ten, and five that mean the same; whole words, so "checkers" and "awaits" are none.
 ENGLISH = frozenset(

@@ -24,8 +24,8 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from r1hf.checks.foreign import WEIGHTS
-from r1hf.errors import StageError
-from r1hf.process import leave_terminal
+from r1hf.core.errors import StageError
+from r1hf.stage.locks import leave_terminal
 from r1hf.trainers import checkpoints
 from r1hf.trainers.sharded import gather, spread
 
@@ -186,7 +186,7 @@ def _shuffle_again(loader: Any, epochs: int) -> None:
 
 class StopOnSignal(TrainerCallback):
     """Saves and stops at the end of the step in which SIGTERM or Ctrl-C came, or what counts as SIGTERM
-    (`r1hf.process.STOPS`); all processes at the same step.
+    (`r1hf.stage.locks.STOPS`); all processes at the same step.
 
     A second signal goes to the handler that was there before, which ends the stage at once. One within `ECHO` seconds
     is the first one again: a scheduler signals every process, and torchrun passes on what it got.

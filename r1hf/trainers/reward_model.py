@@ -12,7 +12,7 @@ from trl import RewardConfig, RewardTrainer
 
 from r1hf.checks.foreign import WEIGHTS
 from r1hf.data.rows import Row
-from r1hf.models import forget_code, loading
+from r1hf.models.loading import forget_code, loading
 from r1hf.rewards.preference import judged_text
 from r1hf.trainers.finite import FiniteSteps
 from r1hf.trainers.memory import FitsMemory, MemoryConfig

@@ -8,18 +8,18 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from r1hf import templates
 from r1hf.checks.languages import check_languages
-from r1hf.config import Parsed, StageConfig
+from r1hf.core.config import Parsed, StageConfig
+from r1hf.core.errors import ConfigError, DataError
+from r1hf.core.source import Source
 from r1hf.data.lengths import drop_long, token_counts
 from r1hf.data.rows import Row, check_rows, stage_rows
-from r1hf.data.spec import Source
-from r1hf.errors import ConfigError, DataError
-from r1hf.models import check_tokenizer, loading, training_arguments
+from r1hf.models.loading import check_tokenizer, loading, training_arguments
 from r1hf.rewards.faults import check_judged
 from r1hf.rewards.guard import guarded
 from r1hf.rewards.prefilled import prefilled
-from r1hf.stage import Stage, preflight_inputs
+from r1hf.stage.stage import Stage, preflight_inputs
+from r1hf.text import prompt_templates as templates
 from r1hf.trainers.adapters import AdapterConfig, check_adapter, export, lora, quantization
 from r1hf.trainers.callbacks import train
 from r1hf.trainers.dressing import TemplateConfig, check_dress, dressed_tokenizer

@@ -10,13 +10,13 @@ from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
 from r1hf.checks import template
-from r1hf.config import Parsed, StageConfig
+from r1hf.core.config import Parsed, StageConfig
+from r1hf.core.errors import DataError
+from r1hf.core.source import Source
 from r1hf.data.lengths import drop_long, token_counts
 from r1hf.data.rows import Row, check_rows
-from r1hf.data.spec import Source
-from r1hf.errors import DataError
-from r1hf.models import loading, training_arguments
-from r1hf.stage import Stage, preflight_inputs
+from r1hf.models.loading import loading, training_arguments
+from r1hf.stage.stage import Stage, preflight_inputs
 from r1hf.trainers.adapters import AdapterConfig, check_adapter, export, lora, quantization
 from r1hf.trainers.callbacks import train
 from r1hf.trainers.dressing import TemplateConfig, check_dress, dressed_tokenizer

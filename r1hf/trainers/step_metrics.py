@@ -17,13 +17,13 @@ import torch
 from accelerate.utils import gather_object
 from trl import GRPOConfig, GRPOTrainer
 
-from r1hf.errors import ConfigError
+from r1hf.core.errors import ConfigError
 from r1hf.rewards._common import completion_texts
 from r1hf.rewards.language import LanguageConsistencyReward
 from r1hf.trainers import reflection, rollouts
 from r1hf.trainers.outcome import OUTCOMES, RIGHT
 
-MIXED = 0.9  # a thought with less of its words in the target language is mixed, as in r1hf.language.is_mixed
+MIXED = 0.9  # a thought with less of its words in the target language is mixed, as in r1hf.text.language.is_mixed
 # TRL divides a group's rounding error, about 1e-7 of a reward, by its standard deviation + 1e-4.
 _NO_ADVANTAGE = {"none": 1e-6}
 _NO_ADVANTAGE_SCALED = 1e-2

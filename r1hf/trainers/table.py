@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 from datasets import Dataset
 
+from r1hf.core.errors import DataError
 from r1hf.data.rows import Row
-from r1hf.errors import DataError
 
 _FAULTS = (pa.ArrowException, OverflowError, UnicodeError, TypeError, ValueError, RecursionError)
 

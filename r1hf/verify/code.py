@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from r1hf.grammar import Response, parse
 from r1hf.sandbox import Limits, Result, Sandbox, Session, Verdict, check_sandbox
 from r1hf.sandbox.inside.codec import foreign
 from r1hf.sandbox.limits import MIB
+from r1hf.text.grammar import Response, parse
 from r1hf.verify.code_cases import CallCase, Case, StdioCase, check_room, count_values, parse_tests
 from r1hf.verify.code_compare import TOLERANCE, checked_tolerance, has_decimals, same_text, same_value
 from r1hf.verify.code_layouts import shown

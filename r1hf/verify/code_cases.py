@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from r1hf.errors import DataError
+from r1hf.core.errors import DataError
 from r1hf.sandbox.inside.codec import CodecError, encode
 from r1hf.sandbox.limits import Limits
 from r1hf.verify.code_layouts import Names, cases_of, from_json, given, names_in, shown

@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from r1hf.errors import ConfigError
+from r1hf.core.errors import ConfigError
 from r1hf.sandbox.inside import codec
 
 TOLERANCE = 1e-6

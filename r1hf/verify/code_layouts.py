@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from r1hf.errors import DataError
+from r1hf.core.errors import DataError
 from r1hf.sandbox.inside import codec
 
 ROW_KEYS = ("fn_name", "func_name", "entry_point", "metadata", "starter_code")  # where a row may name the function

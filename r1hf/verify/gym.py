@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from r1hf.errors import ConfigError, DataError
+from r1hf.core.errors import ConfigError, DataError
 from r1hf.verify.pool import worker_environment
 
 SECONDS = 3.0  # for one answer

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from r1hf.environment import child_environment
+from r1hf.core.environment import child_environment
 
 CPU_SECONDS = 1.0  # budget of one question
 WALL_SECONDS = 6.0  # the same on a machine with other work to do

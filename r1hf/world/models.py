@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, Qwen2Tokenizer
 
-from r1hf.grammar import TAGS
+from r1hf.text.grammar import TAGS
 
 _TAG = re.compile("|".join(map(re.escape, TAGS)))
 

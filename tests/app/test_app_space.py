@@ -21,7 +21,7 @@ HEAVY = ("torch", "transformers", "trl", "vllm", "datasets", "accelerate", "peft
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `r1hf push --space` uploads."""
-    from r1hf.hub.space import modules
+    from r1hf.publish.space import modules
 
     space = tmp_path_factory.mktemp("space") / "files"
     shutil.copytree(APP, space, ignore=shutil.ignore_patterns("__pycache__"))

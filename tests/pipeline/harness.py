@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
-from r1hf import stage
-from r1hf.manifest import verify
 from r1hf.pipeline import command
+from r1hf.stage import stage
+from r1hf.stage.manifest import verify
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = ROOT / "tests" / "dummy_recipes"
@@ -26,7 +26,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from r1hf.pipeline.command import main
-from r1hf.stage import run
+from r1hf.stage.stage import run
 run(partial(main, Path({str(RECIPES)!r})))
 """
 

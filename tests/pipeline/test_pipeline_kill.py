@@ -10,8 +10,8 @@ import subprocess
 import pytest
 from harness import Run, pulsing, slow, wait_for
 
-from r1hf.manifest import MANIFEST
-from r1hf.process import identity
+from r1hf.stage.locks import identity
+from r1hf.stage.manifest import MANIFEST
 
 LAUNCHERS = pytest.mark.parametrize("launcher", ["python", "fork"])
 

@@ -8,8 +8,8 @@ import re
 import pytest
 from harness import Run
 
-from r1hf.manifest import read_manifest, write_manifest
 from r1hf.pipeline.view import duration
+from r1hf.stage.manifest import read_manifest, write_manifest
 
 
 def test_a_first_run_then_nothing_to_do(run: Run) -> None:

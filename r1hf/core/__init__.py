@@ -1,0 +1,1 @@
+"""What every room needs: configuration, YAML, sources of rows, errors, files, progress, hardware."""

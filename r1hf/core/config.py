@@ -1,0 +1,434 @@
+"""Configuration: dataclasses (ours and TRL's) filled from one YAML file and command-line overrides.
+
+Every problem is collected before anything runs, so a person mends a file once:
+
+    parsed = parse((R1ZeroConfig, GRPOConfig))
+    config, args = parsed.configs
+    ...                                    # own checks append to parsed.problems
+    parsed.check()
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import math
+import os
+import re
+import sys
+import types
+import typing
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
+
+from r1hf.checks.foreign import asked_for, faults
+from r1hf.checks.values import contradictions, refuse
+from r1hf.core.errors import ConfigError, R1Error
+from r1hf.core.places import output_problems, paths_in
+from r1hf.core.source import paths_of, selection
+from r1hf.core.yamlfile import nearest, parse_scalar, read_yaml, settled
+from r1hf.stage.manifest import is_hub_id
+
+_SECRET_KEY = re.compile(r"(^|_)(token|api_key|password|secret)$", re.IGNORECASE)
+_TOKENIZER_KEY = re.compile(r"^(eos|bos|pad|unk|sep|cls|mask|image|video|audio)_token$")
+_SECRET_VALUE = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
+MASK = "***"
+_UNIONS = (typing.Union, types.UnionType)
+
+
+@dataclass(kw_only=True)
+class StageConfig:
+    """What every stage is told. A field that names a directory or a Hub id to read carries
+    `metadata={"input": True}`: it is verified before the stage and recorded in its manifest."""
+
+    output_dir: str = field(metadata={"help": "directory that the finished stage is written to"})
+    seed: int = field(default=42, metadata={"help": "seed of every random generator"})
+    num_threads: int | None = field(
+        default=None, metadata={"help": "torch's intra-op threads; sums, and so results, depend on it"}
+    )
+    restart: bool = field(
+        default=False, metadata={"help": "start anew where an interrupted run left checkpoints", "request": False}
+    )
+    dry_run: bool = field(
+        default=False,
+        metadata={"help": "on the command line: check all on miniatures, train nothing", "request": False},
+    )
+
+
+@dataclass
+class Parsed:
+    """A configuration as far as it could be read. `check()` raises what is wrong with it.
+
+    configs: one object for each schema, in order; None where it could not be built.
+    request: what was asked for, without output_dir and the paths of inputs; equal requests need not run again.
+    inputs: field -> directory, file or Hub id, a mapping with one as `path`, or a list of these, that the stage reads.
+    planned: the input fields whose directories an earlier stage of a pipeline is still to make.
+    notes: what a person should know before the run, and what is no reason not to run.
+    """
+
+    configs: tuple[Any, ...]
+    problems: list[str]
+    request: dict[str, Any]
+    inputs: dict[str, Any]
+    argv: list[str]
+    planned: frozenset[str] = frozenset()
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+    def check(self) -> None:
+        """Raises ConfigError with every problem found."""
+        if self.problems:
+            raise ConfigError(self.problems)
+
+    def resolved(self) -> dict[str, Any]:
+        """Every field of every schema with its final value, ready for JSON and without secrets."""
+        merged: dict[str, Any] = {}
+        for config in self.configs:
+            for item in dataclasses.fields(config) if config is not None else ():
+                if item.init:
+                    merged.setdefault(item.name, getattr(config, item.name))
+        return redact(jsonable(merged))
+
+    @property
+    def input_paths(self) -> list[tuple[str, str]]:
+        """(field, path) for each single path; a field that holds a list gives several."""
+        return [(name, path) for name, value in self.inputs.items() for path in paths_of(value)]
+
+
+@dataclass(frozen=True)
+class _Field:
+    """One key of one schema, with its annotation resolved."""
+
+    schema: type
+    item: dataclasses.Field[Any]
+    annotation: Any
+
+    @property
+    def is_input(self) -> bool:
+        return bool(self.item.metadata.get("input"))
+
+    @property
+    def in_request(self) -> bool:
+        """Whether its value says what is made, and not only how."""
+        return bool(self.item.metadata.get("request", True))
+
+    @property
+    def required(self) -> bool:
+        return self.item.default is dataclasses.MISSING and self.item.default_factory is dataclasses.MISSING
+
+    @property
+    def default(self) -> Any:
+        if self.item.default_factory is not dataclasses.MISSING:
+            return self.item.default_factory()
+        return self.item.default
+
+
+@dataclass(frozen=True)
+class _Given:
+    """One value as a person gave it. `text` is the command line's own spelling of it."""
+
+    value: Any
+    where: str
+    text: str | None = None
+
+
+def parse(schemas: Sequence[type], argv: list[str] | None = None, planned: Iterable[str] = ()) -> Parsed:
+    """Fills the dataclasses `schemas` from `--config file.yaml` and `--key value` overrides.
+
+    A key that several schemas declare goes to each of them. Nothing is raised for wrong content: see `Parsed.check`.
+    `--help` prints every key and exits.
+    """
+    argv, planned = list(sys.argv[1:] if argv is None else argv), frozenset(planned)
+    if "--help" in argv or "-h" in argv:
+        print(describe(schemas))
+        raise SystemExit(0)
+    given, problems, files = _read(argv)
+    fields = _fields_of(schemas)
+    known = {name for _, name in fields}
+    problems += [
+        f"{item.where}: {_unknown(key, item.value, known)}" for key, item in given.items() if key not in known
+    ]
+
+    values: dict[type, dict[str, Any]] = {schema: {} for schema in schemas}
+    keys = {schema: {name for owner, name in fields if owner is schema} for schema in schemas}
+    unread: dict[str, str] = {}
+    for (schema, key), entry in fields.items():
+        if key in given:
+            try:
+                value = settled(_convert(given[key], entry.annotation), text=entry.is_input)
+                refuse(key, value, keys[schema])
+                values[schema][key] = value
+            except ValueError as error:
+                unread.setdefault(key, f"{given[key].where}: {key}: {error}")
+    problems += unread.values()
+    problems += _contradictions(fields, values, given)
+
+    configs = tuple(_build(schema, values[schema], fields, unread, problems) for schema in schemas)
+    inputs = _inputs(fields, values)
+    problems += _output_problems(given, inputs, files)
+    for key, value in inputs.items():
+        if key not in planned:
+            problems += [f"{key}: {fault}" for path in paths_of(value) for fault in faults(path)]
+    hidden = {name for (_, name), entry in fields.items() if entry.is_input or not entry.in_request}
+    hidden |= {"output_dir", "resume_from_checkpoint"}
+    merged = {key: value for schema in reversed(schemas) for key, value in values[schema].items()}
+    request = {key: merged[key] for key in sorted(merged) if key not in hidden}
+    request |= {key: chosen for key, value in inputs.items() if (chosen := selection(value))}
+    return Parsed(configs, problems, redact(jsonable(request)), inputs, argv, planned)
+
+
+def _unknown(key: str, value: Any, known: Collection[str]) -> str:
+    if (foreign := asked_for(key, value)) is not None:
+        return f"{key}: {foreign}"
+    return f"unknown key '{key}'; {nearest(key, known, else_say='--help lists every key')}"
+
+
+def _read(argv: list[str]) -> tuple[dict[str, _Given], list[str], list[str]]:
+    """The YAML file's values with the command line's on top, what is wrong with them, and the files that were read."""
+    problems: list[str] = []
+    overrides: dict[str, _Given] = {}
+    rest = list(argv)
+    while rest:
+        word = rest.pop(0)
+        if not re.match(r"--[A-Za-z_]", word):
+            problems.append(f"command line: {word!r} belongs to no key; write --key value")
+            continue
+        key, equals, text = word[2:].partition("=")
+        if not equals:
+            text = rest.pop(0) if rest and not rest[0].startswith("--") else "true"
+        overrides[key.replace("-", "_")] = _Given(parse_scalar(text), "command line", text)
+    given: dict[str, _Given] = {}
+    files: list[str] = []
+    config = overrides.pop("config", None)
+    if config is not None and config.text is not None:
+        file = read_yaml(config.text)
+        problems = file.problems + problems
+        given = {key: _Given(value, file.where(key)) for key, value in file.values.items()}
+        files = [config.text, *sorted({place.rpartition(":")[0] for place in file.places.values()})]
+    return given | overrides, problems, files
+
+
+def _output_problems(given: dict[str, _Given], inputs: dict[str, Any], files: list[str]) -> list[str]:
+    """What is wrong with the place of the output, compared with all that is read."""
+    output_dir = given["output_dir"].value if "output_dir" in given else None
+    if not isinstance(output_dir, str):
+        return []
+    read = [(name, path) for name, value in inputs.items() for path in paths_of(value)]
+    read = [(name, path) for name, path in read if os.path.exists(path) or not is_hub_id(path)]
+    others = [("its configuration", path) for path in files]
+    others += [
+        (key, text)
+        for key, item in given.items()
+        if key not in ("output_dir", "logging_dir", *inputs)
+        for text in paths_in(item.value)
+    ]
+    return output_problems(output_dir, read, others)
+
+
+def _fields_of(schemas: Sequence[type]) -> dict[tuple[type, str], _Field]:
+    fields = {}
+    for schema in schemas:
+        hints = typing.get_type_hints(schema, include_extras=True)
+        for item in dataclasses.fields(schema):
+            if item.init:
+                fields[schema, item.name] = _Field(schema, item, hints[item.name])
+    return fields
+
+
+def _convert(given: _Given, annotation: Any) -> Any:
+    """The value in its field's type. Raises ValueError that says what was expected."""
+    try:
+        adapter = TypeAdapter(annotation)
+    except PydanticSchemaGenerationError:  # a type that no YAML value can have
+        raise ValueError(f"cannot be set from YAML (expected {type_name(annotation)})") from None
+    choices = _choices(annotation)
+    if choices and isinstance(given.value, str) and given.value not in choices:
+        raise ValueError(f"{given.value!r} is not {type_name(annotation)}")
+    try:
+        value = adapter.validate_python(given.value)
+    except ValidationError as error:
+        # `--run_name 5` is text that happens to look like a number.
+        if given.text is not None and not isinstance(given.value, str):
+            try:
+                return adapter.validate_python(given.text, strict=True)
+            except ValidationError:
+                pass
+        raise ValueError(_mismatch(given.value, annotation, error)) from None
+    # pydantic takes `true` as 1: a bare `--learning_rate` must not mean 1.0.
+    if isinstance(given.value, bool) and isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(f"{str(given.value).lower()} is not {type_name(annotation)}")
+    return value
+
+
+def _mismatch(value: Any, annotation: Any, error: ValidationError) -> str:
+    first = error.errors()[0]
+    shown = MASK if isinstance(value, str) and _SECRET_VALUE.search(value) else repr(value)
+    text = f"{shown} is not {type_name(annotation)}"
+    place = [part for part in first["loc"] if isinstance(part, int)]
+    constrained = first["type"] in {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
+    if constrained:
+        text = f"{shown}: {first['msg']}"
+    return f"{text} (see item {place[0] + 1})" if place else text
+
+
+def _choices(annotation: Any) -> list[str]:
+    """The values of `SomeEnum | str`: transformers' way to say that a string must name a member."""
+    members = typing.get_args(annotation) if typing.get_origin(annotation) in _UNIONS else ()
+    enums = [member for member in members if isinstance(member, type) and issubclass(member, enum.Enum)]
+    return [member.value for member in enums[0]] if len(enums) == 1 and str in members else []
+
+
+def type_name(annotation: Any) -> str:
+    """A type as a person who writes YAML would call it."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation is None or annotation is type(None):
+        return "null"
+    if origin is typing.Annotated:
+        return type_name(arguments[0])
+    if origin is typing.Literal:
+        return "one of " + ", ".join(repr(value) for value in arguments)
+    if origin in _UNIONS:
+        members = [member for member in arguments if member is not str or not _choices(annotation)]
+        return " or ".join(dict.fromkeys(type_name(member) for member in members))
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return "one of " + ", ".join(repr(member.value) for member in annotation)
+    if origin in (list, tuple, set, Sequence) and arguments:
+        plural = {int: "whole numbers", float: "numbers", str: "texts"}
+        return f"a list of {plural.get(arguments[0], type_name(arguments[0]))}"
+    if origin is dict or annotation is dict:
+        return "a mapping"
+    plain = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list"}
+    return plain.get(annotation, getattr(annotation, "__name__", str(annotation)))
+
+
+def _contradictions(
+    fields: Mapping[tuple[type, str], _Field],
+    values: Mapping[type, Mapping[str, Any]],
+    given: Mapping[str, _Given],
+) -> list[str]:
+    """What does not go together, whether or not the schemas can be built from it."""
+    merged: dict[str, Any] = {}
+    for (schema, name), entry in fields.items():
+        if name in values[schema]:
+            merged[name] = values[schema][name]
+        elif not entry.required:
+            merged.setdefault(name, entry.default)
+    typed = {key for key, item in given.items() if item.text is not None}
+    found = contradictions(merged, typed)
+    return [f"{given[key].where + ': ' if key in given else ''}{key}: {text}" for key, text in found]
+
+
+def _build(
+    schema: type,
+    values: dict[str, Any],
+    fields: dict[tuple[type, str], _Field],
+    unread: Collection[str],
+    problems: list[str],
+) -> Any:
+    """The schema's object from the values that could be read, or None; adds what is wrong to `problems`."""
+    own = {name: entry for (owner, name), entry in fields.items() if owner is schema}
+    missing = [name for name, entry in own.items() if entry.required and name not in values]
+    for name in missing:
+        if name not in unread and not any(text.startswith(f"{name} is missing") for text in problems):
+            note = own[name].item.metadata.get("help", "")
+            problems.append(
+                f"{name} is missing{f' ({note})' if note else ''}; set it in the YAML file or with --{name}"
+            )
+    if missing:
+        return None
+    without = [name for name in own if name in unread]
+    note = f" (seen without {', '.join(without)}, which could not be read)" if without else ""
+    try:
+        return schema(**values)
+    except ConfigError as error:
+        found = error.problems
+    except (ValueError, TypeError, NotImplementedError, ImportError, OSError, AssertionError, R1Error) as error:
+        found = [f"{schema.__name__}: {' '.join(str(error).split())}"]
+    # What names a key that is wrong was said of the default in its place.
+    problems += [text + note for text in found if not any(re.search(rf"\b{name}\b", text) for name in without)]
+    return None
+
+
+def _inputs(fields: dict[tuple[type, str], _Field], values: dict[type, dict[str, Any]]) -> dict[str, Any]:
+    inputs: dict[str, Any] = {}
+    for (schema, name), entry in fields.items():
+        if entry.is_input:
+            value = values[schema].get(name, None if entry.required else entry.default)
+            if value and paths_of(value):  # a mapping without a path is the preflight's to name
+                inputs[name] = value
+    return inputs
+
+
+def input_fields(schemas: Sequence[type]) -> set[str]:
+    """Names of the fields that name a directory or Hub id to read."""
+    return {name for (_, name), entry in _fields_of(schemas).items() if entry.is_input}
+
+
+def describe(schemas: Sequence[type]) -> str:
+    """The text of --help: every key with type, default and meaning, by schema."""
+    lines = ["usage: --config FILE.yaml [--key value ...]   (a value on the command line wins over the file)"]
+    shown: set[str] = set()
+    for (schema, name), entry in _fields_of(schemas).items():
+        if f"\n{schema.__name__}:" not in lines:
+            lines.append(f"\n{schema.__name__}:")
+        if name in shown:
+            continue
+        shown.add(name)
+        default = "required" if entry.required else f"default {jsonable(entry.default)!r}"
+        note = " ".join(str(entry.item.metadata.get("help", "")).replace("%%", "%").split())
+        lines.append(f"  --{name}: {type_name(entry.annotation)}, {default}{f'. {note}' if note else ''}")
+    return "\n".join(lines)
+
+
+def jsonable(value: Any) -> Any:
+    """The value in JSON's own types. NaN and infinities become null; what JSON lacks becomes text."""
+    if value is None or isinstance(value, bool | str) and not isinstance(value, enum.Enum):
+        return value
+    if isinstance(value, enum.Enum):
+        return jsonable(value.value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        items = sorted(value, key=str) if isinstance(value, set | frozenset) else value
+        return [jsonable(item) for item in items]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: jsonable(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):  # a scalar of numpy or torch
+        return jsonable(value.item())
+    return str(value)
+
+
+def redact(value: Any) -> Any:
+    """The same JSON value with secrets masked: by the key's name, and Hub tokens wherever they stand."""
+    if isinstance(value, dict):
+        return {key: MASK if item is not None and _is_secret(key) else redact(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [redact(item) for item in value]
+    return _SECRET_VALUE.sub(MASK, value) if isinstance(value, str) else value
+
+
+def redact_argv(argv: Sequence[str]) -> list[str]:
+    """A command line without the values of secret keys."""
+    shown: list[str] = []
+    hide = False
+    for word in argv:
+        key, equals, _ = word.removeprefix("--").partition("=")
+        secret = word.startswith("--") and _is_secret(key.replace("-", "_"))
+        if hide and not word.startswith("--"):
+            shown.append(MASK)
+        elif secret and equals:
+            shown.append(f"--{key}={MASK}")
+        else:
+            shown.append(_SECRET_VALUE.sub(MASK, word))
+        hide = secret and not equals
+    return shown
+
+
+def _is_secret(key: str) -> bool:
+    return bool(_SECRET_KEY.search(key)) and not _TOKENIZER_KEY.match(key)

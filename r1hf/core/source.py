@@ -1,0 +1,129 @@
+"""What a recipe's data field may hold: a path or Hub id, a mapping that selects rows of one, or a list, the mixture.
+
+prompts:
+  - {path: org/maths, split: train, columns: {question: problem, answer: solution},
+     values: {language: en, task: reasoning}, where: {level: [4, 5]}, limit: 20000, weight: 0.7}
+  - {path: data/own.jsonl, weight: 0.3}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from r1hf.core.yamlfile import nearest
+
+Source = str | dict[str, Any] | list[str | dict[str, Any]]
+Number = int | float
+
+
+@dataclass(kw_only=True)
+class Spec:
+    """One source and the rows that are taken of it.
+
+    columns: own name -> the source's name. values: columns with one value for every row. where: column -> the value
+    or values to keep; min and max: column -> bound, inclusive; all three name columns as the source does. limit: most
+    rows, drawn with the seed. weight: share in a mixture, relative to the others'.
+    """
+
+    path: Annotated[str, Field(min_length=1)]
+    config: str | None = None
+    split: str = "train"
+    revision: str | None = None
+    columns: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    where: dict[str, Any] = field(default_factory=dict)
+    min: dict[str, Number] = field(default_factory=dict)
+    max: dict[str, Number] = field(default_factory=dict)
+    limit: Annotated[int, Field(gt=0)] | None = None
+    weight: Annotated[float, Field(gt=0)] | None = None
+
+    @property
+    def place(self) -> str:
+        """The path, with the revision where it is on the Hub."""
+        return f"{self.path}@{self.revision}" if self.revision else self.path
+
+    @property
+    def label(self) -> str:
+        """How messages and counts name the source."""
+        parts = [self.config, None if self.split == "train" else self.split]
+        return " ".join([self.place, *(part for part in parts if part)])
+
+
+_KEYS = [item.name for item in fields(Spec)]
+_ADAPTER = TypeAdapter(Spec)
+
+
+def specs(value: Source) -> tuple[list[Spec], list[str]]:
+    """The sources of a field, and what is wrong with their spelling."""
+    found, problems = [], []
+    items = value if isinstance(value, list | tuple) else [value]
+    for number, item in enumerate(items, 1):
+        where = f"source {number}: " if len(items) > 1 else ""
+        spec, wrong = _spec({"path": item} if isinstance(item, str) else dict(item))
+        problems += [where + text for text in wrong]
+        if spec is not None:
+            found.append(spec)
+    unweighted = [spec.label for spec in found if spec.weight is None]
+    if unweighted and len(unweighted) < len(found):
+        problems.append(f"weight: {', '.join(unweighted)} has none, and others do; give all or none a weight")
+    if not items:
+        problems.append("names no source")
+    return found, problems
+
+
+def _spec(content: dict[str, Any]) -> tuple[Spec | None, list[str]]:
+    problems = [f"unknown key '{key}'; {nearest(str(key), _KEYS)}" for key in content if key not in _KEYS]
+    if "path" not in content:
+        problems.append("path is missing: a file, a directory or a Hub id (org/name)")
+    if "@" in str(content.get("path")) and content.get("revision"):
+        problems.append(f"revision: {content['path']} names one already")
+    if problems:
+        return None, problems
+    try:
+        return _ADAPTER.validate_python(content), []
+    except ValidationError as error:
+        wrong = {".".join(str(part) for part in one["loc"][:2]): one for one in error.errors()}
+        quotes = {
+            place: "; write it in quotes" if one["type"] == "string_type" else "" for place, one in wrong.items()
+        }
+        return None, [f"{place}: {one['input']!r}: {one['msg']}{quotes[place]}" for place, one in wrong.items()]
+
+
+def paths_of(value: Any) -> list[str]:
+    """The paths and Hub ids that an input field names; a mapping without one gives none."""
+    items = value if isinstance(value, list | tuple) else [value]
+    return [path for item in items if (path := _path(item))]
+
+
+def with_paths(value: Any, change: Callable[[str], str]) -> Any:
+    """The field's value with every path or Hub id (and its revision) replaced by what `change` gives for it."""
+    if isinstance(value, list | tuple):
+        return [with_paths(item, change) for item in value]
+    if not isinstance(value, Mapping):
+        return change(value) if isinstance(value, str) else value
+    path = _path(value)
+    rest = {key: item for key, item in value.items() if key not in ("path", "revision")}
+    return {"path": change(path), **rest} if path else dict(value)
+
+
+def selection(value: Any) -> Any:
+    """What a field says besides its paths: a part of the request, as another selection gives other rows. Or None."""
+    if isinstance(value, list | tuple):
+        parts = [selection(item) for item in value]
+        return parts if any(parts) else None
+    if not isinstance(value, Mapping):
+        return None
+    return {key: item for key, item in value.items() if key not in ("path", "revision")} or None
+
+
+def _path(item: Any) -> str | None:
+    if not isinstance(item, Mapping):
+        return item if isinstance(item, str) else None
+    path, revision = item.get("path"), item.get("revision")
+    if not isinstance(path, str) or not path:
+        return None
+    return f"{path}@{revision}" if revision else path

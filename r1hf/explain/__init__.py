@@ -1,0 +1,1 @@
+"""What a run did: rollouts explained, and the report."""

@@ -1,0 +1,178 @@
+"""Which curves of a training log are shown, and in which panels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from markupsafe import Markup
+
+from r1hf.explain.report.charts import Point, Series, line_chart
+from r1hf.explain.report.load import RunData
+from r1hf.explain.report.stages import info
+from r1hf.explain.report.text import number, words
+
+# Looked up in order in a reward's name; the colours are the same in every chart of the page.
+COLOURS = (("accuracy", "c1"), ("format", "c2"), ("language", "c3"), ("help", "c4"), ("harm", "c5"))
+SPARE = ("c6", "c7", "c8")
+
+
+@dataclass
+class Panel:
+    """One small chart, or the reason why there is none."""
+
+    title: str
+    chart: Markup | None = None
+    legend: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass
+class StageCurves:
+    """All panels of one stage."""
+
+    stage: str
+    about: str
+    steps: int
+    panels: list[Panel]
+
+
+def points(rows: list[dict[str, Any]], *keys: str) -> list[Point]:
+    """(step, value) of the first of `keys` that the log has, by step; what cannot be drawn is left out."""
+    for key in keys:
+        found = [
+            (step, value)
+            for row in rows
+            if (step := _drawable(row.get("step"))) is not None and (value := _drawable(row.get(key))) is not None
+        ]
+        if found:
+            return sorted(found)
+    return []
+
+
+def is_rl(rows: list[dict[str, Any]]) -> bool:
+    """A log with a reward is one of an RL stage."""
+    return bool(points(rows, "reward"))
+
+
+def components(rows: list[dict[str, Any]]) -> list[Series]:
+    """One line for each reward function, from TRL's `rewards/<name>/mean`."""
+    names = dict.fromkeys(
+        key.split("/")[1] for row in rows for key in row if key.startswith("rewards/") and key.endswith("/mean")
+    )
+    spare = iter(SPARE)
+    lines = []
+    for name in names:
+        found = points(rows, f"rewards/{name}/mean")
+        if found:
+            css = next((css for part, css in COLOURS if part in name), None) or next(spare, SPARE[-1])
+            lines.append(Series(words(name.removesuffix("_reward").removesuffix("_reward_model")), css, found))
+    return lines
+
+
+def rl_curves(run: RunData) -> list[StageCurves]:
+    """The panels of each RL stage; length and truncation share their scale, so stages can be compared."""
+    logs = {stage: rows for stage, rows in run.logs.items() if is_rl(rows)}
+    lengths = ("completions/mean_length", "completions/mean_length_right", "completions/mean_length_wrong")
+    longest = max(_maximum(logs, key) for key in lengths)
+    truncated = _maximum(logs, "completions/clipped_ratio")
+    return [
+        StageCurves(stage, info(stage).about, _last_step(rows), _panels(rows, stage, longest, truncated))
+        for stage, rows in logs.items()
+    ]
+
+
+def loss_curves(run: RunData) -> list[StageCurves]:
+    """The loss of each stage that was trained without a reward."""
+    found = []
+    for stage, rows in run.logs.items():
+        loss = points(rows, "loss")
+        if loss and not is_rl(rows):
+            chart = line_chart([Series("loss", "ink", loss)], f"{stage} loss", low=0.0)
+            panels = [Panel("loss", chart)]
+            if lines := _imbalance(rows):
+                experts = line_chart(lines, f"{stage} expert imbalance", low=1.0)
+                panels.append(Panel("expert imbalance", experts, [(line.css, line.label) for line in lines]))
+            found.append(StageCurves(stage, info(stage).about, _last_step(rows), panels))
+    return found
+
+
+def _panels(rows: list[dict[str, Any]], stage: str, longest: float, truncated: float) -> list[Panel]:
+    last = points(rows, "reward")[-1][0]
+    parts = components(rows)
+    language = next((line.points for line in parts if line.css == "c3"), [])
+    language = points(rows, "language_share", "language_consistency", "language/consistency") or language
+
+    def one(title: str, found: list[Point], css: str, **limits: Any) -> Panel:
+        return several(title, [Series(title, css, found)] if found else [], **limits)
+
+    def several(title: str, lines: list[Series], **limits: Any) -> Panel:
+        if not lines:
+            return Panel(title)
+        chart = line_chart(lines, f"{stage} {title}", x_high=last, **limits)
+        alone = len(lines) == 1 and lines[0].label == title
+        return Panel(title, chart, [] if alone else [(line.css, line.label) for line in lines])
+
+    panels = [
+        one("total reward", points(rows, "reward"), "ink", low=0.0),
+        several("reward by component", parts, low=0.0),
+        several("completion length, tokens", _lengths(rows), low=0.0, high=longest),
+        one("language consistency", language, "c3", low=0.0, high=1.0, percent=True),
+        one(
+            "truncated completions",
+            points(rows, "completions/clipped_ratio"),
+            "ink",
+            **{"low": 0.0, "high": max(truncated, 0.05), "percent": True},
+        ),
+    ]
+    # A log of stock TRL, or of an earlier version, lacks some of these: then there is no panel.
+    silent = points(rows, "groups/no_signal", "frac_reward_zero_std")
+    more = [
+        one("groups without signal", silent, "ink", low=0.0, high=1.0, percent=True),
+        one("reflection words per 100 words", points(rows, "reflection/per_100_words"), "ink", low=0.0, high=1.0),
+        one("entropy, nats a token", points(rows, "entropy"), "ink", low=0.0),
+        one("KL to the reference", points(rows, "kl"), "ink", low=0.0),
+        several("expert imbalance", _imbalance(rows), low=1.0),
+    ]
+    return panels + [panel for panel in more if panel.chart is not None]
+
+
+def _lengths(rows: list[dict[str, Any]]) -> list[Series]:
+    """Mean length of all completions, or, where the log tells them apart, of right and of wrong ones."""
+    sides = (("right", "c1"), ("wrong", "c6"))
+    apart = [Series(name, css, points(rows, f"completions/mean_length_{name}")) for name, css in sides]
+    apart = [line for line in apart if line.points]
+    whole = points(rows, "completions/mean_length")
+    title = "all" if apart else "completion length, tokens"
+    return ([Series(title, "ink", whole)] if whole else []) + apart
+
+
+def _imbalance(rows: list[dict[str, Any]]) -> list[Series]:
+    """The load of the busiest expert over the mean one: the worst layer at each step, and the mean of the layers."""
+    names = dict.fromkeys(
+        key for row in rows for key in row if key.startswith("experts/") and key.endswith("/imbalance")
+    )
+    layers: dict[float, list[float]] = {}
+    for name in names:
+        for step, value in points(rows, name):
+            layers.setdefault(step, []).append(value)
+    if not layers:
+        return []
+    steps = sorted(layers.items())
+    return [
+        Series("worst layer", "c6", [(step, max(values)) for step, values in steps]),
+        Series("mean of layers", "c1", [(step, sum(values) / len(values)) for step, values in steps]),
+    ]
+
+
+def _drawable(value: Any) -> float | None:
+    """A finite number whose differences are finite too: a diverged loss must not break the page."""
+    amount = number(value)
+    return amount if amount is not None and abs(amount) < 1e100 else None
+
+
+def _maximum(logs: dict[str, list[dict[str, Any]]], key: str) -> float:
+    return max((value for rows in logs.values() for _, value in points(rows, key)), default=0.0)
+
+
+def _last_step(rows: list[dict[str, Any]]) -> int:
+    return int(max((number(row.get("step")) or 0 for row in rows), default=0))

@@ -1,0 +1,126 @@
+"""Read a run directory as it is: what is missing or damaged becomes a note, not a failure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from r1hf.core.errors import DataError
+
+Row = dict[str, Any]
+
+
+@dataclass
+class RunData:
+    """Everything that the report reads. `notes` says what was missing or skipped."""
+
+    run_dir: Path
+    graph: dict[str, list[str]]
+    manifests: dict[str, Row] = field(default_factory=dict)
+    logs: dict[str, list[Row]] = field(default_factory=dict)
+    settings: Row = field(default_factory=dict)
+    models: dict[str, Row] = field(default_factory=dict)
+    samples: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def missing(self) -> list[str]:
+        """Stages of the graph that have no readable manifest."""
+        return [stage for stage in self.graph if stage not in self.manifests]
+
+
+def load_run(run_dir: Path, graph: Mapping[str, Sequence[str]]) -> RunData:
+    """Read manifests, logs and evaluation of `run_dir`.
+
+    Raises DataError if `run_dir` is no directory.
+    """
+    run_dir = Path(run_dir)
+    if not run_dir.is_dir():
+        raise DataError(f"no run directory at {run_dir}: run the pipeline first, or give the directory it wrote")
+    run = RunData(run_dir, {stage: list(upstream) for stage, upstream in graph.items()})
+    for stage in run.graph:
+        manifest = _read_object(run_dir / stage / "manifest.json", run.notes)
+        if manifest is not None:
+            run.manifests[stage] = manifest
+        rows = _read_rows(run_dir / stage / "log.jsonl", run.notes)
+        # A stage that trains several models marks the rows of all but its main one.
+        for name in dict.fromkeys(row.get("run") for row in rows):
+            own = [row for row in rows if row.get("run") == name]
+            run.logs[stage if name is None else f"{stage}: {name}"] = _by_step(own)
+    if run.missing:
+        run.notes.insert(0, f"Not finished, so without a manifest: {', '.join(run.missing)}.")
+    _load_evaluation(run)
+    return run
+
+
+def _load_evaluation(run: RunData) -> None:
+    folder = run.run_dir / "evaluate"
+    results = _read_object(folder / "results.json", run.notes)
+    if results is None:
+        run.notes.append("No evaluation (evaluate/results.json), so no model has scores.")
+    else:
+        settings, models = results.get("settings"), results.get("models")
+        run.settings = settings if isinstance(settings, dict) else {}
+        if isinstance(models, dict):
+            run.models = {str(name): row for name, row in models.items() if isinstance(row, dict)}
+        if not run.models:
+            run.notes.append("evaluate/results.json holds no model.")
+    run.samples = _read_rows(folder / "samples.jsonl", run.notes)
+    if not run.samples:
+        run.notes.append("No sample answers (evaluate/samples.jsonl).")
+
+
+def _read_object(path: Path, notes: list[str]) -> Row | None:
+    name = f"{path.parent.name}/{path.name}"
+    try:
+        value = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        notes.append(f"{name} could not be read: {error}.")
+        return None
+    if not isinstance(value, dict):
+        notes.append(f"{name} is not a JSON object and was skipped.")
+        return None
+    return value
+
+
+def _read_rows(path: Path, notes: list[str]) -> list[Row]:
+    name = f"{path.parent.name}/{path.name}"
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        notes.append(f"{name} could not be read: {error}.")
+        return []
+    rows: list[Row] = []
+    skipped = 0
+    for line in text.split("\n"):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if isinstance(row, dict):
+            rows.append(row)
+        else:
+            skipped += 1
+    if skipped:
+        unit = "line" if skipped == 1 else "lines"
+        notes.append(f"{name}: {skipped} unreadable {unit} skipped (a killed process can cut a line).")
+    return rows
+
+
+def _by_step(rows: list[Row]) -> list[Row]:
+    """A stage that went on from a checkpoint logs some steps again; the later line counts."""
+    merged: dict[Any, Row] = {}
+    for index, row in enumerate(rows):
+        step = row.get("step")
+        key = step if isinstance(step, int | float) else ("line", index)
+        merged[key] = {**merged.get(key, {}), **row}
+    return list(merged.values())

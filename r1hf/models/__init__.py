@@ -1,0 +1,1 @@
+"""Models and tokenizers: loading, saving, sampling, the students."""

@@ -1,0 +1,144 @@
+"""Models and tokenizers on disk: safetensors only, no remote code, the chat template always saved along."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    dynamic_module_utils,
+)
+
+from r1hf.checks import foreign, template
+from r1hf.core.errors import ConfigError
+from r1hf.text.chat_templates import chat_template as chat_template
+
+# Where a library loads something and says nothing of remote code, Transformers would ask at the terminal for these
+# seconds; at 0 it refuses.
+dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
+
+
+@contextlib.contextmanager
+def loading(source: str) -> Iterator[None]:
+    """Around what loads `source`, a directory or Hub id: code of its own and pickles are refused.
+
+    Raises ConfigError for these, and for weights that are not whole.
+    """
+    if wrong := foreign.faults(source.partition("@")[0]):
+        raise ConfigError(wrong)
+    try:
+        yield
+    except SafetensorError as error:
+        raise ConfigError(f"the weights of {source} are not whole ({error}); copy or download them again") from error
+    except ValueError as error:
+        if "trust_remote_code" not in str(error):
+            raise
+        raise ConfigError(
+            f"{source} brings code of its own, which r1hf never runs; take a model whose architecture Transformers "
+            "knows itself"
+        ) from error
+
+
+def forget_code(model: PreTrainedModel) -> None:
+    """A model of the Hub that Transformers knows itself may name code all the same: what we save must not."""
+    model.config.__dict__.pop("auto_map", None)
+
+
+def training_arguments(args: Any) -> None:
+    """Has TRL load a model as we do: safetensors only, no remote code, float32 unless another dtype is asked for."""
+    args.trust_remote_code = False
+    args.model_init_kwargs = {"dtype": "float32", **(args.model_init_kwargs or {}), **foreign.WEIGHTS}
+
+
+def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a directory or Hub id (`org/name[@revision]`), padding on the left as generation needs it.
+
+    Raises ConfigError as `loading` does.
+    """
+    name, _, revision = source.partition("@")
+    with loading(source):
+        tokenizer = AutoTokenizer.from_pretrained(
+            name, revision=revision or None, padding_side="left", **foreign.NO_CODE
+        )
+    tokenizer.init_kwargs.pop("auto_map", None)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(source: str) -> PreTrainedModel:
+    """A causal language model in float32, in evaluation mode. Raises ConfigError as `loading` does."""
+    name, _, revision = source.partition("@")
+    with loading(source):
+        model = AutoModelForCausalLM.from_pretrained(
+            name, revision=revision or None, dtype="float32", **foreign.WEIGHTS
+        )
+    return model.eval()
+
+
+def save_model(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    directory: Path,
+    weights: dict[str, Any] | None = None,
+    **sampling: Any,
+) -> None:
+    """Writes model, tokenizer, chat template and generation settings as an ordinary Transformers directory.
+
+    weights: in place of the model's own, where it is sharded.
+    """
+    model.generation_config = GenerationConfig(
+        do_sample=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **({"temperature": 0.6, "top_p": 0.95} | sampling),  # the paper's evaluation settings
+    )
+    forget_code(model)
+    model.save_pretrained(directory, state_dict=weights)
+    tokenizer.save_pretrained(directory)
+
+
+def check_tokenizer(problems: list[str], key: str, source: str | None) -> PreTrainedTokenizerBase | None:
+    """Adds what the tokenizer in the directory `source` would break in training, and returns it if it can be read."""
+    if not source or not Path(source).is_dir():
+        return None
+    if (Path(source) / "adapter_config.json").exists() and not (Path(source) / "config.json").exists():
+        problems.append(f"{key}: {source} is an adapter alone; make it with --export both, or give a merged model")
+        return None
+    if foreign.faults(source):
+        return None  # named with the configuration
+    try:
+        tokenizer = load_tokenizer(source)
+        ends = template.end_ids(tokenizer, load_generation_config(source))
+    except Exception as error:  # tokenizers raises Exception itself, and broken files anything at all
+        problems.append(f"{key}: no tokenizer can be loaded from {source}: {' '.join(str(error).split())[:200]}")
+        return None
+    problems += [f"{key}: {source}: {found}" for found in template.findings(tokenizer, ends) if found.fatal]
+    return tokenizer
+
+
+def load_generation_config(source: str) -> GenerationConfig | None:
+    """The `generation_config.json` of a directory, or None."""
+    try:
+        return GenerationConfig.from_pretrained(source)
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def check_chat_template(problems: list[str], key: str, source: str | None) -> None:
+    """Adds a problem where the tokenizer in the directory `source` has no chat template, or would not train well."""
+    tokenizer = check_tokenizer(problems, key, source)
+    if tokenizer is not None and not tokenizer.chat_template:
+        problems.append(
+            f"{key}: the tokenizer in {source} has no chat template; set chat_template: auto, or "
+            "put a chat_template.jinja beside it (r1hf/text/templates/chat.jinja is one for base models)"
+        )

@@ -1,0 +1,1 @@
+"""A stage: its directory, manifest, locks, and inputs from the Hub."""

@@ -1,0 +1,204 @@
+"""A stage's output directory: written beside, put in place in one step, mended after a kill. And its log.
+
+`NAME.partial` is being written, `NAME.old` is what it replaces, `NAME.lock` is held by the one writer. Nothing is ever
+deleted that no stage made, under whichever of these names it lies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from r1hf.core.config import jsonable
+from r1hf.core.errors import IntegrityError, StageError
+from r1hf.stage.locks import FileLock
+from r1hf.stage.manifest import LOG, MANIFEST, read_manifest, sync_directory
+
+REQUEST = ".request.json"  # marks a `.partial` as a stage's
+REPLACED = ".replaced"  # marks a `.old` as a stage's
+_TOOLS = (".cache", "__pycache__", ".ipynb_checkpoints", ".DS_Store", "Thumbs.db")
+
+
+class StageLog:
+    """Appends rows to `log.jsonl`; each is in the file when `write` returns."""
+
+    def __init__(self, path: Path, enabled: bool = True):
+        self.path = path
+        self.enabled = enabled
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """One JSON line. NaN becomes null."""
+        if self.enabled:
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(jsonable(dict(row)), ensure_ascii=False) + "\n")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows so far; a last line that a kill cut short is no row."""
+        if not self.path.is_file():
+            return []
+        lines = self.path.read_text(encoding="utf-8").split("\n")[:-1]
+        return [json.loads(line) for line in lines]
+
+    def rewrite(self, rows: list[dict[str, Any]]) -> None:
+        """Replaces the log, at once."""
+        if self.enabled:
+            partial = self.path.with_name(f"{LOG}.partial")
+            partial.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+            partial.replace(self.path)
+
+
+def sibling(output_dir: Path, ending: str) -> Path:
+    """`runs/tiny/base.partial` beside `runs/tiny/base`."""
+    if output_dir.name in ("", ".."):
+        output_dir = Path(os.path.abspath(output_dir))
+    return output_dir.with_name(f"{output_dir.name}.{ending}") if output_dir.name else output_dir / ending
+
+
+def own_place(output_dir: str) -> Path:
+    """The directory itself, where the path is a link or goes through `..`: what it replaces lies beside it."""
+    path = Path(output_dir)
+    return Path(os.path.realpath(path)) if path.is_symlink() or ".." in path.parts else path
+
+
+def stage_lock(output_dir: Path) -> FileLock:
+    """The lock that a stage holds while it writes `output_dir`."""
+    return FileLock(sibling(output_dir, "lock"), f"the output directory {output_dir}")
+
+
+def check_replaceable(output_dir: Path, recipe: str | None = None) -> None:
+    """Raises StageError where `output_dir` holds what no stage made, or one of another recipe: it would be deleted."""
+    if not output_dir.exists() or (output_dir.is_dir() and not any(output_dir.iterdir())):
+        return
+    if not output_dir.is_dir() or not _is_stage(output_dir):
+        raise StageError(
+            f"{output_dir} exists and no stage made it (no {MANIFEST}); choose another --output_dir, or move it away"
+        )
+    made_by = _recipe_of(output_dir)
+    if recipe and made_by and Path(recipe).name != Path(made_by).name:
+        raise StageError(
+            f"{output_dir} is the output of {made_by}, not of {recipe}, and would be replaced; "
+            "choose another --output_dir, or move it away"
+        )
+    if strays := strange_files(output_dir):
+        shown = ", ".join(strays[:5]) + (f" and {len(strays) - 5} more" if len(strays) > 5 else "")
+        raise StageError(
+            f"{output_dir} holds files that its stage did not make and that would be deleted with it: {shown}; "
+            "move them away, or choose another --output_dir"
+        )
+
+
+def _is_stage(directory: Path) -> bool:
+    """Whether a stage's manifest is there, if only a damaged one."""
+    try:
+        return read_manifest(directory) is not None
+    except IntegrityError:
+        text = (directory / MANIFEST).read_text(encoding="utf-8", errors="replace")
+        return all(f'"{key}"' in text for key in ("stage", "recipe", "request"))
+
+
+def _recipe_of(directory: Path) -> str | None:
+    try:
+        manifest = read_manifest(directory)
+    except IntegrityError:
+        return None
+    return manifest.recipe if manifest else None
+
+
+def strange_files(directory: Path) -> list[str]:
+    """Files in a stage's directory that its manifest does not list, but for what tools leave everywhere."""
+    try:
+        manifest = read_manifest(directory)
+    except IntegrityError:
+        return []  # what it listed cannot be told any more
+    known = {*(manifest.outputs if manifest else ()), MANIFEST, REQUEST, REPLACED}
+    found = []
+    for folder, folders, names in os.walk(directory):
+        folders[:] = [name for name in folders if name not in _TOOLS]
+        paths = [(Path(folder) / name).relative_to(directory).as_posix() for name in names if name not in _TOOLS]
+        found += [path for path in paths if path not in known]
+    return sorted(found)
+
+
+def clear_partial(partial: Path) -> None:
+    """Deletes what an interrupted stage left. Raises StageError where no stage wrote it."""
+    made = any((partial / name).is_file() for name in (REQUEST, MANIFEST))
+    if partial.exists() and not made and (not partial.is_dir() or any(partial.iterdir())):
+        raise StageError(f"{partial} exists and no stage made it; a stage would write there: move it away")
+    shutil.rmtree(partial, ignore_errors=True)
+
+
+def publish(output_dir: Path) -> None:
+    """Puts the finished `.partial` in the place of `output_dir`; `recover` completes it after a kill.
+
+    Raises StageError, with everything still there, where something of a person's would be deleted.
+    """
+    partial, old = sibling(output_dir, "partial"), sibling(output_dir, "old")
+    _remove_replaced(old)
+    if output_dir.exists():
+        if any(output_dir.iterdir()):
+            (output_dir / REPLACED).touch()
+        output_dir.rename(old)
+    partial.rename(output_dir)
+    sync_directory(output_dir.absolute().parent)
+    _remove_replaced(old)
+
+
+def recover(output_dir: Path) -> None:
+    """Ends a `publish` that was killed half way. Only for the holder of the stage's lock."""
+    partial, old = sibling(output_dir, "partial"), sibling(output_dir, "old")
+    if (partial / MANIFEST).is_file() and _is_stage(partial):  # the manifest is written last: the work was complete
+        check_replaceable(output_dir)
+        publish(output_dir)
+    elif (old / REPLACED).is_file() and not output_dir.exists():
+        old.rename(output_dir)
+        (output_dir / REPLACED).unlink()
+    else:
+        _remove_replaced(old)
+
+
+def _remove_replaced(old: Path) -> None:
+    """Deletes what a stage replaced, its mark last. A file that came to it during the run is kept, with all of it."""
+    if not old.exists() and not old.is_symlink():
+        return
+    if old.is_dir() and not any(old.iterdir()):
+        old.rmdir()
+        return
+    if old.is_symlink() or not (old / REPLACED).is_file():
+        raise StageError(f"{old} exists, where a stage puts what it replaces, and no stage made it; move it away")
+    if (old / MANIFEST).is_file() and (strays := strange_files(old)):
+        (old / REPLACED).unlink()
+        print(f"note: {old} is kept: no stage made {', '.join(strays[:5])}; move it away", file=sys.stderr)
+        return
+    last = (MANIFEST, REPLACED)
+    with contextlib.suppress(OSError):  # what cannot be deleted now stays marked, for the next run
+        for path in sorted(old.iterdir(), key=lambda path: (path.name in last, path.name == REPLACED)):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        old.rmdir()
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ignores SIGTERM and Ctrl-C for the moment in which finished work is put in place."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def sync_files(paths: list[Path]) -> None:
+    for path in paths:
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())

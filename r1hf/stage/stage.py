@@ -1,0 +1,421 @@
+"""What every recipe has around it: inputs proved, seeds set, one writer, and an output that appears whole or not.
+
+with Stage(parsed, recipe=__file__) as stage:
+    ...                      # write everything below stage.work
+    stage.finish(metrics)
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import json
+import math
+import os
+import random
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+from r1hf.core.config import Parsed, StageConfig, jsonable, redact, redact_argv
+from r1hf.core.errors import ConfigError, R1Error, StageError
+from r1hf.core.files import read_object
+from r1hf.core.launch import is_dry
+from r1hf.stage.directory import (
+    REQUEST,
+    StageLog,
+    check_replaceable,
+    clear_partial,
+    own_place,
+    publish,
+    recover,
+    sibling,
+    stage_lock,
+    sync_files,
+    uninterrupted,
+)
+from r1hf.stage.hub_inputs import pin_inputs, with_commits, with_pins
+from r1hf.stage.locks import watch_parent
+from r1hf.stage.manifest import (
+    LOG,
+    MANIFEST,
+    Manifest,
+    fingerprint,
+    git_state,
+    hardware,
+    hash_outputs,
+    input_records,
+    is_hub_id,
+    peak_rss_mb,
+    versions,
+    write_manifest,
+)
+
+CHECKPOINTS = "trainer"
+LOCK_WAIT = 5.0  # seconds: longer than a stage takes to notice that its pipeline is gone
+
+
+class Stage:
+    """One run of one stage, as a context manager.
+
+    work: the directory to write to; it becomes `output_dir` when the block ends without an exception.
+    name: the stage's name, the last part of `output_dir`.
+    log: the training log.
+    checkpoints: where its trainers save; not part of the output.
+    resume: whether the configuration saves checkpoints (`save_strategy`), so that `work` outlives an interruption.
+    resumed: True if `work` holds what an interrupted run of the same request left.
+
+    In a distributed run every rank enters; rank 0 alone locks, verifies and publishes.
+    """
+
+    def __init__(self, parsed: Parsed, recipe: str | Path):
+        parsed.check()
+        self.parsed = parsed
+        self.config: StageConfig = next(item for item in parsed.configs if isinstance(item, StageConfig))
+        if self.config.dry_run:
+            raise ConfigError("dry_run: belongs on the command line of a recipe's script (--dry_run), not in a file")
+        self.recipe = Path(recipe).resolve()
+        self.output_dir = own_place(self.config.output_dir)
+        self.name = Path(os.path.abspath(self.output_dir)).name
+        self.work = sibling(self.output_dir, "partial")
+        self.main_process = int(os.environ.get("RANK", "0")) == 0
+        self.checkpoints = self.work / CHECKPOINTS
+        self.log = StageLog(self.work / LOG, enabled=self.main_process)
+        self.resume = any(_saves(config) for config in parsed.configs)
+        self.resumed = False
+        self._began = False
+        self._lock = stage_lock(self.output_dir)
+        self._metrics: dict[str, Any] | None = None
+        self._notes: dict[str, dict[str, Any]] = {}
+        self._inputs: dict[str, Any] = {}
+        self._stamps: dict[str, tuple[int, ...]] = {}
+        self._pins: dict[str, Any] = {}
+        self._git: dict[str, Any] = {}
+        self._started = 0.0
+        self._old_handler: Any = None
+
+    def __enter__(self) -> Stage:
+        watch_parent()
+        self._started = time.monotonic()
+        if threading.current_thread() is threading.main_thread():
+            self._old_handler = signal.signal(signal.SIGTERM, _on_sigterm)
+        if self.main_process:
+            self._lock.acquire(wait=LOCK_WAIT)
+            try:
+                self._prepare()
+            except BaseException:
+                self._discard()
+                self._let_go()
+                raise
+        _barrier()
+        if not self.main_process:
+            self._pins = pin_inputs(self.parsed)
+            self.resumed = self.resume and any(self.checkpoints.rglob("checkpoint-*"))  # rank 0 has cleared the rest
+        set_seed(self.config.seed)
+        set_threads(self.config.num_threads)
+        quiet_libraries()
+        for note in self.parsed.notes:
+            self.say(f"note: {note}")
+        return self
+
+    def _prepare(self) -> None:
+        recover(self.output_dir)
+        check_replaceable(self.output_dir, f"{self.recipe.parent.name}/{self.recipe.name}")
+        self._stamps = _stamps(self.parsed)  # before they are hashed
+        self._inputs = input_records(self.parsed.inputs)
+        self._pins = pin_inputs(self.parsed)
+        self._git = git_state(self.recipe.parent)
+        asked = {"request": self.parsed.request, "inputs": self._inputs, "made_by": self._made_by()}
+        note = self.work / REQUEST
+        self.resumed = self.resume and not self.config.restart and self._goes_on(note, asked)
+        if not self.resumed:
+            clear_partial(self.work)
+            self.work.mkdir(parents=True)
+            self._began = True
+            note.write_text(json.dumps(asked, sort_keys=True), encoding="utf-8")
+
+    def _made_by(self) -> dict[str, str]:
+        code = f"{self._git.get('revision')}{' with changes' if self._git.get('dirty') else ''}"
+        return {**versions(), "code": code}
+
+    def _goes_on(self, note: Path, asked: dict[str, Any]) -> bool:
+        """Whether `work` is this request's. Raises StageError where it holds checkpoints of another."""
+        before = _asked_before(note)
+        if before is None:
+            if not any(self.checkpoints.rglob("checkpoint-*")):
+                return False
+            raise StageError(
+                f"{self.work} holds checkpoints, and {note.name} in it does not say for what: put the file back, move "
+                "the directory away to keep them, or give them up with --restart true"
+            )
+        asked = json.loads(json.dumps(asked))
+        if all(before.get(key) == asked[key] for key in ("request", "inputs")):
+            _note_other_code(before.get("made_by", {}), asked["made_by"])
+            return True
+        if not any(self.checkpoints.rglob("checkpoint-*")):
+            return False
+        raise StageError(
+            f"{self.work} holds checkpoints of a run that was asked for something else: {_changes(before, asked)}; "
+            "put that back to go on from them, or give them up with --restart true"
+        )
+
+    def note(self, group: str, name: str, value: Any) -> None:
+        """Keeps a result that is known before the end, such as counts of rows, for the metrics."""
+        self._notes.setdefault(group, {})[name] = value
+
+    def say(self, text: str) -> None:
+        """One line on the terminal, from the main process alone."""
+        if self.main_process:
+            print(f"  {text}", flush=True)
+
+    def finish(self, metrics: Mapping[str, Any]) -> None:
+        """Declares the work done. `metrics` hold results only: no times, so that equal runs give equal manifests.
+
+        Raises StageError for a metric that is NaN or infinite.
+        """
+        metrics = {**metrics, **self._notes}
+        for name, value in _numbers(metrics):
+            if not math.isfinite(value):
+                raise StageError(f"stage {self.name}: the metric '{name}' is {value}: the work went wrong")
+        self._metrics = jsonable(dict(metrics))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                _barrier()
+                if self.main_process:
+                    self._publish()
+                _barrier()
+        except BaseException:
+            error = error or sys.exception()
+            raise
+        finally:
+            if self.main_process and error is not None:
+                self._discard()
+            self._let_go()
+
+    def _publish(self) -> None:
+        if self._metrics is None:
+            raise StageError(f"stage {self.name} ended without finish(metrics): its work is not done")
+        self._check_inputs()
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        outputs = hash_outputs(self.work)
+        if not set(outputs) - {LOG}:
+            raise StageError(f"stage {self.name} wrote no output")
+        sync_files([self.work / name for name in outputs])
+        manifest = Manifest(
+            stage=self.name,
+            recipe=f"{self.recipe.parent.name}/{self.recipe.name}",
+            command=[f"{self.recipe.parent.name}/{self.recipe.name}", *redact_argv(self.parsed.argv)],
+            created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            seconds=round(time.monotonic() - self._started, 2),
+            peak_rss_mb=peak_rss_mb(),
+            seed=self.config.seed,
+            request=self.parsed.request,
+            config=self.parsed.resolved() | with_commits(self.parsed, self._pins),
+            inputs=with_pins(self._inputs, self._pins),
+            outputs=outputs,
+            fingerprint=fingerprint(outputs),
+            metrics=redact(self._metrics),
+            versions=versions(),
+            git=self._git,
+            hardware=hardware(),
+        )
+        write_manifest(self.work, manifest)
+        (self.work / REQUEST).unlink(missing_ok=True)
+        with uninterrupted():
+            publish(self.output_dir)
+
+    def _check_inputs(self) -> None:
+        """Raises StageError where an input was replaced under way: this would be another's output than it says."""
+        if _stamps(self.parsed) == self._stamps:
+            return
+        try:
+            now = input_records(self.parsed.inputs)
+        except R1Error as error:
+            raise StageError(f"an input was changed while the stage ran: {error}") from error
+        changed = [name for name in self._inputs if now.get(name) != self._inputs[name]]
+        if changed:
+            raise StageError(
+                f"{', '.join(changed)}: replaced while the stage ran, which may have read some of each; nothing is "
+                "published, repeat the same command"
+            )
+
+    def _discard(self) -> None:
+        finished = (self.work / MANIFEST).is_file()  # only its place was taken: the next run puts it there
+        if self._began and not finished and not self.resume and os.environ.get("R1HF_KEEP_PARTIAL") != "1":
+            shutil.rmtree(self.work, ignore_errors=True)
+
+    def _let_go(self) -> None:
+        if self.main_process:
+            self._lock.release()
+        if self._old_handler is not None:
+            signal.signal(signal.SIGTERM, self._old_handler)
+            self._old_handler = None
+
+
+def _asked_before(note: Path) -> dict[str, Any] | None:
+    """What `.request.json` says, None where no stage wrote it so."""
+    try:
+        before = read_object(note)
+    except (FileNotFoundError, ConfigError):
+        return None
+    known = all(isinstance(before.get(key, {}), dict) for key in ("request", "inputs", "made_by"))
+    return before if known and "request" in before and "inputs" in before else None
+
+
+def _stamps(parsed: Parsed) -> dict[str, tuple[int, ...]]:
+    """Of every file below the inputs, what changes when it is written or replaced: cheaper than its hash."""
+    found = {}
+    for _, text in parsed.input_paths:
+        for folder, _, names in os.walk(text):
+            for path in (Path(folder), *(Path(folder) / name for name in names)):
+                found[str(path)] = _stamp(path)
+        found[text] = _stamp(Path(text))
+    return found
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        seen = path.stat()
+    except OSError:
+        return ()
+    # A directory's times change with what others put beside; its number tells whether it is another one.
+    return (seen.st_ino,) if path.is_dir() else (seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+
+
+def _saves(config: Any) -> bool:
+    """Whether these are a trainer's arguments that save checkpoints."""
+    strategy = getattr(config, "save_strategy", "no")
+    return str(getattr(strategy, "value", strategy)) != "no"
+
+
+def _note_other_code(before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    changed = [f"{name} {before.get(name)} -> {now.get(name)}" for name in now if before.get(name) != now.get(name)]
+    if changed:
+        print(
+            f"note: other code than before the interruption ({', '.join(changed)}); "
+            "from here on the run may differ from an undisturbed one",
+            file=sys.stderr,
+        )
+
+
+def _changes(before: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """What differs between two requests, key by key: `max_steps 6 -> 8`, `the data in prompts`."""
+    old, new = before.get("request", {}), asked["request"]
+    changed = [
+        f"{key} {old.get(key)!r} -> {new.get(key)!r}" for key in sorted({*old, *new}) if old.get(key) != new.get(key)
+    ]
+    read, reads = before.get("inputs", {}), asked["inputs"]
+    changed += [f"the data in {key}" for key in sorted({*read, *reads}) if read.get(key) != reads.get(key)]
+    return ", ".join(changed)
+
+
+def preflight_inputs(parsed: Parsed) -> None:
+    """Adds a problem for each input that is neither a path here nor a Hub id; call it before `parsed.check()`."""
+    for name, text in parsed.input_paths:
+        path = Path(text)
+        if name in parsed.planned:
+            continue
+        if sibling(path, "partial").exists() and not (path / MANIFEST).exists():
+            parsed.problems.append(f"{name}: the stage that makes {text} did not finish; run it again")
+        elif not path.exists() and not is_hub_id(text):
+            parsed.problems.append(f"{name}: {text} does not exist; {_who_makes(path)}")
+        elif path.is_dir() and not any(path.iterdir()):
+            parsed.problems.append(f"{name}: the directory {text} is empty")
+
+
+def _who_makes(path: Path) -> str:
+    lost = next(part for part in (*reversed(path.parents), path) if not part.exists())
+    if (lost.parent / MANIFEST).exists():
+        return f"the stage in {lost.parent} made no '{lost.name}'"
+    return (
+        f"run the stage '{lost.name}' first (recipes/pipeline.py runs all), or give a directory or a Hub id (org/name)"
+    )
+
+
+def set_seed(seed: int) -> None:
+    """Seeds Python's generator, and those of numpy and torch if the recipe imported them.
+
+    Hash order of strings is fixed only by PYTHONHASHSEED before the start: sort sets before drawing from them.
+    """
+    random.seed(seed)
+    if "torch" in sys.modules:
+        importlib.import_module("transformers").set_seed(seed)
+    elif "numpy" in sys.modules:
+        importlib.import_module("numpy.random").seed(seed % 2**32)
+
+
+def set_threads(threads: int | None) -> None:
+    """Fixes torch's intra-op threads: the order of a sum, and so its last bits, depends on them."""
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # read by a torch that is imported later
+        if "torch" in sys.modules:
+            importlib.import_module("torch").set_num_threads(threads)
+
+
+def quiet_libraries() -> None:
+    """Leaves the terminal to the stage's own progress, unless a person set the libraries' own variables."""
+    if "transformers" in sys.modules and "TRANSFORMERS_VERBOSITY" not in os.environ:
+        logging = importlib.import_module("transformers.utils.logging")
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+    if "datasets" in sys.modules and "HF_DATASETS_DISABLE_PROGRESS_BARS" not in os.environ:
+        importlib.import_module("datasets").disable_progress_bars()
+
+
+def run(main: Callable[[], object]) -> None:
+    """Runs a recipe's `main`; an error that is meant for people is printed without a traceback, exit status 2.
+
+    With `--dry_run` the recipe is tried on miniatures in its place (r1hf/dryrun).
+    """
+    try:
+        if is_dry(sys.argv[1:]) and "CONFIGS" in getattr(main, "__globals__", {}):
+            importlib.import_module("r1hf.dryrun.script").main(Path(sys.argv[0]), sys.argv[1:])
+        else:
+            main()
+    except R1Error as error:
+        # Each rank finds the same mistakes in the same configuration.
+        if not (isinstance(error, ConfigError) and os.environ.get("RANK", "0") != "0"):
+            print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        print(f"{Path(sys.argv[0]).name}: {error}; make room and repeat, earlier outputs are kept", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def _on_sigterm(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not break the clean-up
+    raise SystemExit(128 + number)
+
+
+def _numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
+    """(dotted name, value) of every float in nested metrics."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _numbers(item, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _numbers(item, f"{name}[{index}]")
+    elif isinstance(value, float) or (hasattr(value, "item") and getattr(value, "shape", None) == ()):
+        yield name, float(value)
+
+
+def _barrier() -> None:
+    """Waits for all ranks, where the recipe has started torch.distributed."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.barrier()

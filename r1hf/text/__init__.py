@@ -1,0 +1,1 @@
+"""Text: the think/answer grammar, languages, prompts and chat templates."""
