@@ -5,7 +5,7 @@ the student's base as `model`; `on_policy_distill.py` goes on from what this mak
 
 In:  model (the student's base) or student (one of the paper's six, by name), data (question, completion).
 Out: the student.
-Run: accelerate launch recipes/distill.py --config recipes/configs/tiny/distill.yaml
+Run: accelerate launch recipes/distill.py --config recipes/configs/tiny/pipeline.yaml --stage student_qwen
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ compared where the cuts meet (TRL's GOLD).
 
 In:  model (the student after SFT, from `distill.py`), teacher, prompts (question).
 Out: the student.
-Run: accelerate launch recipes/on_policy_distill.py --config recipes/configs/tiny/on_policy_qwen.yaml
+Run: accelerate launch recipes/on_policy_distill.py --config recipes/configs/tiny/distillation.yaml
+     --stage student_qwen_on_policy
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ the completion only. The cold-start form `| special_token | ... | special_token 
 
 In:  model (the base), data (question, completion).
 Out: the model.
-Run: accelerate launch recipes/sft.py --config recipes/configs/tiny/sft.yaml
+Run: accelerate launch recipes/sft.py --config recipes/configs/tiny/pipeline.yaml --stage sft1
 """
 
 from __future__ import annotations

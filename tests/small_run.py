@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from r1hf.core.graph import Graph, is_graph, load_graph
 from r1hf.core.yamlfile import read_yaml
 from r1hf.data.rows import Row, load_rows, write_rows
 from r1hf.text.grammar import to_think_answer
@@ -20,7 +23,18 @@ from r1hf.world.corpus import reasoning
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "recipes" / "configs" / "tiny"
-GRAPH: dict[str, dict[str, Any]] = read_yaml(str(CONFIGS / "pipeline.yaml")).values["stages"]
+GRAPHS = sorted(path for path in CONFIGS.parent.rglob("*.yaml") if is_graph(read_yaml(path)))
+
+
+@cache
+def graph_of(path: Path) -> Graph:
+    """A pipeline's graph, which must be sound."""
+    graph, problems = load_graph(path, ROOT / "recipes")
+    assert not problems
+    return graph
+
+
+GRAPH = graph_of(CONFIGS / "pipeline.yaml").stages
 
 SHAPE = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
 MODELS = {
@@ -65,6 +79,12 @@ def run_recipe(name: str, config: str | None = None, **overrides: Any) -> Path:
 
 def make_base(directory: Path, **overrides: Any) -> Path:
     return run_recipe("base", output_dir=directory, **{"models": MODELS, **BASE, **overrides})
+
+
+def opening(path: Path) -> str:
+    """The comment that a file opens with, without its signs."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return "\n".join(line.lstrip("#").strip() for line in itertools.takewhile(lambda one: one.startswith("#"), lines))
 
 
 def right_response(problem: Problem) -> str:

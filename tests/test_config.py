@@ -15,8 +15,9 @@ from annotated_types import Ge
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1hf.core.config import MASK, Parsed, StageConfig, describe, input_fields, jsonable, parse, redact, redact_argv
+from r1hf.core.config import Parsed, StageConfig, describe, input_fields, jsonable, parse
 from r1hf.core.errors import ConfigError
+from r1hf.core.redaction import MASK, redact, redact_argv
 
 
 class Colour(enum.Enum):

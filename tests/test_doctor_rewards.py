@@ -14,8 +14,8 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForSequenceC
 from r1hf.commands.main import main
 from r1hf.core.errors import ConfigError, DataError
 from r1hf.doctor.cheats import FORMS, GOLDEN, THOUGHTS, cases, other_answer
-from r1hf.doctor.recipe import find_recipe
 from r1hf.doctor.rewards import check_rewards
+from r1hf.pipeline.recipes import find_recipe
 from r1hf.rewards import get_accuracy_reward, get_format_reward, language_consistency_reward
 from r1hf.text.chat_templates import chat_template
 from r1hf.text.grammar import TAGS, is_well_formed
@@ -339,6 +339,8 @@ def test_the_recipe_of_a_file(tmp_path):
     file.write_text("# a comment\nmodel: x\n", encoding="utf-8")
     assert find_recipe(file).name == "reasoning_rl.py"
     file.write_text("# accelerate launch recipes/r1_zero.py --config x.yaml\nmodel: x\n", encoding="utf-8")
+    assert find_recipe(file).name == "reasoning_rl.py"  # a comment configures nothing
+    file.write_text("recipe: r1_zero\nmodel: x\n", encoding="utf-8")
     assert find_recipe(file).name == "r1_zero.py"
     assert find_recipe(file, "all_scenario_rl").name == "all_scenario_rl.py"
     with pytest.raises(ConfigError, match="did you mean 'r1_zero'"):

@@ -14,7 +14,6 @@ from small_run import ROOT, answered, recipe, write
 
 from r1hf.commands.main import main as r1hf
 from r1hf.core.errors import ConfigError
-from r1hf.core.launch import launch_of
 from r1hf.dryrun import script
 from r1hf.dryrun.jobs import job_of
 from r1hf.dryrun.machine import leave_launcher
@@ -39,7 +38,7 @@ HUB = {
     **{"model_init_kwargs": {"attn_implementation": "flash_attention_2"}, "optim": "paged_adamw_8bit"},
     **{"report_to": "wandb", "push_to_hub": True, "hub_model_id": "me/policy", "use_peft": True, "lora_r": 8},
 }
-HEAD = "# accelerate launch --num_processes 64 recipes/r1_zero.py --config r1_zero.yaml\n"
+HEAD = "launch: {processes: 64}\n"
 
 
 def attempt(directory: Path, name: str, head: str = "", **values: Any) -> Report:
@@ -168,23 +167,6 @@ def test_the_flag_and_the_launcher_are_taken_away() -> None:
     environment = {"WORLD_SIZE": "8", "RANK": "0", "ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "HOME": "h"}
     assert leave_launcher(environment) == (8, ["FSDP"])
     assert environment == {"HOME": "h"}
-
-
-def test_the_launch_that_opens_a_file(tmp_path: Path) -> None:
-    (tmp_path / "recipes" / "accelerate").mkdir(parents=True)
-    mine = tmp_path / "recipes" / "accelerate" / "mine.yaml"
-    mine.write_text("num_processes: 8\n", encoding="utf-8")
-    config = tmp_path / "recipes" / "x.yaml"
-    for text, expected in {
-        "# accelerate launch recipes/sft.py --config x": (None, 1),
-        "# accelerate launch --config_file recipes/accelerate/mine.yaml recipes/sft.py": (mine, 8),
-        "# accelerate launch --config_file recipes/accelerate/mine.yaml --num_processes 4 r.py": (mine, 4),
-        "# sbatch --nodes=4 recipes/slurm/train.sbatch recipes/accelerate/mine.yaml recipes/sft.py": (mine, 32),
-        "# sbatch --nodes=4 recipes/slurm/train_vllm.sbatch recipes/accelerate/mine.yaml recipes/sft.py": (mine, 24),
-        "model: recipes/accelerate/mine.yaml": (None, 1),
-    }.items():
-        config.write_text(f"{text}\n# Eight GPUs.\nmodel: x\n", encoding="utf-8")
-        assert launch_of(config) == expected, text
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

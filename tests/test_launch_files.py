@@ -21,9 +21,9 @@ from accelerate.commands.launch import _validate_launch_command, launch_command_
 from accelerate.utils import DistributedType
 from accelerate.utils.launch import prepare_multi_gpu_env
 from safetensors.torch import load_file
-from small_run import CPU, ROOT, SFT, answered, arguments, write
+from small_run import CPU, ROOT, SFT, answered, arguments, opening, write
 
-from r1hf.core.launch import opening, value_of
+from r1hf.core.given import said
 from r1hf.plan.job import read_launch
 from r1hf.stage.manifest import read_manifest
 
@@ -211,8 +211,9 @@ def test_the_last_node_serves_the_policy(slurm: Path) -> None:
     training, server = steps(slurm)
     assert "--nodelist=n1,n2" in training and "--nodelist=n3" in server
     told = training[training.index("recipes/r1_zero.py") + 1 :]
-    assert tuple(told[:2]) == words and value_of("vllm_server_host", told) == "n3"
-    assert value_of("rollout_engine", told) == "vllm_server" and value_of("vllm_server_port", told) == "8000"
+    given = {key: one.value for key, one in said(told).values.items()}
+    assert tuple(told[:2]) == words and given["vllm_server_host"] == "n3"
+    assert given["rollout_engine"] == "vllm_server" and given["vllm_server_port"] == 8000
     assert server[server.index("serve") + 1] == "runs/tiny/base"  # the stage's model
     assert server[server.index("--weight-transfer-config") + 1] == '{"backend": "nccl"}'
     assert server[server.index("--data-parallel-size") + 1] == "4" and server[-2:] == ["--max-model-len", "9216"]

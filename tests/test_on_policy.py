@@ -124,7 +124,7 @@ def test_the_student_comes_nearer_to_its_teacher(student: str, tiny_base: Path, 
     start, teacher = tiny_base if student == "base" else other, tiny_base / "student_llama_base"
     rows = write(tmp_path / "rows.jsonl", answered(16))
     given = {**STEP, "max_steps": 12, "lr_scheduler_type": "linear", "model": start, "teacher": teacher}
-    made = run_recipe("on_policy_distill", "on_policy_qwen.yaml", prompts=rows, output_dir=tmp_path / "made", **given)
+    made = run_recipe("on_policy_distill", "on_policy.yaml", prompts=rows, output_dir=tmp_path / "made", **given)
     found = manifest(made)
     assert found["metrics"]["method"] == ("same_vocabulary" if student == "base" else "cross_tokenizer")
     assert found["metrics"]["prompts"] == 16 and found["metrics"]["optimizer_steps"] == 12
@@ -292,7 +292,7 @@ def test_a_resumed_run_is_the_run(kind: str, tiny_base: Path, other: Path, tmp_p
 
 def problems(**given: Any) -> Callable[[], None]:
     def run() -> None:
-        recipe("on_policy_distill").main(arguments("on_policy_qwen.yaml", **given))
+        recipe("on_policy_distill").main(arguments("on_policy.yaml", **given))
 
     return run
 
@@ -327,7 +327,7 @@ def test_an_adapter_is_trained_and_merged(kind: str, tiny_base: Path, other: Pat
     rows = write(tmp_path / "rows.jsonl", answered(8))
     lora = {"use_peft": True, "lora_r": 4, "lora_alpha": 8, "learning_rate": 1e-2, "warmup_steps": 0}
     steps = {"max_steps": 2, "per_device_train_batch_size": 4, "max_completion_length": 12}
-    made = run_recipe("on_policy_distill", "on_policy_qwen.yaml", prompts=rows, **given, **lora, **steps)
+    made = run_recipe("on_policy_distill", "on_policy.yaml", prompts=rows, **given, **lora, **steps)
     assert manifest(made)["metrics"]["method"] == kind
     assert (made / "adapter" / "adapter_config.json").exists()
     before, after = (dict(load_model(str(path)).named_parameters()) for path in (student, made))

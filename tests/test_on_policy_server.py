@@ -35,7 +35,7 @@ def distilled(student: Path, teacher: Path, directory: Path, **more: object) -> 
     """The loss of each step."""
     rows = write(directory / "rows.jsonl", answered(8))
     given = {"model": student, "teacher": teacher, "prompts": rows, "output_dir": directory / "out"}
-    out = run_recipe("on_policy_distill", "on_policy_qwen.yaml", **{**given, **STEPS, **more})
+    out = run_recipe("on_policy_distill", "on_policy.yaml", **{**given, **STEPS, **more})
     assert manifest(out)["metrics"]["method"] == "same_vocabulary"
     assert (out / "model.safetensors").exists()
     return [row["loss"] for row in log(out) if "loss" in row]

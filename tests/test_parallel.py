@@ -9,7 +9,7 @@ import pytest
 from small_run import ROOT, recipe
 
 from r1hf.core.config import parse
-from r1hf.core.yamlfile import read_yaml
+from r1hf.core.given import said
 from r1hf.doctor.load import load
 from r1hf.doctor.stage import examine
 from r1hf.plan.parallel import check_parts, indivisible
@@ -38,17 +38,20 @@ def test_parts_of_known_models(name: str, fitting: set[int]) -> None:
     assert {parts for parts in range(1, 17) if indivisible(shape, parts) is None} == fitting
 
 
-def base_of(path: Path) -> str:
-    """The public model that a configuration's own goes back to, by the stages beside it."""
-    made = {read_yaml(other).values.get("output_dir"): other for other in path.parent.glob("*.yaml")}
-    values = read_yaml(path).values
-    source = values.get("model") or values["models"][0]
-    return base_of(made[source]) if source in made else str(source)
+def base_of(graph: Path, stage: str) -> str:
+    """The public model that a stage's own goes back to."""
+    told = said(["--config", str(graph), "--stage", stage])
+    key = "model" if "model" in told.values else "models"
+    if key in told.inputs:
+        return base_of(graph, told.inputs[key][0])
+    return str(told.values[key].value)
 
 
 @pytest.mark.parametrize("path", NAMED, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_number_in_a_configuration_divides_its_model(path: Path) -> None:
-    source = base_of(path)
+    told = said(["--config", str(path)])
+    assert told.graph is not None and told.stage is not None
+    source = base_of(told.graph, told.stage)
     assert shape_of(source).name in BUILT_IN
     for found in PARTS.finditer(path.read_text(encoding="utf-8")):
         assert check_parts(path.name, int(found[1]), [source]) == []

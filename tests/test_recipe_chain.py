@@ -55,7 +55,7 @@ def chain(tiny_base: Path, memorised: Path, tmp_path_factory: pytest.TempPathFac
         "rejection_sampling", model=memorised, prompts=known, general=general_sft, **sampling,
         output_dir=runs / "rejection_sampling",
     )  # fmt: skip
-    make("sft2", "sft", config="sft2.yaml", model=memorised, data=made["rejection_sampling"] / "data.jsonl", **SFT)
+    make("sft2", "sft", config="sft.yaml", model=memorised, data=made["rejection_sampling"] / "data.jsonl", **SFT)
     preference = {key: head(data / f"{name}.jsonl", runs / f"{name}.jsonl", 24) for key, name in PREFERENCE.items()}
     make("reward_models", "reward_models", model=tiny_base, **preference, **SFT)
     make(
@@ -88,7 +88,7 @@ def test_a_stage_leaves_a_manifest_that_holds(chain: dict[str, Path], stage: str
     found = verify(chain[stage])
     assert (found.stage, found.seed) == (stage, 42)
     assert found.seconds > 0 and found.peak_rss_mb > 0 and found.config["num_threads"] == 1
-    assert set(found.inputs) == set(GRAPH[stage].get("inputs", {}))
+    assert set(found.inputs) == set(GRAPH[stage].inputs)
     assert not [path for path in chain[stage].rglob("*") if path.name == "trainer" and any(path.iterdir())]
     assert all(math.isfinite(value) for value in numbers(found.metrics))
     assert not [name for name in json.dumps(found.metrics).split('"') if name.endswith(("_time", "runtime"))]

@@ -11,12 +11,12 @@ import pytest
 from small_run import (
     BASE,
     CONFIGS,
-    GRAPH,
     GRPO,
     ROOT,
     SFT,
     answered,
     arguments,
+    graph_of,
     head,
     launched,
     recipe,
@@ -27,42 +27,37 @@ from small_run import (
 
 from r1hf.core.config import parse
 from r1hf.core.errors import ConfigError
-from r1hf.core.yamlfile import read_yaml
 from r1hf.world import general
 
 RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.py") if path.stem not in ("pipeline", "push"))
-MORE = read_yaml(str(CONFIGS / "distillation.yaml")).values["more_stages"]
-EVERY: dict[str, dict[str, Any]] = {**MORE, **GRAPH}
-STAGES = [(name, stage["recipe"], stage["config"]) for name, stage in EVERY.items()]
+EVERY = graph_of(CONFIGS / "distillation.yaml").stages
 
 
 def test_every_recipe_and_every_configuration_is_in_the_graph() -> None:
-    assert {stage["recipe"] for stage in EVERY.values()} == set(RECIPES)
+    assert {stage.recipe.stem for stage in EVERY.values()} == set(RECIPES)
     files = {path.name for path in CONFIGS.glob("*.yaml")} - {"pipeline.yaml", "distillation.yaml"}
-    assert {stage["config"] for stage in EVERY.values()} == files
+    assert {path.name for stage in EVERY.values() for path in stage.configs} == files
 
 
-@pytest.mark.parametrize(("stage", "name", "config"), STAGES, ids=[stage for stage, _, _ in STAGES])
-def test_a_tiny_configuration_lacks_nothing_but_its_inputs(
-    stage: str, name: str, config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("stage", EVERY)
+def test_a_tiny_stage_lacks_nothing_but_its_inputs(
+    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    module = recipe(name)
-    parsed = parse(module.CONFIGS, ["--config", str(CONFIGS / config)])
+    spec = EVERY[stage]
+    module = recipe(spec.recipe.stem)
+    parsed = parse(module.CONFIGS, graph_of(CONFIGS / "distillation.yaml").arguments(stage))
     module.preflight(parsed)
     assert all(config is not None for config in parsed.configs)
-    missing = {path for _, path in parsed.input_paths}
+    assert parsed.configs[0].output_dir == f"runs/tiny/{stage}" and set(parsed.inputs) == set(spec.inputs)
     assert len(parsed.problems) == len(parsed.input_paths)
-    assert all(any(f"{path} does not exist" in problem for problem in parsed.problems) for path in missing)
+    for name, path in parsed.input_paths:
+        maker = Path(path).relative_to("runs/tiny").parts[0]
+        assert any(
+            f"{name}: {path} does not exist; the stage '{maker}' of " in text and f"--until {maker}" in text
+            for text in parsed.problems
+        )
     assert list(tmp_path.iterdir()) == []
-    # Alone and in the graph, a stage reads and writes the same places.
-    assert Path(parsed.configs[0].output_dir) == Path("runs/tiny") / stage
-    wanted = EVERY[stage].get("inputs", {})
-    assert {key: _under("runs/tiny", value) for key, value in wanted.items()} == parsed.inputs
-
-
-def _under(run_dir: str, value: str | list[str]) -> str | list[str]:
-    return [f"{run_dir}/{item}" for item in value] if isinstance(value, list) else f"{run_dir}/{value}"
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -97,7 +92,7 @@ def bad(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     }
 
 
-NO_MODEL = r"^model: .*missing/model does not exist; run the stage 'missing' first"
+NO_MODEL = r"^model: .*missing/model does not exist; run the stage that makes it first"
 NO_ROWS = r"empty.jsonl holds no rows"
 NO_TEMPLATE = r"^model: the tokenizer in .*bare has no chat template"
 TYPO = r"unknown key 'sed'; did you mean 'seed'\?"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -10,9 +13,8 @@ import pytest
 from small_run import ROOT
 from test_parallel import FILES, base_of
 
-from r1hf.core.launch import opening
-from r1hf.core.yamlfile import read_yaml
-from r1hf.doctor.load import load
+from r1hf.core.given import said
+from r1hf.doctor.load import Loaded, load
 from r1hf.plan.cost import make_plan
 from r1hf.plan.gpus import GIB, parse_gpus
 from r1hf.plan.shapes import shape_of
@@ -38,35 +40,60 @@ PUBLISHED = {
 CONTEXT = {"2024", "500", "1.5", "800", "32,768", "4,096", "671"}  # names of benchmarks, models, and sizes
 
 
-def blocks(path: Path, word: str) -> list[str]:
-    """The paragraphs of a file's head that begin with `word`, each on one line."""
-    paragraphs: list[str] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("#"):
-            break
-        if line.startswith("#   ") and paragraphs:
-            paragraphs[-1] += " " + line[4:]
+@dataclass(frozen=True)
+class Promise:
+    """A paragraph of a file's head, or above a stage in a graph. stage: which it speaks of, None for all of them."""
+
+    path: Path
+    graph: Path
+    stage: str | None
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.path.relative_to(CONFIGS)}-{self.stage}"
+
+
+def paragraphs(lines: Iterable[str]) -> list[str]:
+    """Comments with what is indented behind them on one line each."""
+    found: list[str] = []
+    for line in lines:
+        if line.startswith("#   ") and found:
+            found[-1] += " " + line[4:]
         else:
-            paragraphs.append(line.removeprefix("# "))
-    return [text.strip() for text in paragraphs if text.startswith(word)]
+            found.append(line.removeprefix("# "))
+    return [text.strip() for text in found]
 
 
-EXPECTED = [(path, text) for path in FILES for text in blocks(path, "Expect: ")]
-PREDICTED = [(path, text) for path in FILES for text in blocks(path, "Predicted by r1hf plan")]
+def promises(path: Path) -> list[Promise]:
+    """All paragraphs of a file's head, and in a graph those above each stage."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    head = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
+    told = said(["--config", str(path)])
+    found = [Promise(path, told.graph or path, told.stage, text) for text in paragraphs(head)]
+    comments: list[str] = []
+    for line in lines[len(head) :]:
+        if line.startswith("  #"):
+            comments.append(line[2:])
+        elif entry := re.match(r"  (\w+):", line):
+            found += [Promise(path, path, entry[1], text) for text in paragraphs(comments)]
+            comments = []
+    return found
 
 
-def of(case: object) -> str | None:
-    return str(case.relative_to(CONFIGS)) if isinstance(case, Path) else None
+PROMISES = [one for path in FILES for one in promises(path)]
+EXPECTED = [one for one in PROMISES if one.text.startswith("Expect: ")]
+PREDICTED = [one for one in PROMISES if one.text.startswith("Predicted by r1hf plan")]
 
 
-@pytest.mark.parametrize(("path", "text"), EXPECTED, ids=of)
-def test_what_is_expected_has_its_source_and_its_figures(path: Path, text: str) -> None:
+@pytest.mark.parametrize("promise", EXPECTED, ids=str)
+def test_what_is_expected_has_its_source_and_its_figures(promise: Promise) -> None:
+    path, text = promise.path, promise.text
     page = PAGE.search(text)
     assert page or PAPER.search(text), f"{path}: say where this is measured or published, or leave it out"
     said = PAPER.sub("", PAGE.sub("", text))
     numbers = {match[1] for match in NUMBER.finditer(re.sub(r"\(v[12]\)", "", said))} - CONTEXT
     if page:
-        assert figures_of(path, text, page[0]) or not numbers, f"{path}: no rule here reads {sorted(numbers)}"
+        assert figures_of(promise, page[0]) or not numbers, f"{path}: no rule here reads {sorted(numbers)}"
         return
     known = {number for source, row in PUBLISHED.items() if source in text for number in row.split()}
     assert numbers <= known, f"{path}: {sorted(numbers - known)} are no published figures of its source"
@@ -83,10 +110,6 @@ def rows_of(page: str) -> dict[str, list[str]]:
     return found
 
 
-STAGES = {  # a file -> the stage of the tables
-    **{"all_scenario_rl": "r1", "sft": "sft1", "distill": "student_qwen", "distill_llama": "student_llama"},
-    **{"direct_rl_qwen": "student_qwen_direct_rl", "direct_rl_llama": "student_llama_direct_rl"},
-}
 MOE = {"base": "base", "r1_zero": "R1-Zero", "sft1": "Dev1", "reasoning_rl": "Dev2", "sft2": "Dev3", "r1": "R1"}
 
 
@@ -94,9 +117,9 @@ def number(cell: str) -> float:
     return float(re.match(r"[\d.]+", cell)[0])  # type: ignore[index]
 
 
-def figures_of(path: Path, text: str, page: str) -> bool:
-    """Holds the figures of `text` against the tables of `page`; False where no rule knows them."""
-    stage = STAGES.get(path.stem, path.stem)
+def figures_of(promise: Promise, page: str) -> bool:
+    """Holds the figures of a promise against the tables of `page`; False where no rule knows them."""
+    text, stage = promise.text, promise.stage or ""
     seen = False
     if page == "README.md":
         rows = rows_of(page)
@@ -115,7 +138,7 @@ def figures_of(path: Path, text: str, page: str) -> bool:
         places |= {r"^Expect: (\d+)% right, ": 1, r"(\d+)% helpful": 5, r"(\d+)% harmless": 6}
         for pattern, place in places.items():
             if found := re.search(pattern, text):
-                assert abs(number(rows[stage][place]) - float(found[1])) <= 0.51, (path, pattern)
+                assert abs(number(rows[stage][place]) - float(found[1])) <= 0.51, (promise, pattern)
                 seen = True
         return seen
     if page == "docs/moe.md":
@@ -127,10 +150,10 @@ def figures_of(path: Path, text: str, page: str) -> bool:
         return seen
     if page == "docs/distillation.md":
         rows = rows_of(page)
-        column = 1 if "qwen" in path.stem else 3
+        column = 1 if "qwen" in stage else 3
         wanted = (
             {"93.4": rows["SFT"][column]}
-            if path.stem == "distill_llama_own"
+            if stage == "student_llama_own"
             else {
                 re.findall(r"[\d.]+", text)[0]: rows["SFT"][column],
                 re.findall(r"[\d.]+", text)[1]: rows["SFT, then on-policy"][column],
@@ -148,29 +171,38 @@ def test_figures_in_the_lines_of_keys_are_those_of_the_table() -> None:
     tokens = [(path, found) for path in FILES for found in re.findall(r"mean answer has (\d+)", path.read_text())]
     assert tokens
     for path, found in tokens:
-        stage = STAGES.get(path.stem, path.stem if path.stem != "evaluate" else "r1")
-        stage = {"rejection_sampling": "reasoning_rl", "on_policy_qwen": "student_qwen"}.get(stage, stage)
+        stage = {"evaluate": "r1", "all_scenario_rl": "r1", "rejection_sampling": "reasoning_rl"}.get(
+            path.stem, path.stem
+        )
+        stage = {"on_policy": "student_qwen"}.get(stage, stage)
         assert abs(number(rows_of("README.md")[stage][4]) - int(found)) < 1, path
 
 
-@pytest.mark.parametrize("path", FILES, ids=of)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONFIGS)))
 def test_no_other_line_promises_anything(path: Path) -> None:
-    sourced = [*blocks(path, "Expect: "), *blocks(path, "Predicted by r1hf plan")]
+    sourced = [one.text for one in EXPECTED + PREDICTED if one.path == path]
     text = path.read_text(encoding="utf-8")
-    comments = re.findall(r"(?:^|\s)# *(.*)", re.sub(r"\n#   ", " ", text))
+    comments = re.findall(r"(?:^|\s)# *(.*)", re.sub(r"\n *#   ", " ", text))
     loose = [line for line in comments if CLAIM.search(line) and not any(line.strip() in block for block in sourced)]
     allowed = re.compile(r"a stage takes minutes|beside the|hardware:", re.IGNORECASE)
     loose = [line for line in loose if not allowed.search(line) and not PAGE.search(line) and not PAPER.search(line)]
     assert not loose, "neither a source nor a check supports these:\n" + "\n".join(loose)
 
 
-@pytest.mark.parametrize(("path", "text"), PREDICTED, ids=of)
-def test_what_is_predicted_is_what_the_plan_says(path: Path, text: str) -> None:
+@cache
+def loaded(graph: Path) -> dict[str, Loaded]:
+    return {stage.name: stage for stage in load(graph)[0]}
+
+
+@pytest.mark.parametrize("promise", PREDICTED, ids=str)
+def test_what_is_predicted_is_what_the_plan_says(promise: Promise) -> None:
+    text = promise.text
     device = re.search(r"for (\S+) \(assumptions, nothing measured\)", text)
     rows = re.search(r"for ([\d,]+) (?:rows|prompts)", text)
-    assert device is not None
-    given = Given(shape=base_of(path), rows=int(rows[1].replace(",", "")) if rows else None)
-    (plan,) = make_plan(load(path)[0], parse_gpus(device[1]), given).stages
+    assert device is not None and promise.stage is not None
+    shape = base_of(promise.graph, promise.stage)
+    given = Given(shape=shape, rows=int(rows[1].replace(",", "")) if rows else None)
+    (plan,) = make_plan([loaded(promise.graph)[promise.stage]], parse_gpus(device[1]), given).stages
     wanted = {
         r"([\d.]+) of [\d.]+ GiB": f"{plan.memory.needed / GIB:.1f}",
         r"of ([\d.]+) GiB": f"{(plan.memory.available or 0) / GIB:.1f}",
@@ -180,12 +212,12 @@ def test_what_is_predicted_is_what_the_plan_says(path: Path, text: str) -> None:
     }
     for pattern, value in wanted.items():
         found = re.search(pattern, text)
-        assert found is None or found[1] == value, f"{path}: {found[0]} is {value}"
+        assert found is None or found[1] == value, f"{promise}: {found[0]} is {value}"
     if beside := re.search(r"two reward models take ([\d.]+) GiB", text):
-        body = shape_of(base_of(path.with_name("reward_models.yaml")))
+        body = shape_of(base_of(promise.graph, "reward_models"))
         assert beside[1] == f"{2 * 4 * body.parameters / GIB:.1f}"
 
 
 def test_there_are_promises_to_check() -> None:
     assert len(EXPECTED) > 50 and len(PREDICTED) > 50
-    assert all(opening(path) for path, _ in EXPECTED) and read_yaml(CONFIGS / "tiny" / "sft.yaml").values
+    assert {one.stage for one in PREDICTED if one.path.parent.name == "lora"} >= {"sft1", "r1_zero", "student"}

@@ -92,7 +92,7 @@ def test_problems_of_configuration_and_inputs_come_together(tmp_path: Path) -> N
     assert done.returncode == 2
     assert "2 problems in the configuration" in done.stderr
     assert "unknown key 'txt'; did you mean 'text'?" in done.stderr
-    assert "gone/base does not exist; run the stage 'gone' first" in done.stderr
+    assert "gone/base does not exist; run the stage that makes it first" in done.stderr
     assert not (tmp_path / "x").exists() and list(tmp_path.iterdir()) == []
 
 

@@ -107,7 +107,8 @@ def test_every_recipe_is_checked_in_a_tiny_configuration_file(tmp_path: Path) ->
         text = (CONFIGS / f"{name}.yaml").read_text(encoding="utf-8")
         path = tmp_path / f"{name}.yaml"
         path.write_text("\n".join(line for line in text.splitlines() if not line.startswith(key)) + f"\n{key}: -1\n")
-        said = parse(recipe(name).CONFIGS, ["--config", str(path)]).problems
+        inputs = ["--model=a/b", "--output_dir=runs/o", "--data=c/d" if name == "sft" else "--prompts=c/d"]
+        said = parse(recipe(name).CONFIGS, ["--config", str(path), *inputs]).problems
         assert [text for text in said if text.startswith(f"{path}:") and f"{key}: -1" in text] == said
 
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "dry-run": ("r1hf.commands.dry_run", "try every stage of a configuration on miniatures, without training"),
     "plan": ("r1hf.commands.plan", "predict memory, time and cost of a stage or a pipeline"),
     "push": ("r1hf.commands.push", "push a run or a stage to the Hub, with its card"),
+    "resolve": ("r1hf.commands.resolve", "print each value that a stage gets, with the file and line it came from"),
     "rollouts": ("r1hf.commands.rollouts", "show what a policy wrote in training, with its rewards"),
     "serve": ("r1hf.commands.serve", "serve models over an OpenAI-compatible interface, with the chat if asked"),
 }

@@ -1,6 +1,6 @@
 """Predict memory of each phase, time of each step, GPU-hours and cost of a stage or a pipeline. Nothing is launched.
 
-  r1hf plan --config recipes/configs/qwen2.5-7b/r1_zero.yaml --gpus 8xH100 --launch recipes/accelerate/zero3.yaml
+  r1hf plan --config recipes/configs/qwen2.5-7b/r1_zero.yaml --gpus 8xH100
   r1hf plan --config recipes/configs/qwen2.5-7b/pipeline.yaml --gpus 8xH100 --price 2.1
 
 Exit status: 0 it fits, 1 it does not, or nothing can be said.

@@ -16,27 +16,21 @@ import math
 import os
 import re
 import sys
-import types
 import typing
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
-
 from r1hf.checks.foreign import asked_for, faults
 from r1hf.checks.values import contradictions, refuse
+from r1hf.core.convert import convert, type_name
 from r1hf.core.errors import ConfigError, R1Error
+from r1hf.core.given import Given, Said, said
 from r1hf.core.places import output_problems, paths_in
+from r1hf.core.redaction import redact
 from r1hf.core.source import paths_of, selection
-from r1hf.core.yamlfile import nearest, parse_scalar, read_yaml, settled
+from r1hf.core.yamlfile import nearest, settled
 from r1hf.stage.manifest import is_hub_id
-
-_SECRET_KEY = re.compile(r"(^|_)(token|api_key|password|secret)$", re.IGNORECASE)
-_TOKENIZER_KEY = re.compile(r"^(eos|bos|pad|unk|sep|cls|mask|image|video|audio)_token$")
-_SECRET_VALUE = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
-MASK = "***"
-_UNIONS = (typing.Union, types.UnionType)
 
 
 @dataclass(kw_only=True)
@@ -67,6 +61,7 @@ class Parsed:
     inputs: field -> directory, file or Hub id, a mapping with one as `path`, or a list of these, that the stage reads.
     planned: the input fields whose directories an earlier stage of a pipeline is still to make.
     notes: what a person should know before the run, and what is no reason not to run.
+    said: every value as it was given, and where; the stage and its graph, if it is one of a graph.
     """
 
     configs: tuple[Any, ...]
@@ -75,7 +70,8 @@ class Parsed:
     inputs: dict[str, Any]
     argv: list[str]
     planned: frozenset[str] = frozenset()
-    notes: list[str] = dataclasses.field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    said: Said = field(default_factory=Said)
 
     def check(self) -> None:
         """Raises ConfigError with every problem found."""
@@ -125,17 +121,8 @@ class _Field:
         return self.item.default
 
 
-@dataclass(frozen=True)
-class _Given:
-    """One value as a person gave it. `text` is the command line's own spelling of it."""
-
-    value: Any
-    where: str
-    text: str | None = None
-
-
 def parse(schemas: Sequence[type], argv: list[str] | None = None, planned: Iterable[str] = ()) -> Parsed:
-    """Fills the dataclasses `schemas` from `--config file.yaml` and `--key value` overrides.
+    """Fills the dataclasses `schemas` from `--config file.yaml` and `--key value` overrides (r1hf/core/given.py).
 
     A key that several schemas declare goes to each of them. Nothing is raised for wrong content: see `Parsed.check`.
     `--help` prints every key and exits.
@@ -144,12 +131,12 @@ def parse(schemas: Sequence[type], argv: list[str] | None = None, planned: Itera
     if "--help" in argv or "-h" in argv:
         print(describe(schemas))
         raise SystemExit(0)
-    given, problems, files = _read(argv)
+    told = said(argv)
+    if told.lost:
+        return Parsed(tuple(None for _ in schemas), told.problems, {}, {}, argv, planned, said=told)
+    given, problems = told.values, told.problems
     fields = _fields_of(schemas)
-    known = {name for _, name in fields}
-    problems += [
-        f"{item.where}: {_unknown(key, item.value, known)}" for key, item in given.items() if key not in known
-    ]
+    problems += _strange(told, fields)
 
     values: dict[type, dict[str, Any]] = {schema: {} for schema in schemas}
     keys = {schema: {name for owner, name in fields if owner is schema} for schema in schemas}
@@ -157,7 +144,7 @@ def parse(schemas: Sequence[type], argv: list[str] | None = None, planned: Itera
     for (schema, key), entry in fields.items():
         if key in given:
             try:
-                value = settled(_convert(given[key], entry.annotation), text=entry.is_input)
+                value = settled(convert(given[key], entry.annotation), text=entry.is_input)
                 refuse(key, value, keys[schema])
                 values[schema][key] = value
             except ValueError as error:
@@ -166,8 +153,10 @@ def parse(schemas: Sequence[type], argv: list[str] | None = None, planned: Itera
     problems += _contradictions(fields, values, given)
 
     configs = tuple(_build(schema, values[schema], fields, unread, problems) for schema in schemas)
+    if told.hint and any(" is missing (" in text or " is missing; " in text for text in problems):
+        problems.append(told.hint)
     inputs = _inputs(fields, values)
-    problems += _output_problems(given, inputs, files)
+    problems += _output_problems(given, inputs, told.files)
     for key, value in inputs.items():
         if key not in planned:
             problems += [f"{key}: {fault}" for path in paths_of(value) for fault in faults(path)]
@@ -176,7 +165,20 @@ def parse(schemas: Sequence[type], argv: list[str] | None = None, planned: Itera
     merged = {key: value for schema in reversed(schemas) for key, value in values[schema].items()}
     request = {key: merged[key] for key in sorted(merged) if key not in hidden}
     request |= {key: chosen for key, value in inputs.items() if (chosen := selection(value))}
-    return Parsed(configs, problems, redact(jsonable(request)), inputs, argv, planned)
+    return Parsed(configs, problems, redact(jsonable(request)), inputs, argv, planned, said=told)
+
+
+def _strange(told: Said, fields: Mapping[tuple[type, str], _Field]) -> list[str]:
+    """Keys that no schema has, and inputs of the graph that are none of the recipe's, which are taken out."""
+    known = {name for _, name in fields}
+    readable = {name for (_, name), entry in fields.items() if entry.is_input}
+    problems = [
+        f"{told.values.pop(key).where}: inputs: the recipe reads no '{key}'; {nearest(key, sorted(readable))}"
+        for key in sorted(told.inputs)
+        if key not in readable
+    ]
+    unknown = [key for key in told.values if key not in known]
+    return problems + [f"{told.values[key].where}: {_unknown(key, told.values[key].value, known)}" for key in unknown]
 
 
 def _unknown(key: str, value: Any, known: Collection[str]) -> str:
@@ -185,32 +187,7 @@ def _unknown(key: str, value: Any, known: Collection[str]) -> str:
     return f"unknown key '{key}'; {nearest(key, known, else_say='--help lists every key')}"
 
 
-def _read(argv: list[str]) -> tuple[dict[str, _Given], list[str], list[str]]:
-    """The YAML file's values with the command line's on top, what is wrong with them, and the files that were read."""
-    problems: list[str] = []
-    overrides: dict[str, _Given] = {}
-    rest = list(argv)
-    while rest:
-        word = rest.pop(0)
-        if not re.match(r"--[A-Za-z_]", word):
-            problems.append(f"command line: {word!r} belongs to no key; write --key value")
-            continue
-        key, equals, text = word[2:].partition("=")
-        if not equals:
-            text = rest.pop(0) if rest and not rest[0].startswith("--") else "true"
-        overrides[key.replace("-", "_")] = _Given(parse_scalar(text), "command line", text)
-    given: dict[str, _Given] = {}
-    files: list[str] = []
-    config = overrides.pop("config", None)
-    if config is not None and config.text is not None:
-        file = read_yaml(config.text)
-        problems = file.problems + problems
-        given = {key: _Given(value, file.where(key)) for key, value in file.values.items()}
-        files = [config.text, *sorted({place.rpartition(":")[0] for place in file.places.values()})]
-    return given | overrides, problems, files
-
-
-def _output_problems(given: dict[str, _Given], inputs: dict[str, Any], files: list[str]) -> list[str]:
+def _output_problems(given: dict[str, Given], inputs: dict[str, Any], files: list[str]) -> list[str]:
     """What is wrong with the place of the output, compared with all that is read."""
     output_dir = given["output_dir"].value if "output_dir" in given else None
     if not isinstance(output_dir, str):
@@ -237,76 +214,10 @@ def _fields_of(schemas: Sequence[type]) -> dict[tuple[type, str], _Field]:
     return fields
 
 
-def _convert(given: _Given, annotation: Any) -> Any:
-    """The value in its field's type. Raises ValueError that says what was expected."""
-    try:
-        adapter = TypeAdapter(annotation)
-    except PydanticSchemaGenerationError:  # a type that no YAML value can have
-        raise ValueError(f"cannot be set from YAML (expected {type_name(annotation)})") from None
-    choices = _choices(annotation)
-    if choices and isinstance(given.value, str) and given.value not in choices:
-        raise ValueError(f"{given.value!r} is not {type_name(annotation)}")
-    try:
-        value = adapter.validate_python(given.value)
-    except ValidationError as error:
-        # `--run_name 5` is text that happens to look like a number.
-        if given.text is not None and not isinstance(given.value, str):
-            try:
-                return adapter.validate_python(given.text, strict=True)
-            except ValidationError:
-                pass
-        raise ValueError(_mismatch(given.value, annotation, error)) from None
-    # pydantic takes `true` as 1: a bare `--learning_rate` must not mean 1.0.
-    if isinstance(given.value, bool) and isinstance(value, int | float) and not isinstance(value, bool):
-        raise ValueError(f"{str(given.value).lower()} is not {type_name(annotation)}")
-    return value
-
-
-def _mismatch(value: Any, annotation: Any, error: ValidationError) -> str:
-    first = error.errors()[0]
-    shown = MASK if isinstance(value, str) and _SECRET_VALUE.search(value) else repr(value)
-    text = f"{shown} is not {type_name(annotation)}"
-    place = [part for part in first["loc"] if isinstance(part, int)]
-    constrained = first["type"] in {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
-    if constrained:
-        text = f"{shown}: {first['msg']}"
-    return f"{text} (see item {place[0] + 1})" if place else text
-
-
-def _choices(annotation: Any) -> list[str]:
-    """The values of `SomeEnum | str`: transformers' way to say that a string must name a member."""
-    members = typing.get_args(annotation) if typing.get_origin(annotation) in _UNIONS else ()
-    enums = [member for member in members if isinstance(member, type) and issubclass(member, enum.Enum)]
-    return [member.value for member in enums[0]] if len(enums) == 1 and str in members else []
-
-
-def type_name(annotation: Any) -> str:
-    """A type as a person who writes YAML would call it."""
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if annotation is None or annotation is type(None):
-        return "null"
-    if origin is typing.Annotated:
-        return type_name(arguments[0])
-    if origin is typing.Literal:
-        return "one of " + ", ".join(repr(value) for value in arguments)
-    if origin in _UNIONS:
-        members = [member for member in arguments if member is not str or not _choices(annotation)]
-        return " or ".join(dict.fromkeys(type_name(member) for member in members))
-    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
-        return "one of " + ", ".join(repr(member.value) for member in annotation)
-    if origin in (list, tuple, set, Sequence) and arguments:
-        plural = {int: "whole numbers", float: "numbers", str: "texts"}
-        return f"a list of {plural.get(arguments[0], type_name(arguments[0]))}"
-    if origin is dict or annotation is dict:
-        return "a mapping"
-    plain = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list"}
-    return plain.get(annotation, getattr(annotation, "__name__", str(annotation)))
-
-
 def _contradictions(
     fields: Mapping[tuple[type, str], _Field],
     values: Mapping[type, Mapping[str, Any]],
-    given: Mapping[str, _Given],
+    given: Mapping[str, Given],
 ) -> list[str]:
     """What does not go together, whether or not the schemas can be built from it."""
     merged: dict[str, Any] = {}
@@ -402,33 +313,3 @@ def jsonable(value: Any) -> Any:
     if getattr(value, "shape", None) == () and hasattr(value, "item"):  # a scalar of numpy or torch
         return jsonable(value.item())
     return str(value)
-
-
-def redact(value: Any) -> Any:
-    """The same JSON value with secrets masked: by the key's name, and Hub tokens wherever they stand."""
-    if isinstance(value, dict):
-        return {key: MASK if item is not None and _is_secret(key) else redact(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [redact(item) for item in value]
-    return _SECRET_VALUE.sub(MASK, value) if isinstance(value, str) else value
-
-
-def redact_argv(argv: Sequence[str]) -> list[str]:
-    """A command line without the values of secret keys."""
-    shown: list[str] = []
-    hide = False
-    for word in argv:
-        key, equals, _ = word.removeprefix("--").partition("=")
-        secret = word.startswith("--") and _is_secret(key.replace("-", "_"))
-        if hide and not word.startswith("--"):
-            shown.append(MASK)
-        elif secret and equals:
-            shown.append(f"--{key}={MASK}")
-        else:
-            shown.append(_SECRET_VALUE.sub(MASK, word))
-        hide = secret and not equals
-    return shown
-
-
-def _is_secret(key: str) -> bool:
-    return bool(_SECRET_KEY.search(key)) and not _TOKENIZER_KEY.match(key)

@@ -1,90 +1,83 @@
-"""The launch command that opens a stage's YAML: its accelerate file, and how many processes it starts."""
+"""`launch:` of a YAML: what a stage is started with, and in how many processes.
+
+launch: python                                       # one process, which is also meant where nothing is said
+launch: fork                                         # a fork of one that has imported the libraries: no GPU
+launch: {accelerate: ../../accelerate/zero3.yaml}    # `accelerate launch` with this file, relative to the YAML
+launch: {accelerate: zero3.yaml, processes: 4}       # and another number of processes than the file's
+launch: {accelerate: zero3.yaml, nodes: 64}          # on 64 nodes, on each as many as the file says
+"""
 
 from __future__ import annotations
 
-import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from r1hf.core.files import read_text
-from r1hf.core.yamlfile import read_yaml
+from r1hf.core.yamlfile import beside, nearest, read_yaml
 
-_FILE = re.compile(r"(?<!\S)(\S*accelerate/\S+\.ya?ml)(?!\S)")
-_PROCESSES = re.compile(r"--num_processes[= ](\d+)")
-_NODES = re.compile(r"--nodes[= ](\d+)")
-_SERVER = re.compile(r"\S*/slurm/\S*vllm\S*")
+LAUNCH = "launch"
+PYTHON, FORK = "python", "fork"
+_KEYS = ("accelerate", "processes", "nodes")
 
 
-def opening(config: Path) -> str:
-    """The comment lines before the first key, without their signs."""
-    lines = read_text(config).splitlines()
-    comments: list[str] = []
-    for line in lines:
-        if line.strip() and not line.startswith("#"):
-            break
-        comments.append(line.lstrip("#").strip())
-    return "\n".join(comments)
+@dataclass(frozen=True)
+class Launch:
+    """accelerate: the file for `accelerate launch`, None where it has none. processes: on all nodes that train."""
+
+    accelerate: Path | None = None
+    processes: int = 1
+    nodes: int = 1
+    fork: bool = False
+    given: bool = False  # whether the number of processes was written here, and not in accelerate's file
+
+    def start(self) -> list[str]:
+        """The words before a recipe's script."""
+        if self.accelerate is None and not self.given:
+            return [sys.executable]
+        words = [sys.executable, "-m", "accelerate.commands.launch"]
+        if self.accelerate is not None:
+            words += ["--config_file", str(self.accelerate)]
+        return [*words, "--num_processes", str(self.processes)] if self.given else words
+
+    def __str__(self) -> str:
+        kind = "fork" if self.fork else PYTHON
+        if self.accelerate is not None or self.given:
+            kind = f"accelerate{f' with {self.accelerate}' if self.accelerate is not None else ''}"
+        count = f"{self.processes} process{'es' if self.processes != 1 else ''}"
+        return f"{kind}, {count}{f' on {self.nodes} nodes' if self.nodes > 1 else ''}"
 
 
-def launch_of(config: Path) -> tuple[Path | None, int]:
-    """(accelerate file, processes) of the command that opens `config`; (None, 1) where it names none.
-
-    The file lies relative to the working directory, or else to the directory that holds `recipes/`. With `--nodes` the
-    file's processes are those of one node, and a Slurm script for vLLM keeps one node for its server.
-    """
-    text = opening(config)
-    named = _FILE.search(text)
-    file = _find(named[1], config) if named else None
-    given, nodes = _PROCESSES.search(text), _NODES.search(text)
-    if given:
-        return file, int(given[1])
-    count = processes_of(file)
-    if nodes:
-        count *= max(1, int(nodes[1]) - bool(_SERVER.search(text)))
-    return file, count
+def read_launch(value: Any, directory: Path, where: str, problems: list[str]) -> Launch:
+    """The value of `launch:` in `where`, its paths relative to `directory`; adds what is wrong to `problems`."""
+    if value in (None, PYTHON, FORK):
+        return Launch(fork=value == FORK)
+    before = len(problems)
+    if not isinstance(value, dict) or not value:
+        problems.append(f"{where}: {LAUNCH}: {value!r} is none of python, fork and {{accelerate: FILE}}")
+        return Launch()
+    for key in value:
+        if key not in _KEYS:
+            problems.append(f"{where}: {LAUNCH}: unknown key '{key}'; {nearest(str(key), _KEYS)}")
+    counts = {key: value[key] for key in ("processes", "nodes") if value.get(key) is not None}
+    for key, count in counts.items():
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            problems.append(f"{where}: {LAUNCH}: {key}: {count!r} is no number of {key}; write 1 or more")
+    file = value.get("accelerate")
+    if file is not None and not (isinstance(file, str) and (directory / file).is_file()):
+        there = f"there is no file {beside(directory, file)}" if isinstance(file, str) else f"{file!r} is no file"
+        problems.append(f"{where}: {LAUNCH}: accelerate: {there}")
+    if len(problems) > before:
+        return Launch()
+    accelerate = beside(directory, file) if file is not None else None
+    nodes = counts.get("nodes", 1)
+    processes = counts.get("processes", processes_of(accelerate) * nodes)
+    if processes % nodes:
+        problems.append(f"{where}: {LAUNCH}: {processes} processes cannot be shared evenly by {nodes} nodes")
+    return Launch(accelerate, processes, nodes, given="processes" in counts)
 
 
 def processes_of(file: Path | None) -> int:
     """`num_processes` of an accelerate file; 1 without."""
     count = read_yaml(file).values.get("num_processes", 1) if file is not None else 1
     return count if isinstance(count, int) and count > 0 else 1
-
-
-def _find(name: str, config: Path) -> Path | None:
-    above = [parent.parent for parent in config.resolve().parents if parent.name == "recipes"]
-    return next((path / name for path in (Path(), *above) if (path / name).is_file()), None)
-
-
-def given(argv: list[str]) -> dict[str, str]:
-    """The keys of a recipe's command line, `--some-key value` and `--some_key=value` alike; "" for a bare flag."""
-    found: dict[str, str] = {}
-    key = None
-    for word in argv:
-        if word.startswith("--"):
-            name, _, value = word[2:].partition("=")
-            key = name.replace("-", "_")
-            found[key] = value
-        elif key is not None and not found[key]:
-            found[key] = word
-    return found
-
-
-def is_dry(argv: list[str]) -> bool:
-    """Whether `--dry_run` is among the words, and not as false."""
-    return given(argv).get("dry_run", "false").lower() not in ("false", "no", "off", "0")
-
-
-def value_of(key: str, argv: list[str]) -> Any:
-    """What a recipe's command line gives for `key`: its own word, or the value in its `--config` file, or None."""
-    own = given(argv)
-    if key in own:
-        return own[key]
-    return read_yaml(own["config"]).values.get(key) if "config" in own else None
-
-
-if __name__ == "__main__":  # for shell scripts: python -m r1hf.core.launch KEY WORD ...
-    found = value_of(sys.argv[1], sys.argv[2:])
-    if found is None:
-        sys.exit(1)
-    print(found)

@@ -7,8 +7,9 @@ over an earlier one, and the file itself over all. A mapping wins as a whole.
 from __future__ import annotations
 
 import difflib
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,10 @@ _ERRORS = (yaml.YAMLError, ValueError, RecursionError)
 
 @dataclass
 class YamlFile:
-    """What one file and those that it extends say: top-level values, where each stands, and what is wrong with it."""
+    """What one file and those that it extends say: values, where each key stands, and what is wrong with it.
+
+    places: `file:line` of every key, that of a mapping inside by its keys with dots between: `stages.r1.inputs`.
+    """
 
     path: Path
     values: dict[str, Any] = field(default_factory=dict)
@@ -88,11 +92,25 @@ class YamlFile:
     problems: list[str] = field(default_factory=list)
 
     def where(self, key: str) -> str:
-        """`file:line` of a top-level key, in the file in which its value stands."""
+        """`file:line` of a key, in the file in which its value stands."""
         return self.places.get(key, str(self.path))
+
+    def directory(self, key: str) -> Path:
+        """Where paths in a key's value begin: the directory of the file in which it stands."""
+        return Path(self.where(key).rpartition(":")[0] if key in self.places else self.path).parent
 
 
 EXTENDS = "extends"
+
+
+def read_yamls(paths: Sequence[Path]) -> YamlFile:
+    """Several files as one: a later one wins over those before it."""
+    merged = YamlFile(paths[-1])
+    for file in map(read_yaml, paths):
+        merged.values |= file.values
+        merged.places |= file.places
+        merged.problems += [text for text in file.problems if text not in merged.problems]
+    return merged
 
 
 def read_yaml(path: str | Path, _within: tuple[Path, ...] = ()) -> YamlFile:
@@ -107,7 +125,7 @@ def read_yaml(path: str | Path, _within: tuple[Path, ...] = ()) -> YamlFile:
     chain = (*_within, file.path.resolve())
     inherited = YamlFile(file.path)
     for base in bases:
-        place = file.path.parent / base
+        place = beside(file.path.parent, base)
         if place.resolve() in chain:
             file.problems.append(f"{where}: {EXTENDS}: {base} extends this file in turn")
             continue
@@ -120,6 +138,13 @@ def read_yaml(path: str | Path, _within: tuple[Path, ...] = ()) -> YamlFile:
         inherited.places |= read.places
     problems = list(dict.fromkeys(file.problems + inherited.problems))
     return YamlFile(file.path, inherited.values | file.values, inherited.places | file.places, problems)
+
+
+def beside(directory: Path, name: str) -> Path:
+    """A file that a YAML in `directory` names, without `a/../` where that says the same."""
+    path = directory / name
+    short = Path(os.path.normpath(path))
+    return short if short.resolve() == path.resolve() else path
 
 
 def _read_alone(path: Path) -> YamlFile:
@@ -145,13 +170,29 @@ def _read_alone(path: Path) -> YamlFile:
             for key, _ in node.value
             if isinstance(key, yaml.ScalarNode) and key.tag not in _KEYS
         ]
-        file.places = {str(key.value): f"{path}:{key.start_mark.line + 1}" for key, _ in node.value}
+        file.places = _places(path, node)
         values = loader.construct_document(node)
     except _ERRORS as error:
         file.problems.append(_syntax_problem(file.path, error))
         return file
     file.values = values
     return file
+
+
+def _places(path: Path, node: yaml.MappingNode, above: str = "") -> dict[str, str]:
+    """`file:line` of each key; what `<<` takes from another mapping stands there."""
+    taken: dict[str, str] = {}
+    own: dict[str, str] = {}
+    for key, value in node.value:
+        if key.value == "<<":
+            for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                if isinstance(source, yaml.MappingNode):
+                    taken = {**_places(path, source, above), **taken}
+            continue
+        own[f"{above}{key.value}"] = f"{path}:{key.start_mark.line + 1}"
+        if isinstance(value, yaml.MappingNode):
+            own |= _places(path, value, f"{above}{key.value}.")
+    return taken | own
 
 
 def parse_scalar(text: str) -> Any:

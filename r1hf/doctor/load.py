@@ -12,19 +12,21 @@ from typing import Any
 
 from r1hf.core.config import Parsed
 from r1hf.core.errors import ConfigError
+from r1hf.core.given import said, set_words
+from r1hf.core.graph import is_graph, listed, load_graph
 from r1hf.core.hardware import ASSUMED, has_gpu
-from r1hf.core.launch import launch_of
+from r1hf.core.launch import processes_of
 from r1hf.core.yamlfile import read_yaml
-from r1hf.doctor.recipe import find_recipe, recipe_directory
-from r1hf.pipeline.check import job_of, read_stage
-from r1hf.pipeline.graph import load_graph
+from r1hf.pipeline.check import job_of, read_stage, stage_job
+from r1hf.pipeline.recipes import find_recipe, recipe_directory
 
 _NO_GPU = ("support bf16/gpu", "needs an NVIDIA GPU", "none is here")  # Transformers' words, and r1hf's
 
 
 @dataclass
 class Loaded:
-    """One stage. parsed: None where the recipe cannot be imported. launch: its accelerate file.
+    """One stage. words: of its recipe's command line. parsed: None where the recipe cannot be imported. launch: its
+    accelerate file. processes: of the launch.
 
     upstream: input field -> the stages of the pipeline that it reads. problems: what the preflight finds. sets: the
     overrides. without_gpu: the file asks for a GPU, and was read as if one were here.
@@ -40,6 +42,8 @@ class Loaded:
     problems: list[str] = field(default_factory=list)
     sets: tuple[str, ...] = ()
     without_gpu: bool = False
+    words: tuple[str, ...] = ()
+    processes: int = 1
 
     @property
     def values(self) -> dict[str, Any]:
@@ -52,7 +56,7 @@ class Loaded:
 
 
 def is_pipeline(config: Path) -> bool:
-    return isinstance(read_yaml(config).values.get("stages"), dict)
+    return is_graph(read_yaml(config))
 
 
 def load(
@@ -70,23 +74,19 @@ def load(
     if launch is not None and not launch.is_file():
         raise ConfigError(f"--launch: there is no file {launch}")
     if not is_pipeline(config):
-        path = find_recipe(config, recipe)
+        words = ["--config", str(config), *set_words(sets)]
+        path, told = find_recipe(config, recipe), said(words)
         if launch is None:
-            launch, named = launch_of(config)
-            processes = processes or named
-        own = ["--config", str(config)]
-        job = {"recipe": str(path), "own": own, "inputs": {}, "overrides": [_word(one) for one in sets]}
-        stage = Loaded(config.stem, path, config, None, None, launch, sets=tuple(sets))
-        return [_read(stage, job | {"processes": processes or _count(launch)})], []
+            launch, processes = told.launch.accelerate, processes or told.launch.processes
+        processes = processes or processes_of(launch)
+        stage = Loaded(config.stem, path, config, None, None, launch, told.inputs, sets=tuple(sets))
+        return [_read(stage, stage_job(path, words, processes))], []
     graph, problems = load_graph(config, recipe_directory(config), sets=sets)
     stages = []
     for name, spec in graph.stages.items():
-        upstream = {
-            key: [one.split("/")[0] for one in (value if isinstance(value, list) else [value])]
-            for key, value in spec.inputs.items()
-        }
-        file = spec.launcher if isinstance(spec.launcher, Path) else launch
+        upstream = {key: [one.split("/")[0] for one in listed(value)] for key, value in spec.inputs.items()}
         given = tuple(word.removeprefix("--") for word in spec.overrides)
+        file = spec.launch.accelerate or launch
         stage = Loaded(name, spec.recipe, spec.config, None, None, file, upstream, sets=given)
         stages.append(_read(stage, job_of(graph, name)))
     return stages, problems
@@ -94,6 +94,7 @@ def load(
 
 def _read(stage: Loaded, job: dict[str, Any]) -> Loaded:
     """Fills in what `read_stage` says."""
+    stage.words, stage.processes = tuple(job["words"]), job["processes"]
     stage.module, stage.parsed, stage.problems = read_stage(job)
     if not has_gpu() and any(words in problem for problem in stage.problems for words in _NO_GPU):
         stage.without_gpu = True
@@ -113,16 +114,3 @@ def assume_gpu(wanted: bool = True) -> Iterator[None]:
     finally:
         if wanted and before is None:
             del os.environ[ASSUMED]
-
-
-def _count(launch: Path | None) -> int:
-    from r1hf.plan.job import read_launch
-
-    return read_launch(launch)[0]
-
-
-def _word(override: str) -> str:
-    key, equals, value = override.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"--set {override}: write KEY=VALUE")
-    return f"--{key}={value}"

@@ -13,17 +13,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
+from types import ModuleType
 
 from r1hf.core.config import Parsed
 from r1hf.core.errors import ConfigError, DataError
+from r1hf.core.given import set_words
 from r1hf.core.source import Source, paths_of
 from r1hf.data.golds import gold_text, lacks_gold
 from r1hf.data.lines import is_jsonl, numbered_jsonl
 from r1hf.data.rows import NO_GOLD, Row, load_rows, without_gold
 from r1hf.doctor.cheats import WRONG
 from r1hf.doctor.judge import Asked, Judge, Judged
-from r1hf.doctor.recipe import find_recipe, read_config
 from r1hf.doctor.scores import applies, innermost
+from r1hf.pipeline.check import read_stage, stage_job
+from r1hf.pipeline.recipes import find_recipe
 from r1hf.rewards.faults import row_fault
 from r1hf.text.language import language_code, names_none, unknown
 
@@ -71,7 +74,14 @@ def check_rewards(
     Raises ConfigError and DataError for what keeps the check from running.
     """
     path = find_recipe(Path(config), recipe)
-    module, parsed = read_config(path, Path(config), overrides)
+    module, parsed, problems = read_stage(stage_job(path, ["--config", str(config), *set_words(overrides)]))
+    if module is None or parsed is None:
+        raise ConfigError(problems)
+    return report_on(module, parsed, path, config, rows, seed)
+
+
+def report_on(module: ModuleType, parsed: Parsed, path: Path, config: str | Path, rows: int, seed: int = 0) -> Report:
+    """`check_rewards` of a stage that is read already: `module` is the recipe in `path`."""
     if not callable(getattr(module, "rewards", None)):
         raise ConfigError(
             f"{path} has no rewards to check; a recipe for reinforcement learning has a function "

@@ -9,17 +9,15 @@ from typing import Any
 from r1hf.core.config import StageConfig
 from r1hf.core.errors import ConfigError, R1Error
 from r1hf.core.source import paths_of
-from r1hf.core.yamlfile import read_yaml
 from r1hf.data.rows import NO_GOLD, Row, load_rows, without_gold
 from r1hf.doctor.batches import check_batches
 from r1hf.doctor.item import Item
 from r1hf.doctor.load import Loaded, assume_gpu
 from r1hf.doctor.machine import check_disk, check_memory, check_packages, check_versions, here
-from r1hf.doctor.rewards import check_rewards
+from r1hf.doctor.rewards import report_on
 from r1hf.doctor.settings import check_settings
 from r1hf.doctor.templates import check_template, find_tokenizer
 from r1hf.plan.cost import model_shape
-from r1hf.plan.job import read_launch
 from r1hf.plan.parallel import check_values
 from r1hf.plan.shapes import Shape
 from r1hf.plan.stage import Given, StagePlan, kind_of, plan_stage
@@ -36,7 +34,7 @@ def examine(stage: Loaded, rows: int = 4, shapes: dict[str, Shape] | None = None
         return [*items, Item("skip", "the rest", "the configuration could not be built", "mend it first")]
     values = stage.values
     data = _rows(stage)
-    processes = read_launch(stage.launch)[0]
+    processes = stage.processes
     launch_text = stage.launch.read_text(encoding="utf-8") if stage.launch is not None else ""
     items += check_settings(values, _given(stage), None if data is None else {row.get("language") for row in data})
     items += check_batches(values, processes, None if data is None else len(data))
@@ -73,8 +71,7 @@ def _config(stage: Loaded) -> list[Item]:
 
 
 def _given(stage: Loaded) -> set[str]:
-    overrides = {text.partition("=")[0].removeprefix("--") for text in stage.sets}
-    return set(read_yaml(stage.config).values) | overrides
+    return set() if stage.parsed is None else set(stage.parsed.said.values)
 
 
 def _local(stage: Loaded, key: str) -> Any:
@@ -158,7 +155,7 @@ def _context(plan: StagePlan | ConfigError | None) -> list[Item]:
 
 def _rewards(stage: Loaded, count: int) -> list[Item]:
     """`r1hf doctor rewards` on a few rows."""
-    if not callable(getattr(stage.module, "rewards", None)) or stage.parsed is None:
+    if stage.module is None or not callable(getattr(stage.module, "rewards", None)) or stage.parsed is None:
         return []
     prompts = [key for key in stage.parsed.inputs if key.endswith("prompts")]
     away = [key for key in prompts if _local(stage, key) is None]
@@ -171,7 +168,7 @@ def _rewards(stage: Loaded, count: int) -> list[Item]:
         return [Item("skip", "rewards", f"needs {model}, which is not here")]
     try:
         with assume_gpu(stage.without_gpu):
-            report = check_rewards(stage.config, str(stage.recipe), _overrides(stage), rows=count)
+            report = report_on(stage.module, stage.parsed, stage.recipe, stage.config, count)
     except R1Error as error:
         text = "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)
         return [Item("fail", "rewards", text[:300], "r1hf doctor rewards")]
@@ -183,17 +180,6 @@ def _rewards(stage: Loaded, count: int) -> list[Item]:
     if not items:
         items.append(Item("ok", "rewards", f"golden completions earn most in {total} rows, cheats less"))
     return items
-
-
-def _overrides(stage: Loaded) -> list[str]:
-    """What a pipeline adds to the file, in the form of `--set`."""
-    import json
-
-    assert stage.parsed is not None
-    paths = [
-        f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in stage.parsed.inputs.items()
-    ]
-    return [f"output_dir={stage.values['output_dir']}", *paths, *stage.sets]
 
 
 def failures(items: Iterable[Item]) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from r1hf.core.errors import ConfigError
-from r1hf.core.yamlfile import read_yaml
-from r1hf.doctor.recipe import find_recipe
+from r1hf.core.graph import Graph, input_paths
+from r1hf.core.yamlfile import read_yaml, read_yamls
 from r1hf.dryrun.miniature import Known
-from r1hf.pipeline.graph import Graph
+from r1hf.pipeline.recipes import find_recipe
 
 
 def beside(config: Path) -> list[Known]:
@@ -29,9 +29,7 @@ def of_graph(graph: Graph) -> list[Known]:
     """Every stage of a graph, its inputs as the graph gives them."""
     found = []
     for name, spec in graph.stages.items():
-        values = dict(read_yaml(spec.config).values)
-        for key, reference in spec.inputs.items():
-            if isinstance(reference, str):
-                values[key] = str(graph.run_dir / reference)
+        values = read_yamls(spec.configs).values | spec.settings
+        values |= {key: input_paths(graph.run_dir, value) for key, value in spec.inputs.items()}
         found.append(Known(graph.output_dir(name), spec.recipe.stem, values))
     return found

@@ -28,7 +28,8 @@ from r1hf.dryrun.machine import UNREADABLE, portable
 from r1hf.dryrun.miniature import Known, architecture, tiny_tokenizer, write_miniature
 from r1hf.dryrun.report import Report
 from r1hf.dryrun.rows import first_rows, local, made_up, write_source
-from r1hf.pipeline.check import load_recipe, planned_processes, read_stage
+from r1hf.pipeline.check import planned_processes, read_stage, stage_job
+from r1hf.pipeline.recipes import load_recipe
 from r1hf.rehearsal import rehearsal
 from r1hf.stage.directory import sibling
 from r1hf.stage.stage import quiet_libraries
@@ -95,9 +96,8 @@ def read_as_launched(job: Job) -> tuple[ModuleType, Parsed, dict[str, Any]]:
     missing = [name for name, value in known.inputs.items() if any(not Path(p).exists() for p in paths_of(value))]
     hidden = {key: known.request[key] for key in UNREADABLE if known.request.get(key) is not None}
     words = [*job.argv, *(f"--{key}=null" for key in hidden)]
-    told = {"recipe": str(job.recipe), "own": words, "inputs": {name: [] for name in missing}, "overrides": []}
     with assume_gpu():
-        _, parsed, problems = read_stage(told | {"processes": job.processes})
+        _, parsed, problems = read_stage(stage_job(job.recipe, words, job.processes, missing))
     if parsed is None or problems:
         raise ConfigError(problems)
     return module, parsed, {**parsed.request, **hidden}

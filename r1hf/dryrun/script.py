@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from r1hf.core.launch import given
+from r1hf.core.given import read_words
 from r1hf.dryrun.jobs import job_of
 from r1hf.dryrun.machine import leave_launcher
 from r1hf.dryrun.run import dry_run
@@ -21,8 +21,8 @@ def main(recipe: Path, argv: list[str]) -> None:
         return
     processes, asked = leave_launcher()
     words = without_flag(argv)
-    config = given(words).get("config")
-    job = job_of(recipe, words, Path(config) if config else None, processes)
+    config = read_words(words)[0].get("config")
+    job = job_of(recipe, words, Path(config.text) if config and config.text else None, processes)
     job.untried += asked
     report = dry_run(job)
     print(report)

@@ -6,23 +6,21 @@ The recipes are imported in a process of their own: torch's memory, and on a GPU
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from r1hf.core.config import Parsed, input_fields, parse
+from r1hf.core.config import Parsed, parse
 from r1hf.core.errors import ConfigError, R1Error, StageError
+from r1hf.core.graph import Graph
 from r1hf.core.hardware import ASSUMED, as_if_on_gpu
-from r1hf.core.launch import processes_of
-from r1hf.core.yamlfile import nearest
-from r1hf.pipeline.graph import Graph
+from r1hf.pipeline.recipes import load_recipe
 from r1hf.stage.stage import preflight_inputs
 
 
@@ -61,34 +59,14 @@ def check_stages(graph: Graph, problems: list[str], assume_gpu: bool = False) ->
 
 
 def job_of(graph: Graph, name: str) -> dict[str, Any]:
-    """What `read_stage` needs to know of a stage."""
+    """What `read_stage` needs to know of a stage of a graph."""
     spec = graph.stages[name]
-    return {
-        "recipe": str(spec.recipe),
-        "own": graph.own_arguments(name),
-        "inputs": graph.input_arguments(name),
-        "overrides": spec.overrides,
-        "processes": processes_of(spec.launcher if isinstance(spec.launcher, Path) else None),
-    }
+    return stage_job(spec.recipe, graph.arguments(name), spec.launch.processes, spec.inputs)
 
 
-def load_recipe(path: Path) -> ModuleType:
-    """A recipe as a module, with its own directory importable as when it runs as a script."""
-    name = f"r1hf_recipe_{path.stem}"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        sys.path.insert(0, str(path.parent))
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            raise
-        finally:
-            sys.path.remove(str(path.parent))
-    return sys.modules[name]
+def stage_job(recipe: Path, words: Sequence[str], processes: int = 1, planned: Iterable[str] = ()) -> dict[str, Any]:
+    """words: of the recipe's command line. planned: inputs that need not be there yet."""
+    return {"recipe": str(recipe), "words": list(words), "processes": processes, "planned": list(planned)}
 
 
 def read_stage(job: dict[str, Any]) -> tuple[ModuleType | None, Parsed | None, list[str]]:
@@ -101,23 +79,16 @@ def read_stage(job: dict[str, Any]) -> tuple[ModuleType | None, Parsed | None, l
     schemas = getattr(module, "CONFIGS", None)
     if not schemas:
         return module, None, [f"{path} has no CONFIGS, the tuple of its configuration dataclasses"]
-    fields = input_fields(schemas)
-    wrong = [
-        f"inputs: {path.name} reads no '{name}'; {nearest(name, sorted(fields))}"
-        for name in job["inputs"]
-        if name not in fields
-    ]
-    known = {name: words for name, words in job["inputs"].items() if name in fields}
     with planned_processes(job["processes"]), as_if_on_gpu():
-        words = [word for words in known.values() for word in words]
-        parsed = parse(schemas, [*job["own"], *words, *job["overrides"]], planned=known)
+        parsed = parse(schemas, job["words"], planned=job["planned"])
         preflight_inputs(parsed)
         if hasattr(module, "preflight"):
             try:
                 module.preflight(parsed)
             except R1Error as error:
                 parsed.problems.append(str(error))
-    return module, parsed, list(dict.fromkeys(wrong + parsed.problems))
+    parsed.problems[:] = dict.fromkeys(parsed.problems)
+    return module, parsed, parsed.problems
 
 
 def _check(job: dict[str, Any]) -> dict[str, Any]:

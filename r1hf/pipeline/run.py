@@ -12,16 +12,16 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from r1hf.core.config import redact_argv
-from r1hf.core.errors import IntegrityError, R1Error
+from r1hf.core.errors import ConfigError, IntegrityError, R1Error
+from r1hf.core.graph import Graph
+from r1hf.core.redaction import redact_argv
 from r1hf.pipeline import launch
-from r1hf.pipeline.graph import FORK, Graph
 from r1hf.pipeline.plan import EVENTS, Decision, Planner
 from r1hf.pipeline.view import duration, headline, sources
 from r1hf.stage.directory import recover, sibling, stage_lock
@@ -48,6 +48,16 @@ def recover_stages(graph: Graph) -> None:
                 lock.release()
 
 
+def refuse_many_nodes(graph: Graph, names: Iterable[str]) -> None:
+    """Raises ConfigError where a stage is launched on more nodes than this one."""
+    wide = {name: nodes for name in names if (nodes := graph.stages[name].launch.nodes) > 1}
+    advice = "submit it with recipes/slurm, or leave it out (--until, --only)"
+    if wide:
+        raise ConfigError(
+            [f"{name}: its launch has {nodes} nodes, and a pipeline has one: {advice}" for name, nodes in wide.items()]
+        )
+
+
 class Runner:
     """Runs what a planner decides; `run` returns the pipeline's exit status."""
 
@@ -66,6 +76,7 @@ class Runner:
         ]
         if refused:
             raise IntegrityError("\n".join(dict.fromkeys(refused)))
+        refuse_many_nodes(self.graph, [item.stage for item in decisions if item.action == "run"])
         self._event("start", argv=redact_argv(sys.argv), run=[one.stage for one in decisions if one.action == "run"])
         _say(headline(self.planner, decisions))
         clock = _Clock(self.planner, decisions)
@@ -145,7 +156,7 @@ class Runner:
         spec = self.graph.stages[name]
         self._child = (
             launch.fork(spec.recipe, self.graph.arguments(name))
-            if spec.launcher == FORK
+            if spec.launch.fork
             else launch.start(self.graph.command(name))
         )
         try:

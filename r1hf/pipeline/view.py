@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from r1hf.pipeline.graph import StageSpec
+from r1hf.core.graph import StageSpec
 from r1hf.pipeline.plan import Decision, Planner
 
 

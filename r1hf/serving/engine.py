@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import aiohttp
 
-from r1hf.core.config import redact
 from r1hf.core.environment import child_environment
+from r1hf.core.redaction import redact
 
 State = Literal["stopped", "loading", "ready", "failed"]
 Kind = Literal["vllm", "transformers"]

@@ -24,10 +24,11 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from r1hf.core.config import Parsed, StageConfig, jsonable, redact, redact_argv
+from r1hf.core.config import Parsed, StageConfig, jsonable
 from r1hf.core.errors import ConfigError, R1Error, StageError
 from r1hf.core.files import read_object
-from r1hf.core.launch import is_dry
+from r1hf.core.given import is_dry
+from r1hf.core.redaction import redact, redact_argv
 from r1hf.stage.directory import (
     REQUEST,
     StageLog,
@@ -328,19 +329,22 @@ def preflight_inputs(parsed: Parsed) -> None:
             continue
         if sibling(path, "partial").exists() and not (path / MANIFEST).exists():
             parsed.problems.append(f"{name}: the stage that makes {text} did not finish; run it again")
-        elif not path.exists() and not is_hub_id(text):
-            parsed.problems.append(f"{name}: {text} does not exist; {_who_makes(path)}")
+        elif not path.exists() and (parsed.said.made_by_the_graph(name) or not is_hub_id(text)):
+            parsed.problems.append(f"{name}: {text} does not exist; {_who_makes(name, path, parsed)}")
         elif path.is_dir() and not any(path.iterdir()):
             parsed.problems.append(f"{name}: the directory {text} is empty")
 
 
-def _who_makes(path: Path) -> str:
+def _who_makes(name: str, path: Path, parsed: Parsed) -> str:
     lost = next(part for part in (*reversed(path.parents), path) if not part.exists())
     if (lost.parent / MANIFEST).exists():
         return f"the stage in {lost.parent} made no '{lost.name}'"
-    return (
-        f"run the stage '{lost.name}' first (recipes/pipeline.py runs all), or give a directory or a Hub id (org/name)"
-    )
+    told = parsed.said
+    if told.made_by_the_graph(name) and told.run_dir is not None and path.is_relative_to(told.run_dir):
+        maker = path.relative_to(told.run_dir).parts[0]
+        command = f"python recipes/pipeline.py {told.pipeline} --until {maker}"
+        return f"the stage '{maker}' of {told.graph} makes it: {command}; or give --{name} a directory or a Hub id"
+    return "run the stage that makes it first, or give a directory or a Hub id (org/name)"
 
 
 def set_seed(seed: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,8 @@ from harness import RECIPES, ROOT, Run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1hf.pipeline.graph import load_graph, topological
+from r1hf.core.given import said
+from r1hf.core.graph import load_graph, topological
 
 
 def test_problems_of_all_stages_come_together_before_anything_runs(run: Run) -> None:
@@ -36,10 +36,10 @@ def test_problems_of_all_stages_come_together_before_anything_runs(run: Run) -> 
         "join: model: nowhere/at/all does not exist",
         "extra: the recipe ",
         "extra: the config ",
-        "extra: unknown key 'input'; did you mean 'inputs'?",
+        "unknown key 'input'; did you mean 'inputs'?",
         "broken.py cannot be imported: ModuleNotFoundError",
-        "odd: inputs: make.py reads no 'modell'; did you mean 'model'?",
-        "odd: inputs: make.py reads no 'seed'",
+        "inputs: the recipe reads no 'modell'; did you mean 'model'?",
+        "inputs: the recipe reads no 'seed'",
         "odd: inputs: no stage 'bas'; did you mean 'base'?",
     ):
         assert expected in out
@@ -57,8 +57,11 @@ def test_problems_of_all_stages_come_together_before_anything_runs(run: Run) -> 
         ({"run_dir": "r", "stages": {"a/b": {}}}, "letters, digits"),
         ({"run_dir": "r", "stages": {"a": {}}}, "a: recipe is missing"),
         ({"run_dir": "r", "seed": True, "stages": {"a": {}}}, "seed: True is not a whole number"),
-        ({"run_dir": "r", "launcher": {"slurm": "x"}, "stages": {"a": {}}}, "launcher: {'slurm': 'x'} is none of"),
-        ({"run_dir": "r", "launcher": {"accelerate": "x"}, "stages": {"a": {}}}, "x does not exist"),
+        (
+            {"run_dir": "r", "launch": {"slurm": "x"}, "stages": {"a": {}}},
+            "launch: unknown key 'slurm'; there are: accelerate, processes, nodes",
+        ),
+        ({"run_dir": "r", "launch": {"accelerate": "x"}, "stages": {"a": {}}}, "there is no file"),
         (
             {"run_dir": "r", "stages": {"a": {"recipe": "make", "config": "base.yaml", "inputs": {"model": 3}}}},
             "3 is not",
@@ -98,18 +101,23 @@ def test_the_order_is_as_written_where_it_may_be() -> None:
 
 def test_an_accelerate_launch(run: Run, tmp_path: Path) -> None:
     (tmp_path / "accelerate.yaml").write_text("num_processes: 4\n")
-    run.graph["launcher"] = {"accelerate": "accelerate.yaml"}
-    run.graph["stages"]["join"]["launcher"] = "python"
+    run.graph["launch"] = {"accelerate": "accelerate.yaml"}
+    run.graph["stages"]["join"]["launch"] = "python"
     (tmp_path / "pipeline.yaml").write_text(yaml.safe_dump(run.graph))
     graph, problems = load_graph(tmp_path / "pipeline.yaml", RECIPES, seed=3, sets=["join.text=a b"])
     assert problems == []
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(tmp_path / "accelerate.yaml")]
     assert graph.command("left")[:6] == [*launch, str(RECIPES / "make.py")]
     assert graph.command("join") == [
-        *(sys.executable, str(RECIPES / "make.py"), "--config", str(tmp_path / "join.yaml")),
-        *("--output_dir", str(run.dir / "join"), "--seed", "3"),
-        *("--models", json.dumps([str(run.dir / "left"), str(run.dir / "right" / "sub")]), "--text=a b"),
+        *(sys.executable, str(RECIPES / "make.py"), "--config", str(tmp_path / "pipeline.yaml"), "--stage", "join"),
+        *("--seed", "3", "--text=a b"),
     ]
+    told = said(graph.arguments("join"))
+    assert not told.problems and told.inputs == {"models": ["left", "right"]}
+    assert {key: given.value for key, given in told.values.items()} == {
+        **{"text": "a b", "seed": 3, "output_dir": str(run.dir / "join")},
+        "models": [str(run.dir / "left"), str(run.dir / "right" / "sub")],
+    }
 
 
 def test_the_tiny_graph_is_sound(tmp_path: Path) -> None:

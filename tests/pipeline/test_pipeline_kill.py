@@ -18,7 +18,7 @@ LAUNCHERS = pytest.mark.parametrize("launcher", ["python", "fork"])
 
 @LAUNCHERS
 def test_a_killed_pipeline_leaves_no_orphan(run: Run, launcher: str) -> None:
-    run.graph["launcher"] = launcher
+    run.graph["launch"] = launcher
     slow(run, 60)
     process = run.start()
     wait_for(lambda: pulsing(run), process)
@@ -34,7 +34,7 @@ def test_killed_at_random_moments_it_ends_as_if_undisturbed(
     run: Run, undisturbed: Run, seed: int, launcher: str
 ) -> None:
     draw = random.Random(seed)
-    run.graph["launcher"] = launcher
+    run.graph["launch"] = launcher
     slow(run, 0.2)
     for _ in range(4):
         process = run.start()
@@ -56,7 +56,7 @@ def test_killed_at_random_moments_it_ends_as_if_undisturbed(
 
 @LAUNCHERS
 def test_a_killed_stage_is_repeated_alone(run: Run, launcher: str) -> None:
-    run.graph["launcher"] = launcher
+    run.graph["launch"] = launcher
     slow(run, 1.5)
     run("--only", "base")
     before = pulsing(run)
@@ -74,7 +74,7 @@ def test_a_killed_stage_is_repeated_alone(run: Run, launcher: str) -> None:
 @LAUNCHERS
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stopped_pipeline_awaits_its_stage(run: Run, launcher: str, number: int, status: int) -> None:
-    run.graph["launcher"] = launcher
+    run.graph["launch"] = launcher
     slow(run, 60)
     process = run.start()
     wait_for(lambda: pulsing(run), process)

@@ -120,7 +120,7 @@ def test_a_failing_stage_stops_the_pipeline_with_its_status(run: Run) -> None:
     out = run(status=7)
     assert "stage left failed with exit code 7" in out
     command = re.search(r"this stage alone: (.*)\)", out)
-    assert command is not None and "make.py --config" in command[1] and "--model" in command[1]
+    assert command is not None and "make.py --config" in command[1] and "--stage left" in command[1]
     assert sorted(path.name for path in run.dir.iterdir()) == ["base", "pipeline.jsonl"]
     run.config("left", text="left")
     assert run.ran() == ["left", "right", "join"]
