@@ -117,8 +117,8 @@ def drawing(pairs: set[tuple[str, str]]) -> str:
         lines += [f"    {name} --> {low}" for low in reversed(ROOMS) if low in direct]
     storeys = [f"{floor} | {', '.join(f'`{name}`' for name in names)} |" for floor, names in enumerate(floors(pairs))]
     table = ["| floor | rooms |", "|--:|---|", *(f"| {line}" for line in reversed(storeys))]
-    rooms = ["| room | what it holds |", "|---|---|", *(f"| `r1hf/{name}/` | {what} |" for name, what in ROOMS.items())]
-    return "\n".join([*lines, "```", "", *table, "", *rooms])
+    held = [f"| `r1hf/{name}/` | {what} |" for name, what in ROOMS.items()]
+    return "\n".join([*lines, "```", "", *table, "", "| room | what it holds |", "|---|---|", *held])
 
 
 def page(text: str, pairs: set[tuple[str, str]]) -> str:

@@ -4,7 +4,7 @@ run_dir: runs/tiny
 seed: 42                       # goes to every stage
 launcher: {accelerate: ../../accelerate/fsdp2.yaml}     # or python (default), or fork; a stage may have its own
 stages:
-  base: {recipe: base, config: base.yaml, seconds: 200}   # seconds: rough, for the time left on a first run
+  base: {recipe: base, config: base.yaml, seconds: 200, memory_mb: 900}   # both rough, for a first run
   r1_zero: {recipe: r1_zero, config: r1_zero.yaml, inputs: {model: base}}
   student: {recipe: distill, config: student.yaml, inputs: {model: base/student_qwen}}
   evaluate: {recipe: evaluate, config: evaluate.yaml, inputs: {models: [base, r1_zero]}}
@@ -32,6 +32,7 @@ _STAGE_KEYS: _Kinds = {
     "config": (str,),
     "inputs": (dict,),
     "seconds": (int, float),
+    "memory_mb": (int, float),
     "launcher": (str, dict),
 }
 _NAME = re.compile(r"^[A-Za-z0-9][\w-]*$")
@@ -50,6 +51,7 @@ class StageSpec:
     inputs: dict[str, Reference] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
     seconds: float | None = None
+    memory_mb: float | None = None
     launcher: str | Path = PYTHON
 
     @property
@@ -201,7 +203,9 @@ def _stage(
         launcher = _launcher(entry["launcher"], base, name, problems)
     if len(problems) > before:
         return None
-    return StageSpec(name, paths["recipe"], paths["config"], inputs, (), entry.get("seconds"), launcher)
+    return StageSpec(
+        name, paths["recipe"], paths["config"], inputs, (), entry.get("seconds"), entry.get("memory_mb"), launcher
+    )
 
 
 def _launcher(value: Any, base: Path, where: str, problems: list[str]) -> str | Path:
