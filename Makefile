@@ -7,7 +7,7 @@ PY := .venv/bin/python
 STAMP := .venv/.installed-$(EXTRAS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check-hub chat test test-slow test-trl lint format pins clean
+.PHONY: help install demo check-hub chat test test-slow test-versions lint format pins clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,8 +38,8 @@ test-slow: $(STAMP)  ## Run the tests marked slow
 	@$(PY) -m pytest -m slow $(ARGS); code=$$?; \
 	if [ $$code -eq 5 ]; then echo "No test is marked slow: nothing to run."; else exit $$code; fi
 
-test-trl: $(STAMP)  ## Test against the oldest and newest TRL allowed (ARGS="trl==1.17.0": another)
-	PYTHONPATH=. "$(PYTHON)" scripts/test_trl.py $(ARGS)
+test-versions: $(STAMP)  ## Test with the oldest and newest packages allowed (ARGS="trl==1.17.0": others)
+	PYTHONPATH=. "$(PYTHON)" scripts/test_versions.py $(ARGS)
 
 lint: $(STAMP)  ## Check style and types
 	$(PY) -m ruff check .

@@ -4,7 +4,7 @@ run_dir: runs/tiny
 seed: 42                       # goes to every stage
 launch: {accelerate: ../../accelerate/fsdp2.yaml}     # r1hf/core/launch.py; a stage, or its own file, may have another
 stages:
-  base: {config: base.yaml, seconds: 200}             # seconds: rough, for the time left on a first run
+  base: {config: base.yaml, seconds: 200, memory_mb: 900}   # both rough, for a first run
   r1_zero: {config: r1_zero.yaml, inputs: {model: base}}
   student: {config: [sft.yaml, lora.yaml], inputs: {model: base/student}}    # of several files a later one wins
   twin: {config: r1_zero.yaml, set: {max_steps: 60}}  # keys that differ from the file's
@@ -36,6 +36,7 @@ _STAGE_KEYS: _Kinds = {
     "inputs": (dict,),
     "set": (dict,),
     "seconds": (int, float),
+    "memory_mb": (int, float),
     "launch": (str, dict),
 }
 _SECTIONS = ("more_stages", "stages")
@@ -56,6 +57,7 @@ class StageSpec:
     settings: dict[str, Any] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
     seconds: float | None = None
+    memory_mb: float | None = None
     launch: Launch = Launch()
 
     @property
@@ -270,8 +272,8 @@ def _stage(entry: Entry, recipes: Path, launch: Launch | None, problems: list[st
     if found or recipe is None or len(problems) > count:
         return None
     inputs, settings = entry.get("inputs", dict), entry.get("set", dict)
-    seconds = entry.value.get("seconds")
-    return StageSpec(entry.name, recipe, tuple(files), inputs, settings, (), seconds, launch or Launch())
+    rough: dict[str, Any] = {key: entry.value.get(key) for key in ("seconds", "memory_mb")}
+    return StageSpec(entry.name, recipe, tuple(files), inputs, settings, launch=launch or Launch(), **rough)
 
 
 def _recipe(entry: Entry, own: YamlFile, recipes: Path, problems: list[str]) -> Path | None:

@@ -14,6 +14,7 @@ from r1hf.pipeline import launch
 from r1hf.pipeline.check import check_stages
 from r1hf.pipeline.plan import EVENTS, Planner
 from r1hf.pipeline.run import Runner, recover_stages, run_lock
+from r1hf.pipeline.schedule import capacity
 from r1hf.pipeline.view import table
 
 
@@ -29,16 +30,18 @@ def main(recipes: Path, argv: list[str] | None = None) -> None:
     problems += run_dir_problems(graph.run_dir, Path(options.config))
     checked, modules = check_stages(graph, problems, assume_gpu=options.dry_run)
     planner = Planner(graph, checked, selected, forced)
+    whole_gpus = any(spec.launch.accelerate or spec.launch.given for spec in graph.stages.values())
+    allowed = capacity(options.jobs, [planner.loads[name] for name in planner.selected], whole_gpus)
     if options.dry_run:
         decisions = planner.plan()
-        print(table(planner, decisions))
+        print(table(planner, decisions, allowed))
         sys.exit(2 if any(decision.action == "refused" for decision in decisions) else 0)
     launch.warm_up(modules)
     lock = run_lock(graph.run_dir)
     lock.acquire(wait=1.0)
     try:
         recover_stages(graph)
-        status = Runner(planner).run()
+        status = Runner(planner, allowed).run()
     finally:
         lock.release()
     sys.exit(status)
@@ -68,12 +71,27 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--force", nargs="*", metavar="STAGE", help="redo these stages though complete; without names, all selected"
     )
+    parser.add_argument(
+        "--jobs",
+        default="auto",
+        type=_jobs,
+        metavar="N",
+        help="stages at once: a number, or auto (the default): as many as cores and memory carry",
+    )
     parser.add_argument("--seed", type=int, help="seed of every stage, in place of the file's")
     parser.add_argument("--run_dir", "--run-dir", help="directory of all outputs, in place of the file's")
     parser.add_argument(
         "--set", action="append", default=[], metavar="STAGE.KEY=VALUE", help="override one value of one stage"
     )
     return parser
+
+
+def _jobs(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a number of stages, 1 or more")
+    return int(text)
 
 
 def _selection(options: argparse.Namespace, order: list[str], problems: list[str]) -> tuple[list[str], list[str]]:

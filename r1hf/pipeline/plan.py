@@ -13,6 +13,7 @@ from typing import Any, Literal
 from r1hf.core.errors import IntegrityError, StageError
 from r1hf.core.graph import Graph
 from r1hf.pipeline.check import Checked
+from r1hf.pipeline.schedule import Load
 from r1hf.stage.directory import sibling
 from r1hf.stage.manifest import MANIFEST, Manifest, git_state, input_records, verify, versions
 
@@ -88,12 +89,19 @@ class Planner:
 
     def seconds(self, name: str) -> float | None:
         """How long the stage took last time in this run directory, or what the graph says."""
-        return self._durations.get(name, self.graph.stages[name].seconds)
+        return self.loads[name].seconds
 
     @cached_property
-    def _durations(self) -> dict[str, float]:
+    def loads(self) -> dict[str, Load]:
+        """What each stage takes: its own threads, and time and memory of the last time, or what the graph says."""
         rows = read_events(self.graph.run_dir)
-        return {row["stage"]: row["seconds"] for row in rows if row.get("event") == "finished"}
+        last = {row["stage"]: row for row in rows if row.get("event") == "finished"}
+        found = {}
+        for name, spec in self.graph.stages.items():
+            threads, known = self.checked[name].request.get("num_threads"), last.get(name, {})
+            memory, seconds = known.get("peak_rss_mb", spec.memory_mb), known.get("seconds", spec.seconds)
+            found[name] = Load(threads, memory, seconds)
+        return found
 
     def _refusals(self, name: str, parents: Iterable[str]) -> list[str]:
         """Why the stage can neither stand nor run: an edited output, or an input that this run will not make."""

@@ -29,22 +29,24 @@ def test_a_killed_pipeline_leaves_no_orphan(run: Run, launcher: str) -> None:
     assert not (run.dir / "base").exists()
 
 
-@pytest.mark.parametrize(("seed", "launcher"), [(0, "python"), (1, "python"), (2, "fork"), (3, "fork")])
+@pytest.mark.parametrize(
+    ("seed", "launcher", "jobs"), [(0, "python", "1"), (1, "python", "2"), (2, "fork", "2"), (3, "fork", "3")]
+)
 def test_killed_at_random_moments_it_ends_as_if_undisturbed(
-    run: Run, undisturbed: Run, seed: int, launcher: str
+    run: Run, undisturbed: Run, seed: int, launcher: str, jobs: str
 ) -> None:
     draw = random.Random(seed)
     run.graph["launch"] = launcher
     slow(run, 0.2)
     for _ in range(4):
-        process = run.start()
+        process = run.start("--jobs", jobs)
         try:
             process.wait(timeout=draw.uniform(0.3, 2.5))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
     made = {name: (run.dir / name / MANIFEST).exists() for name in run.graph["stages"]}
-    again = run.ran()
+    again = run.ran("--jobs", jobs)
     assert not {name for name in again if made[name]}  # what was complete is not repeated
     results = run.results()
     assert {name: result[:2] for name, result in results.items()} == {
