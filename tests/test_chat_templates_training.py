@@ -19,10 +19,10 @@ from transformers import AutoTokenizer, GenerationConfig
 from vllm_run import ask, vllm
 
 from r1hf.core.errors import ConfigError
-from r1hf.doctor.templates import check_template
 from r1hf.evaluation import judge
 from r1hf.models.loading import load_tokenizer
 from r1hf.models.sampling import Sampler
+from r1hf.preflight.settings.round_trip import check_template
 from r1hf.rewards import accuracy_reward, format_reward, get_format_reward, only_for
 from r1hf.rewards.prefilled import prefilled
 from r1hf.text.chat_templates import FAMILIES, dress

@@ -11,9 +11,9 @@ import yaml
 from sandbox_target import first_working
 from small_run import CPU, GRPO, ROOT, answered, log, run_recipe, write
 
-from r1hf.doctor.rewards import check_rewards
-from r1hf.dryrun.jobs import job_of
-from r1hf.dryrun.run import dry_run
+from r1hf.preflight.rehearsal.jobs import job_of
+from r1hf.preflight.rehearsal.rehearse import dry_run
+from r1hf.preflight.rewards.verdicts import check_rewards
 
 pytestmark = pytest.mark.skipif(first_working() is None, reason="no sandbox works here")
 

@@ -11,8 +11,8 @@ from test_doctor_rewards import ROWS, jsonl, tokenizer
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from r1hf.commands.main import main
-from r1hf.doctor import machine
-from r1hf.doctor.batches import check_batches
+from r1hf.preflight.settings import machine
+from r1hf.preflight.settings.steps import check_batches
 
 CONFIGS = Path(__file__).parent.parent / "recipes" / "configs"
 COMMON = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False, "save_strategy": "no"}

@@ -13,9 +13,9 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForSequenceC
 
 from r1hf.commands.main import main
 from r1hf.core.errors import ConfigError, DataError
-from r1hf.doctor.cheats import FORMS, GOLDEN, THOUGHTS, cases, other_answer
-from r1hf.doctor.recipe import find_recipe
-from r1hf.doctor.rewards import check_rewards
+from r1hf.preflight.recipes import find_recipe
+from r1hf.preflight.rewards.completions import FORMS, GOLDEN, THOUGHTS, cases, other_answer
+from r1hf.preflight.rewards.verdicts import check_rewards
 from r1hf.rewards import get_accuracy_reward, get_format_reward, language_consistency_reward
 from r1hf.text.chat_templates import chat_template
 from r1hf.text.grammar import TAGS, is_well_formed

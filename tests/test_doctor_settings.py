@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from r1hf.doctor.settings import RULES, check_settings
+from r1hf.preflight.settings.rules import RULES, check_settings
 from r1hf.trainers.grpo import R1GRPOConfig
 from r1hf.trainers.sft import R1SFTConfig
 

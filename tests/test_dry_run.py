@@ -15,14 +15,14 @@ from small_run import ROOT, answered, recipe, write
 from r1hf.commands.main import main as r1hf
 from r1hf.core.errors import ConfigError
 from r1hf.core.launch import launch_of
-from r1hf.dryrun import script
-from r1hf.dryrun.jobs import job_of
-from r1hf.dryrun.machine import leave_launcher
-from r1hf.dryrun.miniature import shrink, tiny_tokenizer, write_miniature
-from r1hf.dryrun.report import Report
-from r1hf.dryrun.run import dry_run
-from r1hf.dryrun.script import without_flag
-from r1hf.plan.shapes import BUILT_IN, from_config, shape_of
+from r1hf.models.shapes import BUILT_IN, from_config, shape_of
+from r1hf.preflight.rehearsal import script
+from r1hf.preflight.rehearsal.jobs import job_of
+from r1hf.preflight.rehearsal.miniature import shrink, tiny_tokenizer, write_miniature
+from r1hf.preflight.rehearsal.portable import leave_launcher
+from r1hf.preflight.rehearsal.rehearse import dry_run
+from r1hf.preflight.rehearsal.report import Report
+from r1hf.preflight.rehearsal.script import without_flag
 
 HUB = {
     "model": "meta-llama/Llama-3.1-8B@main",

@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from small_run import CPU, ROOT, SFT, answered, arguments, write
 
 from r1hf.core.launch import opening, value_of
-from r1hf.plan.job import read_launch
+from r1hf.preflight.estimate.workload import read_launch
 from r1hf.stage.manifest import read_manifest
 
 ACCELERATE = sorted((ROOT / "recipes" / "accelerate").glob("*.yaml"))

@@ -10,10 +10,10 @@ from small_run import ROOT, recipe
 
 from r1hf.core.config import parse
 from r1hf.core.yamlfile import read_yaml
-from r1hf.doctor.load import load
-from r1hf.doctor.stage import examine
-from r1hf.plan.parallel import check_parts, indivisible
-from r1hf.plan.shapes import BUILT_IN, built_in, shape_of
+from r1hf.models.shapes import BUILT_IN, built_in, shape_of
+from r1hf.models.tensor_parallel import check_parts, indivisible
+from r1hf.preflight.settings.checks import examine
+from r1hf.preflight.stages import load
 
 FILES = sorted((ROOT / "recipes" / "configs").rglob("*.yaml"))
 PARTS = re.compile(r"tensor_parallel_size['\"]?: *(\d+)")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from r1hf.plan import memory
+from r1hf.preflight.estimate import peak_memory as memory
 
 spec = importlib.util.spec_from_file_location("bench", Path(__file__).parent.parent / "benchmarks" / "plan.py")
 bench = importlib.util.module_from_spec(spec)

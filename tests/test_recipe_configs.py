@@ -14,10 +14,10 @@ from small_run import ROOT
 from r1hf.core.config import input_fields, jsonable
 from r1hf.core.launch import opening
 from r1hf.core.yamlfile import read_yaml
-from r1hf.doctor.recipe import find_recipe
-from r1hf.dryrun.jobs import job_of, jobs
-from r1hf.dryrun.run import dry_run, read_as_launched
 from r1hf.pipeline.check import load_recipe
+from r1hf.preflight.recipes import find_recipe
+from r1hf.preflight.rehearsal.jobs import job_of, jobs
+from r1hf.preflight.rehearsal.rehearse import dry_run, read_as_launched
 
 CONFIGS = ROOT / "recipes" / "configs"
 FRAGMENT = "No stage of its own"  # what a file that others extend opens with

@@ -12,11 +12,11 @@ from test_parallel import FILES, base_of
 
 from r1hf.core.launch import opening
 from r1hf.core.yamlfile import read_yaml
-from r1hf.doctor.load import load
-from r1hf.plan.cost import make_plan
-from r1hf.plan.gpus import GIB, parse_gpus
-from r1hf.plan.shapes import shape_of
-from r1hf.plan.stage import Given
+from r1hf.models.shapes import shape_of
+from r1hf.preflight.estimate.cost import make_plan
+from r1hf.preflight.estimate.gpus import GIB, parse_gpus
+from r1hf.preflight.estimate.one_stage import Given
+from r1hf.preflight.stages import load
 
 CONFIGS = ROOT / "recipes" / "configs"
 PAGE = re.compile(r"README\.md|(?:docs|model_cards)/[\w/.-]+\.md")

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from r1hf.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from r1hf.doctor.item import Item
-    from r1hf.plan.shapes import Shape
+    from r1hf.models.shapes import Shape
+    from r1hf.preflight.finding import Item
 
 CHECKS = {
     "rewards": ("r1hf.commands.doctor_rewards", "do golden completions earn most, and cheats less?"),
@@ -49,9 +49,9 @@ def run(options: argparse.Namespace) -> int:
         return int(importlib.import_module(CHECKS[options.check][0]).run(options))
     if options.config is None:
         raise ConfigError("--config is missing: the YAML of a stage or of a pipeline")
-    from r1hf.doctor.item import Item, passed
-    from r1hf.doctor.load import load
-    from r1hf.doctor.stage import common, examine
+    from r1hf.preflight.finding import Item, passed
+    from r1hf.preflight.settings.checks import common, examine
+    from r1hf.preflight.stages import load
 
     stages, problems = load(options.config, options.recipe, options.set, options.launch)
     found = {"machine": common()}

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from r1hf.commands.table import bullets, figure, table
 
 if TYPE_CHECKING:
-    from r1hf.doctor.rewards import Line, Report
+    from r1hf.preflight.rewards.verdicts import Line, Report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from r1hf.doctor.rewards import check_rewards
+    from r1hf.preflight.rewards.verdicts import check_rewards
 
     report = check_rewards(options.config, options.recipe, options.set, rows=options.rows, seed=options.seed)
     if options.json:

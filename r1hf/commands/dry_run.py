@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from r1hf.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from r1hf.dryrun.run import Job
+    from r1hf.preflight.rehearsal.rehearse import Job
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from r1hf.dryrun.jobs import jobs
-    from r1hf.dryrun.run import dry_run
+    from r1hf.preflight.rehearsal.jobs import jobs
+    from r1hf.preflight.rehearsal.rehearse import dry_run
 
     passed = []
     for job in _selected(jobs(options.config, options.recipe, options.set, options.run_dir), options.only):

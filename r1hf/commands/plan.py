@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from r1hf.commands.table import bullets, table
 
 if TYPE_CHECKING:
-    from r1hf.plan.cost import Plan
-    from r1hf.plan.stage import StagePlan
+    from r1hf.preflight.estimate.cost import Plan
+    from r1hf.preflight.estimate.one_stage import StagePlan
 
 _GIB = 2**30
 
@@ -37,10 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from r1hf.doctor.load import load
-    from r1hf.plan.cost import make_plan
-    from r1hf.plan.gpus import parse_gpus
-    from r1hf.plan.stage import Given
+    from r1hf.preflight.estimate.cost import make_plan
+    from r1hf.preflight.estimate.gpus import parse_gpus
+    from r1hf.preflight.estimate.one_stage import Given
+    from r1hf.preflight.stages import load
 
     cluster = parse_gpus(options.gpus)
     processes = None if options.launch else cluster.count
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
 
 def render(plan: Plan) -> str:
     """The tables of all stages, their sum, and every assumption."""
-    from r1hf.plan.time import Assumed
+    from r1hf.preflight.estimate.step_time import Assumed
 
     blocks = [_stage(stage, plan) for stage in plan.stages]
     if len(plan.stages) + len(plan.skipped) > 1 and plan.stages:
@@ -72,7 +72,7 @@ def render(plan: Plan) -> str:
 
 
 def _stage(stage: StagePlan, plan: Plan) -> str:
-    from r1hf.plan.stage import advice
+    from r1hf.preflight.estimate.one_stage import advice
 
     shape, job = stage.job.shape, stage.job
     head = (
@@ -123,7 +123,7 @@ def _total(plan: Plan) -> str:
 
 def as_json(plan: Plan) -> dict[str, Any]:
     """The plan in JSON's types: bytes, seconds, hours, dollars."""
-    from r1hf.plan.stage import advice
+    from r1hf.preflight.estimate.one_stage import advice
 
     return {
         "fits": plan.fits,

@@ -380,7 +380,7 @@ def run(main: Callable[[], object]) -> None:
     """
     try:
         if is_dry(sys.argv[1:]) and "CONFIGS" in getattr(main, "__globals__", {}):
-            importlib.import_module("r1hf.dryrun.script").main(Path(sys.argv[0]), sys.argv[1:])
+            importlib.import_module("r1hf.preflight.rehearsal.script").main(Path(sys.argv[0]), sys.argv[1:])
         else:
             main()
     except R1Error as error:

@@ -14,9 +14,9 @@ from transformers.trainer_utils import SaveStrategy
 
 from r1hf.core.errors import StageError
 from r1hf.core.progress import Progress
-from r1hf.rehearsal import rehearsing
 from r1hf.stage.directory import sibling
 from r1hf.stage.stage import Stage
+from r1hf.trainers.build_only import rehearsing
 from r1hf.trainers.checkpoints import Checkpoint, last_whole
 from r1hf.trainers.experts import ExpertLoad
 from r1hf.trainers.finite import FiniteSteps

@@ -15,9 +15,9 @@ from r1hf.core.errors import ConfigError
 from r1hf.core.hardware import ASSUMED, has_gpu
 from r1hf.core.launch import launch_of
 from r1hf.core.yamlfile import read_yaml
-from r1hf.doctor.recipe import find_recipe, recipe_directory
 from r1hf.pipeline.check import job_of, read_stage
 from r1hf.pipeline.graph import load_graph
+from r1hf.preflight.recipes import find_recipe, recipe_directory
 
 _NO_GPU = ("support bf16/gpu", "needs an NVIDIA GPU", "none is here")  # Transformers' words, and r1hf's
 
@@ -116,7 +116,7 @@ def assume_gpu(wanted: bool = True) -> Iterator[None]:
 
 
 def _count(launch: Path | None) -> int:
-    from r1hf.plan.job import read_launch
+    from r1hf.preflight.estimate.workload import read_launch
 
     return read_launch(launch)[0]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from r1hf.core.errors import ConfigError
-from r1hf.plan import memory, time
-from r1hf.plan.gpus import Cluster
-from r1hf.plan.job import OPTIMIZER_BYTES, Job, read_launch, read_lora
-from r1hf.plan.parallel import check_values
-from r1hf.plan.shapes import Shape, shape_of
+from r1hf.models.shapes import Shape, shape_of
+from r1hf.models.tensor_parallel import check_values
+from r1hf.preflight.estimate import peak_memory, step_time
+from r1hf.preflight.estimate.gpus import Cluster
+from r1hf.preflight.estimate.workload import OPTIMIZER_BYTES, Job, read_launch, read_lora
 
 PROMPT, MEAN = 512, 0.5  # assumed where nothing is known: tokens of a prompt, and of a mean completion to the longest
 VLLM_SHARE = 0.92  # of a GPU, that vLLM takes when it has it for itself: its default
@@ -36,8 +36,8 @@ class StagePlan:
     recipe: str
     job: Job
     cluster: Cluster
-    memory: memory.Memory
-    times: time.Times | None
+    memory: peak_memory.Memory
+    times: step_time.Times | None
     hours: float | None
     notes: tuple[str, ...] = field(default=())
 
@@ -225,10 +225,10 @@ def plan_stage(
         notes.append(f"{launch} starts {job.processes} processes on {cluster.count} GPUs")
     if job.kind == "sample" and job.vllm_parallel > cluster.count and cluster.device is not None:
         notes.append(f"tensor_parallel_size asks for {job.vllm_parallel} GPUs, and there are {cluster.count}")
-    found = memory.predict(job, cluster.device)
+    found = peak_memory.predict(job, cluster.device)
     if cluster.device is None:
         return StagePlan(name, recipe, job, cluster, found, None, None, (*notes, "the CPU's time is not predicted"))
-    times = time.predict(job, cluster.device)
+    times = step_time.predict(job, cluster.device)
     hours = None
     if job.kind == "sample":
         hours = times.step / 3600

@@ -10,10 +10,10 @@ from typing import Any
 from r1hf.core.errors import ConfigError, R1Error
 from r1hf.core.source import paths_of
 from r1hf.data.rows import load_rows, without_gold
-from r1hf.doctor.load import Loaded
-from r1hf.plan.gpus import PRICED, Cluster
-from r1hf.plan.shapes import Shape, shape_of
-from r1hf.plan.stage import Given, StagePlan, kind_of, no_plan, plan_stage, total_hours
+from r1hf.models.shapes import Shape, shape_of
+from r1hf.preflight.estimate.gpus import PRICED, Cluster
+from r1hf.preflight.estimate.one_stage import Given, StagePlan, kind_of, no_plan, plan_stage, total_hours
+from r1hf.preflight.stages import Loaded
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def longest_prompt(stage: Loaded, values: Mapping[str, Any], most: int = 512) ->
     if not all(Path(path).is_file() for path in paths_of(source)):
         return None
     from r1hf.data.lengths import token_counts
-    from r1hf.doctor.templates import find_tokenizer
+    from r1hf.preflight.settings.round_trip import find_tokenizer
     from r1hf.trainers.rl import prompt_rows
 
     try:

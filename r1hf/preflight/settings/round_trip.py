@@ -10,8 +10,8 @@ from r1hf.checks import template
 from r1hf.core.errors import ConfigError, R1Error
 from r1hf.core.source import paths_of
 from r1hf.data.rows import load_rows
-from r1hf.doctor.item import Item
 from r1hf.models.loading import load_generation_config, load_tokenizer
+from r1hf.preflight.finding import Item
 from r1hf.text.chat_templates import dress
 from r1hf.text.grammar import THINK_OPEN
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from r1hf.doctor.item import Item
+from r1hf.preflight.finding import Item
 
 
 def check_batches(values: Mapping[str, Any], processes: int, rows: int | None) -> list[Item]:

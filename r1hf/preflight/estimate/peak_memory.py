@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from r1hf.plan.gpus import GIB, Device
-from r1hf.plan.job import Job
+from r1hf.preflight.estimate.gpus import GIB, Device
+from r1hf.preflight.estimate.workload import Job
 
 TILE_TOKENS, TILE_VOCAB = 4096, 32768  # trl.kernels.chunked_logprob.TOKEN_CHUNK_SIZE, _CHUNKED_LOGPROB_CHUNK_SIZE
 # Assumed: what the driver, cuBLAS and NCCL take beside tensors, and the allocator's loss to fragments.

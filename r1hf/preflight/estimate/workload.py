@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from r1hf.plan.shapes import Shape
+from r1hf.models.shapes import Shape
 
 Kind = Literal["grpo", "sft", "reward", "sample"]
 Sharding = Literal["none", "zero1", "zero2", "zero3", "fsdp"]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from r1hf.core.errors import ConfigError
-from r1hf.plan.shapes import Shape, shape_of
+from r1hf.models.shapes import Shape, shape_of
 
 _MOST = 16  # parts that are tried: two nodes of 8
 _VOCABULARY_BLOCK = 64  # vLLM pads the vocabulary to a multiple of it

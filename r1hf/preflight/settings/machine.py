@@ -10,10 +10,10 @@ from typing import Any
 
 import r1hf
 from r1hf.core.errors import ConfigError
-from r1hf.doctor.item import Item
-from r1hf.plan.gpus import GIB, Cluster, Device
-from r1hf.plan.shapes import Shape
-from r1hf.plan.stage import StagePlan, advice, kind_of
+from r1hf.models.shapes import Shape
+from r1hf.preflight.estimate.gpus import GIB, Cluster, Device
+from r1hf.preflight.estimate.one_stage import StagePlan, advice, kind_of
+from r1hf.preflight.finding import Item
 
 _PACKAGES = (
     "torch",
@@ -131,7 +131,7 @@ def check_versions() -> list[Item]:
 
 def check_packages(values: Mapping[str, Any], launch_text: str = "", elsewhere: bool = False) -> list[Item]:
     """Packages that only some settings need. elsewhere: it will be launched on another machine than this."""
-    from r1hf.doctor.packages import needed
+    from r1hf.preflight.settings.packages import needed
 
     return [
         Item(

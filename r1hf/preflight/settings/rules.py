@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from r1hf.doctor.item import Item, Status
+from r1hf.preflight.finding import Item, Status
 
 Values = Mapping[str, Any]
 _CLIPPED = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo")  # GRPOTrainer._compute_loss: both sides of epsilon

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from r1hf.core.errors import ConfigError
 from r1hf.core.launch import launch_of, processes_of
-from r1hf.doctor.load import is_pipeline
-from r1hf.doctor.recipe import find_recipe, recipe_directory
-from r1hf.dryrun.family import beside, of_graph
-from r1hf.dryrun.run import Job
 from r1hf.pipeline.graph import load_graph
+from r1hf.preflight.recipes import find_recipe, recipe_directory
+from r1hf.preflight.rehearsal.makers import beside, of_graph
+from r1hf.preflight.rehearsal.rehearse import Job
+from r1hf.preflight.stages import is_pipeline
 
 
 def jobs(config: Path, recipe: str | None = None, sets: Sequence[str] = (), run_dir: str | None = None) -> list[Job]:

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from r1hf.core.launch import given
-from r1hf.dryrun.jobs import job_of
-from r1hf.dryrun.machine import leave_launcher
-from r1hf.dryrun.run import dry_run
+from r1hf.preflight.rehearsal.jobs import job_of
+from r1hf.preflight.rehearsal.portable import leave_launcher
+from r1hf.preflight.rehearsal.rehearse import dry_run
 
 
 def main(recipe: Path, argv: list[str]) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from r1hf.core.errors import DataError, R1Error
 from r1hf.data.rows import Row
-from r1hf.doctor.cheats import FORMS, Case, cases, golden
-from r1hf.doctor.scores import innermost
+from r1hf.preflight.rewards.completions import FORMS, Case, cases, golden
+from r1hf.preflight.rewards.wrapped import innermost
 from r1hf.rewards.guard import guarded
 from r1hf.rewards.prefilled import prefilled
 from r1hf.stage.manifest import is_hub_id

@@ -22,16 +22,16 @@ from r1hf.core.errors import ConfigError, NothingKept, R1Error
 from r1hf.core.files import write_atomic
 from r1hf.core.source import paths_of
 from r1hf.data.rows import NO_GOLD
-from r1hf.doctor.load import assume_gpu
-from r1hf.doctor.templates import find_tokenizer
-from r1hf.dryrun.machine import UNREADABLE, portable
-from r1hf.dryrun.miniature import Known, architecture, tiny_tokenizer, write_miniature
-from r1hf.dryrun.report import Report
-from r1hf.dryrun.rows import first_rows, local, made_up, write_source
 from r1hf.pipeline.check import load_recipe, planned_processes, read_stage
-from r1hf.rehearsal import rehearsal
+from r1hf.preflight.rehearsal.made_up_rows import first_rows, local, made_up, write_source
+from r1hf.preflight.rehearsal.miniature import Known, architecture, tiny_tokenizer, write_miniature
+from r1hf.preflight.rehearsal.portable import UNREADABLE, portable
+from r1hf.preflight.rehearsal.report import Report
+from r1hf.preflight.settings.round_trip import find_tokenizer
+from r1hf.preflight.stages import assume_gpu
 from r1hf.stage.directory import sibling
 from r1hf.stage.stage import quiet_libraries
+from r1hf.trainers.build_only import rehearsal
 
 # What makes data recipes and the base short; a key counts only where the recipe has it.
 _SHORT = {

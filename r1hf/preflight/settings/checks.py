@@ -11,18 +11,18 @@ from r1hf.core.errors import ConfigError, R1Error
 from r1hf.core.source import paths_of
 from r1hf.core.yamlfile import read_yaml
 from r1hf.data.rows import NO_GOLD, Row, load_rows, without_gold
-from r1hf.doctor.batches import check_batches
-from r1hf.doctor.item import Item
-from r1hf.doctor.load import Loaded, assume_gpu
-from r1hf.doctor.machine import check_disk, check_memory, check_packages, check_versions, here
-from r1hf.doctor.rewards import check_rewards
-from r1hf.doctor.settings import check_settings
-from r1hf.doctor.templates import check_template, find_tokenizer
-from r1hf.plan.cost import model_shape
-from r1hf.plan.job import read_launch
-from r1hf.plan.parallel import check_values
-from r1hf.plan.shapes import Shape
-from r1hf.plan.stage import Given, StagePlan, kind_of, plan_stage
+from r1hf.models.shapes import Shape
+from r1hf.models.tensor_parallel import check_values
+from r1hf.preflight.estimate.cost import model_shape
+from r1hf.preflight.estimate.one_stage import Given, StagePlan, kind_of, plan_stage
+from r1hf.preflight.estimate.workload import read_launch
+from r1hf.preflight.finding import Item
+from r1hf.preflight.rewards.verdicts import check_rewards
+from r1hf.preflight.settings.machine import check_disk, check_memory, check_packages, check_versions, here
+from r1hf.preflight.settings.round_trip import check_template, find_tokenizer
+from r1hf.preflight.settings.rules import check_settings
+from r1hf.preflight.settings.steps import check_batches
+from r1hf.preflight.stages import Loaded, assume_gpu
 from r1hf.stage.manifest import is_hub_id
 
 _SHOWN = 5

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from r1hf.plan.gpus import Device
-from r1hf.plan.job import Job
+from r1hf.preflight.estimate.gpus import Device
+from r1hf.preflight.estimate.workload import Job
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 from r1hf.checks.foreign import NO_CODE
 from r1hf.core.errors import ConfigError
 from r1hf.core.files import read_object
-from r1hf.plan.shapes import BUILT_IN, built_in_name, config_file
+from r1hf.models.shapes import BUILT_IN, built_in_name, config_file
 
 # Heads of 32 are the smallest that every attention kernel takes.
 _HEADS, _HEAD, _WIDTH = 4, 32, 128

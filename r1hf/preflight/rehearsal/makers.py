@@ -6,9 +6,9 @@ from pathlib import Path
 
 from r1hf.core.errors import ConfigError
 from r1hf.core.yamlfile import read_yaml
-from r1hf.doctor.recipe import find_recipe
-from r1hf.dryrun.miniature import Known
 from r1hf.pipeline.graph import Graph
+from r1hf.preflight.recipes import find_recipe
+from r1hf.preflight.rehearsal.miniature import Known
 
 
 def beside(config: Path) -> list[Known]:

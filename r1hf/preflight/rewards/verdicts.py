@@ -20,10 +20,10 @@ from r1hf.core.source import Source, paths_of
 from r1hf.data.golds import gold_text, lacks_gold
 from r1hf.data.lines import is_jsonl, numbered_jsonl
 from r1hf.data.rows import NO_GOLD, Row, load_rows, without_gold
-from r1hf.doctor.cheats import WRONG
-from r1hf.doctor.judge import Asked, Judge, Judged
-from r1hf.doctor.recipe import find_recipe, read_config
-from r1hf.doctor.scores import applies, innermost
+from r1hf.preflight.recipes import find_recipe, read_config
+from r1hf.preflight.rewards.completions import WRONG
+from r1hf.preflight.rewards.judging import Asked, Judge, Judged
+from r1hf.preflight.rewards.wrapped import applies, innermost
 from r1hf.rewards.faults import row_fault
 from r1hf.text.language import language_code, names_none, unknown
 
