@@ -78,17 +78,17 @@ def test_what_cannot_be_dressed_is_told_before_training(bases: dict[str, Path], 
         assert words in str(error.value)
 
 
-def test_the_doctor_judges_the_template_that_will_be_used(bases: dict[str, Path]) -> None:
+def test_the_check_judges_the_template_that_will_be_used(bases: dict[str, Path]) -> None:
     def found(**values: Any) -> list[str]:
         tokenizer = load_tokenizer(str(bases["llama"]))
         items = check_template({"completion_only_loss": True, **values}, tokenizer, str(bases["llama"]))
-        return [f"{item.status}: {item.found}" for item in items]
+        return [f"{item.grade}: {item.found}" for item in items]
 
-    assert any("fail: the tokenizer" in one and "no chat template" in one for one in found())
+    assert any("error: the tokenizer" in one and "no chat template" in one for one in found())
     good = found(chat_template="auto", prefill_think=True)
-    assert not [one for one in good if one.startswith("fail")], good
+    assert not [one for one in good if one.startswith("error")], good
     assert any("<think> is prefilled" in one for one in good)
-    assert any("fail: " in one and "fits 'llama'" in one for one in found(chat_template="qwen"))
+    assert any("error: " in one and "fits 'llama'" in one for one in found(chat_template="qwen"))
 
 
 def test_rewards_see_the_tag_that_the_prompt_holds() -> None:

@@ -201,7 +201,7 @@ TRIES = """
 import sys
 from recipes import sft
 from r1hf.models.loading import load_model
-from r1hf.stage.stage import run
+from r1hf.commands.recipe import run
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 for load in (AutoConfig.from_pretrained, AutoTokenizer.from_pretrained, AutoModelForCausalLM.from_pretrained):
     try:

@@ -23,8 +23,8 @@ from accelerate.utils.launch import prepare_multi_gpu_env
 from safetensors.torch import load_file
 from small_run import CPU, ROOT, SFT, answered, arguments, write
 
-from r1hf.core.launch import opening, value_of
-from r1hf.preflight.estimate.workload import read_launch
+from r1hf.core.launch import opening, processes_of, value_of
+from r1hf.preflight.estimate.workload import read_sharding
 from r1hf.stage.manifest import read_manifest
 
 ACCELERATE = sorted((ROOT / "recipes" / "accelerate").glob("*.yaml"))
@@ -45,7 +45,7 @@ def launch(path: Path) -> tuple[argparse.Namespace, Any]:
 
 
 def test_there_is_a_file_for_each_way() -> None:
-    kinds = {path.stem: read_launch(path) for path in ACCELERATE}
+    kinds = {path.stem: (processes_of(path), read_sharding(path)) for path in ACCELERATE}
     assert kinds == {
         **{"one_gpu": (1, "none"), "ddp": (8, "none"), "fsdp2": (8, "fsdp"), "zero2": (8, "zero2")},
         **{"zero3": (8, "zero3"), "cpu": (1, "none"), "cpu_2": (2, "none")},

@@ -15,9 +15,9 @@ from r1hf.core.config import input_fields, jsonable
 from r1hf.core.launch import opening
 from r1hf.core.yamlfile import read_yaml
 from r1hf.pipeline.check import load_recipe
+from r1hf.preflight.check import Asked, check
 from r1hf.preflight.recipes import find_recipe
-from r1hf.preflight.rehearsal.jobs import job_of, jobs
-from r1hf.preflight.rehearsal.rehearse import dry_run, read_as_launched
+from r1hf.preflight.stages import load
 
 CONFIGS = ROOT / "recipes" / "configs"
 FRAGMENT = "No stage of its own"  # what a file that others extend opens with
@@ -77,13 +77,14 @@ def _bases(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", STAGES, ids=name)
 def test_it_passes_as_on_the_machine_of_its_launch(path: Path) -> None:
-    read_as_launched(job_of(find_recipe(path), ["--config", str(path)], path))  # raises with all problems
+    (stage,), _, _ = load(path)
+    assert [text for text in stage.problems if text not in stage.missing] == []
 
 
 @pytest.mark.parametrize("path", PIPELINES, ids=name)
 def test_every_stage_of_a_pipeline_passes(path: Path) -> None:
-    for job in jobs(path):
-        read_as_launched(job)
+    stages, problems, _ = load(path)
+    assert not problems and {stage.name: stage.problems for stage in stages if stage.problems} == {}
 
 
 @pytest.mark.parametrize("path", STAGES, ids=name)
@@ -121,7 +122,7 @@ def _explained(where: str) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize("path", STAGES, ids=name)
 def test_a_stage_goes_its_way_on_miniatures_offline(path: Path, tmp_path: Path) -> None:
-    words = ["--config", str(path), "--output_dir", str(tmp_path / path.stem)]
-    report = dry_run(job_of(find_recipe(path), words, path))
-    assert report.passed and report.built, str(report)
-    assert [made.name for made in tmp_path.iterdir()] == [f"{path.stem}.dry-run.yaml"]
+    report = check(Asked(path, ("rehearsal",), sets=(f"output_dir={tmp_path / path.stem}",)))
+    rehearsal = report.stages[0].rehearsal
+    assert report.passed and rehearsal is not None and rehearsal.built, list(report.findings)
+    assert not list(tmp_path.iterdir())

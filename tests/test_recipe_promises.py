@@ -13,10 +13,10 @@ from test_parallel import FILES, base_of
 from r1hf.core.launch import opening
 from r1hf.core.yamlfile import read_yaml
 from r1hf.models.shapes import shape_of
-from r1hf.preflight.estimate.cost import make_plan
+from r1hf.preflight.check import Asked, check
 from r1hf.preflight.estimate.gpus import GIB, parse_gpus
 from r1hf.preflight.estimate.one_stage import Given
-from r1hf.preflight.stages import load
+from r1hf.preflight.facts import Machine
 
 CONFIGS = ROOT / "recipes" / "configs"
 PAGE = re.compile(r"README\.md|(?:docs|model_cards)/[\w/.-]+\.md")
@@ -170,7 +170,9 @@ def test_what_is_predicted_is_what_the_plan_says(path: Path, text: str) -> None:
     rows = re.search(r"for ([\d,]+) (?:rows|prompts)", text)
     assert device is not None
     given = Given(shape=base_of(path), rows=int(rows[1].replace(",", "")) if rows else None)
-    (plan,) = make_plan(load(path)[0], parse_gpus(device[1]), given).stages
+    machine = Machine(parse_gpus(device[1]), given)
+    plan = check(Asked(path, ("estimate",), machine=machine)).stages[0].plan
+    assert plan is not None
     wanted = {
         r"([\d.]+) of [\d.]+ GiB": f"{plan.memory.needed / GIB:.1f}",
         r"of ([\d.]+) GiB": f"{(plan.memory.available or 0) / GIB:.1f}",

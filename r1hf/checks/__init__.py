@@ -1,1 +1,1 @@
-"""Checks that a preflight and the doctor share: plain functions that return findings."""
+"""What every reading of a configuration refuses, and what trainers ask of templates and vocabularies."""

@@ -52,10 +52,6 @@ class StageConfig:
     restart: bool = field(
         default=False, metadata={"help": "start anew where an interrupted run left checkpoints", "request": False}
     )
-    dry_run: bool = field(
-        default=False,
-        metadata={"help": "on the command line: check all on miniatures, train nothing", "request": False},
-    )
 
 
 @dataclass

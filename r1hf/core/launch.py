@@ -70,11 +70,6 @@ def given(argv: list[str]) -> dict[str, str]:
     return found
 
 
-def is_dry(argv: list[str]) -> bool:
-    """Whether `--dry_run` is among the words, and not as false."""
-    return given(argv).get("dry_run", "false").lower() not in ("false", "no", "off", "0")
-
-
 def value_of(key: str, argv: list[str]) -> Any:
     """What a recipe's command line gives for `key`: its own word, or the value in its `--config` file, or None."""
     own = given(argv)

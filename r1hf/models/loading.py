@@ -74,6 +74,20 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def find_tokenizer(source: str) -> Any:
+    """The tokenizer of a directory or of the Hub's cache; None where it is not here. Raises OSError, ValueError."""
+    if not Path(source).is_dir():
+        from huggingface_hub import try_to_load_from_cache
+
+        repo, _, revision = source.partition("@")
+        if source.count("/") != 1 or source.startswith((".", "/")):
+            return None
+        found = try_to_load_from_cache(repo, "tokenizer.json", revision=revision or None)
+        if not isinstance(found, str):
+            return None
+    return load_tokenizer(source)
+
+
 def load_model(source: str) -> PreTrainedModel:
     """A causal language model in float32, in evaluation mode. Raises ConfigError as `loading` does."""
     name, _, revision = source.partition("@")

@@ -1,4 +1,4 @@
-"""A dry run under way: recipes go their whole way on miniatures, and trainers are built but make no step."""
+"""Trainers that are built but make no step: a recipe goes its whole way, and nothing is trained."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from r1hf.core.errors import StageError
 
 
 @dataclass
-class Rehearsal:
-    """What was built so far, a line for each trainer."""
+class Builder:
+    """Builds trainers in place of training them. built: a line for each."""
 
     built: list[str] = field(default_factory=list)
 
@@ -33,19 +33,19 @@ class Rehearsal:
         )
 
 
-_current: Rehearsal | None = None
+_current: Builder | None = None
 
 
-def rehearsing() -> Rehearsal | None:
-    """The dry run under way, or None: this is the real thing."""
+def builder() -> Builder | None:
+    """What builds trainers where they are not to train; None: this is the real thing."""
     return _current
 
 
 @contextlib.contextmanager
-def rehearsal() -> Iterator[Rehearsal]:
+def building() -> Iterator[Builder]:
     """Within it nothing trains."""
     global _current
-    before, _current = _current, Rehearsal()
+    before, _current = _current, Builder()
     try:
         yield _current
     finally:

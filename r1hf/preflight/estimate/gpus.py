@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from r1hf.core.errors import ConfigError
 from r1hf.core.yamlfile import nearest
@@ -16,7 +16,8 @@ PRICED = "2026-11"  # when the prices were assumed; they are round figures, not 
 class Device:
     """memory in bytes; flops: dense bf16 with float32 accumulation, a second; bandwidth in bytes a second.
 
-    price: US dollars an hour, assumed. Memory, arithmetic and bandwidth are the vendor's published figures.
+    price: US dollars an hour, assumed. Memory, arithmetic and bandwidth are the vendor's published figures. Of a
+    device that nobody listed all but memory is 0.
     """
 
     name: str
@@ -71,6 +72,18 @@ def parse_gpus(text: str) -> Cluster:
     if found is None or name not in known or found[1] == "0":
         raise ConfigError(f"--gpus {text}: write 8xH100 or cpu; {nearest(text, list(DEVICES))}")
     return Cluster(int(found[1] or 1), known[name])
+
+
+def here() -> Cluster:
+    """The GPUs of this machine; device None without one. Of a device that is not listed only the memory is known."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return Cluster(1, None)
+    found = torch.cuda.get_device_properties(0)
+    listed = [device for device in DEVICES.values() if _plain(device.name) in _plain(found.name)]
+    device = listed[0] if listed else Device(found.name, 0.0, 0.0, 0.0, 0.0)
+    return Cluster(torch.cuda.device_count(), replace(device, memory=float(found.total_memory)))
 
 
 def _plain(name: str) -> str:

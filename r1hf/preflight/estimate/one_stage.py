@@ -12,7 +12,9 @@ from r1hf.models.shapes import Shape, shape_of
 from r1hf.models.tensor_parallel import check_values
 from r1hf.preflight.estimate import peak_memory, step_time
 from r1hf.preflight.estimate.gpus import Cluster
-from r1hf.preflight.estimate.workload import OPTIMIZER_BYTES, Job, read_launch, read_lora
+from r1hf.preflight.estimate.workload import OPTIMIZER_BYTES, Job, read_lora, read_sharding
+from r1hf.preflight.stages import Loaded
+from r1hf.trainers.batch_sizes import BatchSizes
 
 PROMPT, MEAN = 512, 0.5  # assumed where nothing is known: tokens of a prompt, and of a mean completion to the longest
 VLLM_SHARE = 0.92  # of a GPU, that vLLM takes when it has it for itself: its default
@@ -67,7 +69,7 @@ def no_plan(values: Mapping[str, Any]) -> str:
 def make_job(
     values: Mapping[str, Any],
     launch: Path | None,
-    gpus: int,
+    processes: int,
     rows: int | None,
     given: Given,
     shape: Shape | None = None,
@@ -76,9 +78,7 @@ def make_job(
     kind = kind_of(values)
     if kind is None:
         raise ConfigError(no_plan(values))
-    processes, sharding = read_launch(launch)
-    if launch is None:
-        processes = gpus
+    sharding = read_sharding(launch)
     shape = shape or _shape(values, given)
     if wrong := check_values(values, shape):
         raise ConfigError(wrong)
@@ -89,17 +89,18 @@ def make_job(
     if kind == "sample":
         return _sampling(values, common, rows, given, assumed)
     common |= _training(values)
-    batch, accumulation = common["micro_batch"], common["accumulation"]
+    sizes = BatchSizes.of(values, processes)
+    common |= {"micro_batch": sizes.rows, "accumulation": sizes.accumulation}
     if kind != "grpo":
         most = int(values.get("max_length") or shape.context or 2048)
         mean = given.mean or MEAN
         assumed.append(f"rows of at most {most} tokens, {mean:.0%} of that in the mean")
-        steps = _steps(values, rows, batch * accumulation * processes)
+        steps = sizes.steps(values, rows)
         if kind == "reward":
             common["micro_batch"] *= 2  # a row is a pair
         lengths = {"completion": most, "mean_completion": most * mean}
         return Job(kind=kind, steps=steps, assumed=tuple(assumed), **lengths, **common)  # type: ignore[arg-type]
-    return _grpo(values, common, rows, given, assumed)
+    return _grpo(values, sizes, common, rows, given, assumed)
 
 
 def _shape(values: Mapping[str, Any], given: Given) -> Shape:
@@ -116,8 +117,6 @@ def _training(values: Mapping[str, Any]) -> dict[str, Any]:
     dtype = str(init.get("dtype") or init.get("torch_dtype") or "float32")
     attention = str(init.get("attn_implementation") or "")
     return {
-        "micro_batch": int(values["per_device_train_batch_size"]),
-        "accumulation": int(values.get("gradient_accumulation_steps") or 1),
         "weight_bytes": 2 if dtype.endswith(("bfloat16", "float16")) else 4,
         "bf16": bool(values.get("bf16")) or bool(values.get("fp16")),
         "checkpointing": bool(values.get("gradient_checkpointing")),
@@ -128,7 +127,12 @@ def _training(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _grpo(
-    values: Mapping[str, Any], common: dict[str, Any], rows: int | None, given: Given, assumed: list[str]
+    values: Mapping[str, Any],
+    sizes: BatchSizes,
+    common: dict[str, Any],
+    rows: int | None,
+    given: Given,
+    assumed: list[str],
 ) -> Job:
     prompt = given.prompt or values.get("max_prompt_length")
     if prompt is None:
@@ -137,25 +141,17 @@ def _grpo(
     mean = given.mean or MEAN
     longest = int(values["max_completion_length"])
     assumed.append(f"a mean completion of {mean:.0%} of max_completion_length {longest} (--mean)")
-    batch, accumulation = common["micro_batch"], common["accumulation"]
-    per_generation = int(values.get("steps_per_generation") or accumulation)
-    if values.get("generation_batch_size"):
-        per_generation = max(1, int(values["generation_batch_size"]) // (batch * common["processes"]))
-    iterations = int(values.get("num_iterations") or 1)
-    group = int(values["num_generations"])
-    effective = batch * accumulation * common["processes"]
-    steps = _steps(values, None if rows is None else rows * group * iterations, effective)
     return Job(
         kind="grpo",
-        steps=steps,
+        steps=sizes.steps(values, rows),
         prompt=int(prompt),
         completion=longest,
         mean_completion=longest * mean,
-        generation_batch=batch * per_generation,
-        steps_per_rollout=per_generation * iterations / accumulation,
-        iterations=iterations,
+        generation_batch=sizes.rows * sizes.per_generation,
+        steps_per_rollout=sizes.steps_per_rollout,
+        iterations=sizes.iterations,
         reference=float(values.get("beta") or 0.0) != 0.0,
-        old_logps=accumulation % (per_generation * iterations) != 0 or bool(values.get("use_vllm")),
+        old_logps=sizes.accumulation % (sizes.per_generation * sizes.iterations) != 0 or bool(values.get("use_vllm")),
         vllm=str(values.get("vllm_mode")) if values.get("use_vllm") else None,
         vllm_share=float(values.get("vllm_gpu_memory_utilization") or 0.3),
         vllm_sleep=bool(values.get("vllm_enable_sleep_mode")),
@@ -173,7 +169,7 @@ def _sampling(
         rows = min(rows or int(values["problems"]), int(values["problems"]))
     rows = given.rows or rows
     if rows is None:
-        assumed.append("1,000 prompts (--rows)")
+        assumed.append("1,000 prompts (--data-rows)")
         rows = 1000
     if "zero" in values:
         count *= 3  # cold start: two prompts to the base, one to R1-Zero
@@ -200,26 +196,17 @@ def _sampling(
     )
 
 
-def _steps(values: Mapping[str, Any], rows: int | None, effective: int) -> int | None:
-    most = int(values.get("max_steps") or -1)
-    if most > 0:
-        return most
-    return None if rows is None else max(1, round(rows * float(values["num_train_epochs"]) / effective))
-
-
 def plan_stage(
-    name: str,
-    recipe: str,
+    stage: Loaded,
     values: Mapping[str, Any],
     cluster: Cluster,
-    launch: Path | None = None,
     rows: int | None = None,
     given: Given | None = None,
     shape: Shape | None = None,
 ) -> StagePlan:
     """Memory, time and hours of one stage on `cluster`. Raises ConfigError where nothing can be said."""
-    given = given or Given()
-    job = make_job(values, launch, cluster.count, given.rows or rows, given, shape)
+    name, recipe, launch = stage.name, stage.recipe.stem, stage.launch
+    job = make_job(values, launch, stage.processes, rows, given or Given(), shape)
     notes = list(job.assumed)
     if launch is not None and job.processes > cluster.count and cluster.device is not None:
         notes.append(f"{launch} starts {job.processes} processes on {cluster.count} GPUs")
@@ -228,12 +215,15 @@ def plan_stage(
     found = peak_memory.predict(job, cluster.device)
     if cluster.device is None:
         return StagePlan(name, recipe, job, cluster, found, None, None, (*notes, "the CPU's time is not predicted"))
+    if not cluster.device.flops:
+        notes.append(f"{cluster.device.name} is not among the devices whose speed is known; --gpus names one that is")
+        return StagePlan(name, recipe, job, cluster, found, None, None, tuple(notes))
     times = step_time.predict(job, cluster.device)
     hours = None
     if job.kind == "sample":
         hours = times.step / 3600
     elif job.steps is None:
-        notes.append("the number of rows is not known here, so neither is the number of steps: give --rows")
+        notes.append("the number of rows is not known here, so neither is the number of steps: give --data-rows")
     else:
         hours = times.step * job.steps / 3600
     return StagePlan(name, recipe, job, cluster, found, times, hours, tuple(notes))
@@ -267,10 +257,6 @@ def advice(plan: StagePlan) -> list[str]:
     if job.optimizer_bytes >= 8 and job.lora is None and job.kind != "sample":
         lines.append("optim: adamw_8bit (2 bytes a parameter for the optimizer, not 8)")
     return lines
-
-
-def plannable(values: Mapping[str, Any]) -> bool:
-    return kind_of(values) is not None
 
 
 def total_hours(plans: Sequence[StagePlan]) -> float | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from r1hf.core.yamlfile import read_yaml
 from r1hf.models.shapes import Shape
 
 Kind = Literal["grpo", "sft", "reward", "sample"]
@@ -93,24 +94,20 @@ OPTIMIZER_BYTES = {
 }
 
 
-def read_launch(file: Path | None) -> tuple[int, Sharding]:
-    """(processes, sharding) of an `accelerate` configuration file; one process without."""
+def read_sharding(file: Path | None) -> Sharding:
+    """How an `accelerate` configuration file splits the model; whole copies without one."""
     if file is None:
-        return 1, "none"
-    from r1hf.core.yamlfile import read_yaml
-
+        return "none"
     values = read_yaml(file).values
-    count = values.get("num_processes", 1)
-    count = count if isinstance(count, int) and count > 0 else 1
     kind = str(values.get("distributed_type", "NO")).upper()
     if kind == "FSDP":
-        return count, "fsdp"
+        return "fsdp"
     if kind == "DEEPSPEED":
         inner = values.get("deepspeed_config") or {}
         stage = inner.get("zero_stage", 0) if isinstance(inner, Mapping) else 0
         by_stage: dict[int, Sharding] = {1: "zero1", 2: "zero2", 3: "zero3"}
-        return count, by_stage.get(int(stage), "none")
-    return count, "none"
+        return by_stage.get(int(stage), "none")
+    return "none"
 
 
 def read_lora(values: Mapping[str, Any]) -> Lora | None:

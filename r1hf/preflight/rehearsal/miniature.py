@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import json
+import os
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from r1hf.checks.foreign import NO_CODE
 from r1hf.core.errors import ConfigError
-from r1hf.core.files import read_object
-from r1hf.models.shapes import BUILT_IN, built_in_name, config_file
+from r1hf.preflight.rehearsal.makers import Architecture
 
 # Heads of 32 are the smallest that every attention kernel takes.
 _HEADS, _HEAD, _WIDTH = 4, 32, 128
@@ -41,74 +42,6 @@ _DROPPED = {
     *("bos_token_id", "eos_token_id", "pad_token_id", "id2label", "label2id", "num_labels"),
 }
 _DEEPSEEK = ("n_group", "topk_group", "num_mtp_layers", "q_lora_rank")  # its class's defaults are of full size
-
-
-@dataclass(frozen=True)
-class Known:
-    """A stage that makes models: where, by which recipe, and its YAML's values."""
-
-    output_dir: Path
-    recipe: str
-    values: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """The content of config.json, and where it is from, in words."""
-
-    config: Mapping[str, Any]
-    origin: str
-
-
-def architecture(source: str, family: Sequence[Known] = (), _seen: tuple[str, ...] = ()) -> Architecture:
-    """Of a directory, a Hub id in the cache, what a stage of `family` will make, a model built in, or of the Hub.
-
-    Raises ConfigError where none of them knows `source`.
-    """
-    file = config_file(source)
-    if file is not None:
-        config = read_object(file)
-        base = config.get("base_model_name_or_path")
-        return architecture(base, family, _seen) if base else Architecture(config, str(file))
-    for known in family:
-        own = Path(source)
-        if source not in _seen and (own == known.output_dir or known.output_dir in own.parents):
-            return _of_stage(own, known, family, (*_seen, source))
-    name = built_in_name(source)
-    if name is not None:
-        return Architecture(BUILT_IN[name], f"{name}, built in")
-    return Architecture(_from_hub(source), f"config.json of {source}")
-
-
-def _of_stage(source: Path, known: Known, family: Sequence[Known], seen: tuple[str, ...]) -> Architecture:
-    models = known.values.get("models")
-    if known.recipe == "base" and isinstance(models, Mapping) and models:
-        name = source.name if source != known.output_dir else next(iter(models))
-        if name in models:
-            shape = {"tie_word_embeddings": True, **models[name]}
-            return Architecture({"model_type": shape.get("architecture"), **shape}, f"'{name}' of {known.output_dir}")
-    base = known.values.get("model")
-    if not isinstance(base, str):
-        raise ConfigError(f"{source}: the stage {known.output_dir} names no model of which it could be made")
-    return architecture(base, family, seen)
-
-
-def _from_hub(source: str) -> dict[str, Any]:
-    """config.json alone, some kilobytes."""
-    from huggingface_hub import hf_hub_download
-
-    repo, _, revision = source.partition("@")
-    advice = f"try a known model of the same kind, --model Qwen/{next(iter(BUILT_IN))}"
-    if source.count("/") != 1 or source.startswith((".", "/")) or Path(source.split("/")[0]).exists():
-        raise ConfigError(f"{source}: not here, and no YAML beside makes it; run its stage first, or {advice}")
-    try:
-        file = hf_hub_download(repo, "config.json", revision=revision or None)
-        return read_object(Path(file))
-    except Exception as error:  # the Hub's client raises what it likes
-        reason = " ".join(str(error).split())[:150]
-        raise ConfigError(
-            f"{source}: its architecture is neither here nor built in, and not to be had ({reason}); {advice}"
-        ) from error
 
 
 def shrink(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,6 +80,33 @@ def tiny_tokenizer() -> Any:
     tokenizer = train_tokenizer(vocabulary_texts(42, 300), 512)
     tokenizer.chat_template = chat_template()
     return tokenizer
+
+
+class Miniatures:
+    """Model directories with random weights, each architecture built once; a stage gets links to the files."""
+
+    def __init__(self, store: Path):
+        self._store = store
+        self._made: dict[str, tuple[Path, str, int]] = {}
+
+    def write(
+        self, place: Path, found: Architecture, source: str, tokenizer: Any = None, classifier: bool = False
+    ) -> str:
+        """Puts a miniature of an architecture at `place` and says what it is. tokenizer: the model's own, of
+        `source`; None: the tiny world's. classifier: with one output, as the preference models.
+
+        Raises ConfigError where transformers cannot build the architecture.
+        """
+        own = source if tokenizer is not None else ""
+        key = json.dumps([found.config, own, classifier], sort_keys=True, default=str)
+        if key not in self._made:
+            stored = self._store / str(len(self._made))
+            count = write_miniature(stored, found.config, tokenizer or tiny_tokenizer(), classifier)
+            kind = (found.config.get("text_config") or found.config).get("model_type")
+            self._made[key] = stored, f"{kind}{' classifier' if classifier else ''}", count
+        stored, kind, count = self._made[key]
+        shutil.copytree(stored, place, copy_function=os.link)
+        return f"random weights, {kind} of {count:,} parameters ({found.origin})"
 
 
 def write_miniature(directory: Path, config: Mapping[str, Any], tokenizer: Any, classifier: bool = False) -> int:

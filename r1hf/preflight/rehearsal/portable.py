@@ -1,4 +1,4 @@
-"""What a dry run leaves out because it is the machine's: it runs on the CPU, in one process, and reaches nobody."""
+"""What a rehearsal leaves out because it is the machine's: it runs on the CPU, in one process, and reaches nobody."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-# Read by Transformers and Accelerate as soon as a configuration is built; a dry run is one process of its own.
+# Read by Transformers and Accelerate as soon as a configuration is built; a rehearsal is one process of its own.
 _LAUNCH = ("ACCELERATE_", "FSDP_", "PARALLELISM_CONFIG", "TORCHELASTIC_", "PMI_", "OMPI_COMM_", "MV2_COMM_")
 _RANKS = (
     *("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK", "ROLE_WORLD_SIZE"),
     *("MASTER_ADDR", "MASTER_PORT"),
 )
-# Cannot even be read without the package or the device.
-UNREADABLE = ("deepspeed", "tf32")
 _DEVICE = {
     *("bf16", "fp16", "bf16_full_eval", "fp16_full_eval", "tf32", "torch_compile", "torch_compile_backend"),
     *("torch_compile_mode", "use_liger_kernel", "liger_kernel_config", "load_in_4bit", "deepspeed", "fsdp"),

@@ -10,11 +10,11 @@ from typing import Any
 
 from r1hf.core.errors import DataError, R1Error
 from r1hf.data.rows import Row
+from r1hf.models.loading import find_tokenizer
 from r1hf.preflight.rewards.completions import FORMS, Case, cases, golden
 from r1hf.preflight.rewards.wrapped import innermost
 from r1hf.rewards.guard import guarded
 from r1hf.rewards.prefilled import prefilled
-from r1hf.stage.manifest import is_hub_id
 from r1hf.text.grammar import TAGS, THINK_OPEN, Mode
 from r1hf.text.language import target_of
 
@@ -73,9 +73,9 @@ class Judge:
 
     def _has_model(self, name: str, reward: Any) -> bool:
         source = _source(reward)
-        if source is None or Path(source).exists() or is_hub_id(source):
+        if source is None or Path(source).exists() or find_tokenizer(source) is not None:
             return True
-        self.notes.append(f"not checked: the reward '{name}', because its model {source} does not exist")
+        self.notes.append(f"not checked: the reward '{name}', because its model {source} is not here")
         return False
 
     def _load_tokenizer(self, settings: Any) -> Any:
@@ -85,8 +85,8 @@ class Judge:
         quiet_libraries()
         source = settings.model
         try:
-            if not Path(source).exists() and not is_hub_id(source):
-                raise OSError("it does not exist")
+            if not Path(source).exists() and find_tokenizer(source) is None:
+                raise OSError("it is not here")
             return dressed_tokenizer(settings)
         except (OSError, ValueError, R1Error) as error:
             reason = " ".join(str(error).split())[:100]

@@ -1,4 +1,4 @@
-"""Would these rewards teach what they should? Golden, failing and cheating completions of the user's own rows.
+"""Would these rewards teach what they should? Golden, failing and cheating completions of a person's own rows.
 
 The rows are rendered with the run's own template, decoded as TRL decodes, and judged by the recipe's own rewards with
 the run's own weights. A recipe is a script with `CONFIGS` and `rewards(config) -> {name: reward}`.
@@ -7,23 +7,21 @@ the run's own weights. A recipe is a script with `CONFIGS` and `rewards(config) 
 from __future__ import annotations
 
 import random
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
-from r1hf.core.config import Parsed
-from r1hf.core.errors import ConfigError, DataError
+from r1hf.core.errors import DataError
 from r1hf.core.source import Source, paths_of
 from r1hf.data.golds import gold_text, lacks_gold
 from r1hf.data.lines import is_jsonl, numbered_jsonl
 from r1hf.data.rows import NO_GOLD, Row, load_rows, without_gold
-from r1hf.preflight.recipes import find_recipe, read_config
 from r1hf.preflight.rewards.completions import WRONG
 from r1hf.preflight.rewards.judging import Asked, Judge, Judged
 from r1hf.preflight.rewards.wrapped import applies, innermost
+from r1hf.preflight.stages import Loaded
 from r1hf.rewards.faults import row_fault
 from r1hf.text.language import language_code, names_none, unknown
 
@@ -46,11 +44,9 @@ class Line:
 
 
 @dataclass
-class Report:
-    """What was found. `passed` is False if there is any fault. rows: how many were checked, by task."""
+class RewardReport:
+    """What was found. rows: how many were checked, by task. form: of the grammar, in which completions are written."""
 
-    config: str
-    recipe: str
     form: str
     weights: dict[str, float]
     tables: dict[str, list[Line]] = field(default_factory=dict)
@@ -63,52 +59,26 @@ class Report:
         return not self.faults
 
 
-def check_rewards(
-    config: str | Path, recipe: str | None = None, overrides: Sequence[str] = (), *, rows: int = 8, seed: int = 0
-) -> Report:
-    """Checks `rows` rows of each prompt file (0: all). `overrides` are KEY=VALUE.
+def judge_rewards(stage: Loaded, rows: int = 8, seed: int = 0) -> RewardReport:
+    """Checks `rows` rows of each prompt file (0: all) with the rewards of a stage whose configuration was built.
 
     Raises ConfigError and DataError for what keeps the check from running.
     """
-    path = find_recipe(Path(config), recipe)
-    module, parsed = read_config(path, Path(config), overrides)
-    if not callable(getattr(module, "rewards", None)):
-        raise ConfigError(
-            f"{path} has no rewards to check; a recipe for reinforcement learning has a function "
-            "rewards(config) -> {name: reward}"
-        )
-    notes = _split_problems(parsed)
-    judge = Judge(parsed.configs[0], module.rewards(parsed.configs[0]))
-    asked = [
-        one
-        for key in parsed.inputs
-        if key.endswith("prompts")
-        for one in _ask(judge, key, parsed.inputs[key], rows, seed)
-    ]
+    assert stage.parsed is not None
+    config = stage.parsed.configs[0]
+    judge = Judge(config, stage.module.rewards(config))  # type: ignore[union-attr]
+    inputs = stage.parsed.inputs
+    asked = [one for key in inputs if key.endswith("prompts") for one in _ask(judge, key, inputs[key], rows, seed)]
     if not asked:
-        raise DataError(f"{config}: no row can be checked: " + ("; ".join(judge.faults[:3]) or "there are no prompts"))
+        raise DataError(
+            "no row can be checked: " + ("; ".join([*judge.faults, *judge.notes][:3]) or "there are no prompts")
+        )
     form = judge.form(asked)
     judged = [found for found in (judge.judge(one, form) for one in asked) if found is not None]
-    report = Report(str(config), path.stem, form, judge.weights, faults=judge.faults)
+    report = RewardReport(form, judge.weights, faults=judge.faults)
     _fill(report, judge, judged)
-    report.notes = [*notes, *parsed.notes, *judge.notes, *_remarks(judge, judged)]
+    report.notes = [*judge.notes, *_remarks(judge, judged)]
     return report
-
-
-_ROW = re.compile(r"\w*prompts: (?:.*, row \d+: (?!no column)|language ')")
-
-
-def _split_problems(parsed: Parsed) -> list[str]:
-    """Notes on what only the training itself needs; everything else that is wrong is raised."""
-    if parsed.configs[0] is None:
-        raise ConfigError(parsed.problems)
-    aside = {f"{name}:" for name in ("R1GRPOConfig", *parsed.inputs) if not name.endswith("prompts")}
-    notes = [text for text in parsed.problems if text.split(" ")[0] in aside]
-    rows = [text for text in parsed.problems if _ROW.match(text)]  # this check names every such row itself
-    serious = [text for text in parsed.problems if text not in notes and text not in rows]
-    if serious:
-        raise ConfigError(serious)
-    return [f"left to the training: {text}" for text in notes]
 
 
 def _ask(judge: Judge, key: str, source: Source, count: int, seed: int) -> list[Asked]:
@@ -192,7 +162,7 @@ def _sample(numbered: Sequence[tuple[str, Row]], count: int, seed: int) -> list[
     return [(where, row) for _, _, where, row in sorted(order, key=lambda item: item[:2])[:count]]
 
 
-def _fill(report: Report, judge: Judge, judged: Sequence[Judged]) -> None:
+def _fill(report: RewardReport, judge: Judge, judged: Sequence[Judged]) -> None:
     """Fills the tables, one for each task, and adds a fault for each kind of completion that earns too much."""
     asked = {aspect for aspect in ("format", "language") if judge.paid(aspect)}
     asked |= {"answer_tags"} if judge.answer_tags(judged) else set()
@@ -203,7 +173,7 @@ def _fill(report: Report, judge: Judge, judged: Sequence[Judged]) -> None:
         report.tables[task] = [_line(report, judge, task, kind, of_task, asked) for kind in kinds]
 
 
-def _line(report: Report, judge: Judge, task: str, kind: str, judged: Sequence[Judged], asked: set[str]) -> Line:
+def _line(report: RewardReport, judge: Judge, task: str, kind: str, judged: Sequence[Judged], asked: set[str]) -> Line:
     places = [(one, place) for one in judged for place, case in enumerate(one.cases) if case.kind == kind]
     found = [(one, *_verdict(judge, one, place, asked)) for one, place in places]
     failed: dict[str, list[str]] = {}

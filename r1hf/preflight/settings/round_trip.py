@@ -10,8 +10,8 @@ from r1hf.checks import template
 from r1hf.core.errors import ConfigError, R1Error
 from r1hf.core.source import paths_of
 from r1hf.data.rows import load_rows
-from r1hf.models.loading import load_generation_config, load_tokenizer
-from r1hf.preflight.finding import Item
+from r1hf.models.loading import load_generation_config
+from r1hf.preflight.finding import Finding
 from r1hf.text.chat_templates import dress
 from r1hf.text.grammar import THINK_OPEN
 
@@ -19,51 +19,37 @@ _QUESTION = "What is 2 + 2?"
 _TARGET = "<think>Two and two are four.</think> <answer>4</answer>"
 
 
-def find_tokenizer(source: str) -> Any:
-    """The tokenizer of a directory or of the Hub's cache; None where it is not here. Raises OSError, ValueError."""
-    if not Path(source).is_dir():
-        from huggingface_hub import try_to_load_from_cache
-
-        repo, _, revision = source.partition("@")
-        if source.count("/") != 1 or source.startswith((".", "/")):
-            return None
-        found = try_to_load_from_cache(repo, "tokenizer.json", revision=revision or None)
-        if not isinstance(found, str):
-            return None
-    return load_tokenizer(source)
-
-
-def check_template(values: Mapping[str, Any], tokenizer: Any, source: str) -> list[Item]:
+def check_template(values: Mapping[str, Any], tokenizer: Any, source: str) -> list[Finding]:
     """What a tokenizer and its chat template would break, and what is trained and asked with them."""
     if asked := values.get("chat_template"):
         try:
             dress(tokenizer, str(asked), bool(values.get("prefill_think")))
         except ConfigError as error:
-            return [Item("fail", "template", problem, "chat_template: auto") for problem in error.problems]
+            return [Finding("error", "template", problem, "chat_template: auto") for problem in error.problems]
     ends = template.end_ids(tokenizer, load_generation_config(source) if Path(source).is_dir() else None)
     found = template.findings(tokenizer, ends)
-    items = [Item("fail" if one.fatal else "warn", "template", one.problem, one.fix) for one in found]
+    items = [Finding("error" if one.fatal else "warning", "template", one.problem, one.fix) for one in found]
     if any(one.name == "template_fails" for one in found):
         return items
     if values.get("prompt_template") is not None:
         items.append(_text_prompt(values))
     elif not tokenizer.chat_template:
         advice = "set chat_template: auto, or put a chat_template.jinja beside it"
-        return [*items, Item("fail", "template", f"the tokenizer of {source} has no chat template", advice)]
+        return [*items, Finding("error", "template", f"the tokenizer of {source} has no chat template", advice)]
     else:
         items += _prompt(tokenizer)
     if "completion_only_loss" in values:
         items += _target(tokenizer, ends, values, *_example(values))
-    if not any(item.status == "fail" for item in items):
-        items.append(Item("ok", "template", "tags are ordinary text, a turn ends in an end token"))
+    if not any(item.grade == "error" for item in items):
+        items.append(Finding("ok", "template", "tags are ordinary text, a turn ends in an end token"))
     return items
 
 
-def _text_prompt(values: Mapping[str, Any]) -> Item:
-    return Item("ok", "template", f"prompts are text, by prompt_template {values['prompt_template']}")
+def _text_prompt(values: Mapping[str, Any]) -> Finding:
+    return Finding("ok", "template", f"prompts are text, by prompt_template {values['prompt_template']}")
 
 
-def _prompt(tokenizer: Any) -> list[Item]:
+def _prompt(tokenizer: Any) -> list[Finding]:
     text = str(
         tokenizer.apply_chat_template(
             [{"role": "user", "content": _QUESTION}], tokenize=False, add_generation_prompt=True
@@ -72,9 +58,9 @@ def _prompt(tokenizer: Any) -> list[Item]:
     tail = text[-40:].replace("\n", "⏎")
     if text.rstrip().endswith(THINK_OPEN):
         return [
-            Item("ok", "template", f"a prompt ends in {tail!r}: <think> is prefilled, completions begin inside it")
+            Finding("ok", "template", f"a prompt ends in {tail!r}: <think> is prefilled, completions begin inside it")
         ]
-    return [Item("ok", "template", f"a prompt ends in {tail!r}: the model writes <think> itself")]
+    return [Finding("ok", "template", f"a prompt ends in {tail!r}: the model writes <think> itself")]
 
 
 def _example(values: Mapping[str, Any]) -> tuple[str, str]:
@@ -91,7 +77,7 @@ def _example(values: Mapping[str, Any]) -> tuple[str, str]:
     return _QUESTION, _TARGET
 
 
-def _target(tokenizer: Any, ends: set[int], values: Mapping[str, Any], question: str, target: str) -> list[Item]:
+def _target(tokenizer: Any, ends: set[int], values: Mapping[str, Any], question: str, target: str) -> list[Finding]:
     """A row as SFT trains it: the reasoning is in it, the prompt is a prefix of it, and it ends in an end token."""
     prompt = [{"role": "user", "content": question}]
     asked = tokenizer.apply_chat_template(prompt, tokenize=True, add_generation_prompt=True, return_dict=False)
@@ -101,20 +87,21 @@ def _target(tokenizer: Any, ends: set[int], values: Mapping[str, Any], question:
     if template.dropped(target, whole):
         found = f"the template drops part of the target: {target[:40]!r}… is trained as {whole[-60:]!r}"
         return [
-            Item("fail", "template", found, "a template that keeps the reasoning (r1hf/text/templates/chat.jinja)")
+            Finding("error", "template", found, "a template that keeps the reasoning (r1hf/text/templates/chat.jinja)")
         ]
     items = []
     if list(ids[: len(asked)]) != list(asked):
         found = "the prompt's tokens are no prefix of the row's: the loss would begin in the wrong place"
-        items.append(Item("fail", "template", found, "the same text before the answer with and without it"))
+        items.append(Finding("error", "template", found, "the same text before the answer with and without it"))
     trained = list(ids[len(asked) :])
     if not ends & set(trained):
         found = f"the trained part holds no end token (ids {sorted(ends)}): the model would not learn to stop"
-        items.append(Item("fail", "template", found, "write {{ eos_token }} behind the content in the template"))
+        items.append(Finding("error", "template", found, "write {{ eos_token }} behind the content in the template"))
     limit = values.get("max_length")
     if limit and len(ids) > int(limit):
-        items.append(Item("warn", "template", f"the first row has {len(ids)} tokens; max_length {limit}", "raise it"))
+        found = f"the first row has {len(ids)} tokens; max_length {limit}"
+        items.append(Finding("warning", "template", found, "raise it"))
     if not items:
         share = f"{len(trained)} of the first row's {len(ids)} tokens have a loss, the end token too"
-        items.append(Item("ok", "template", share))
+        items.append(Finding("ok", "template", share))
     return items

@@ -9,7 +9,7 @@ import pytest
 
 from r1hf.preflight.estimate import peak_memory as memory
 
-spec = importlib.util.spec_from_file_location("bench", Path(__file__).parent.parent / "benchmarks" / "plan.py")
+spec = importlib.util.spec_from_file_location("bench", Path(__file__).parents[2] / "benchmarks" / "plan.py")
 bench = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(bench)
 

@@ -1,11 +1,9 @@
-"""`r1hf plan`: what it says of a configuration, and that it moves the right way when the configuration does."""
+"""Estimates: what they say of a configuration, and that they move the right way when the configuration does."""
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from test_doctor_rewards import ROWS, jsonl, tokenizer
+from own_stage import ROWS, Check, jsonl, tokenizer
 
 from r1hf.commands.main import main
 
@@ -25,33 +23,34 @@ use_cpu: true
 
 
 @pytest.fixture
-def plan(tmp_path, capsys):
+def plan(check: Check, tmp_path):
     def ask(*words, text=GRPO):
         config = tmp_path / "r1_zero.yaml"
         config.write_text(text.format(out=tmp_path / "out"))
-        status = main(["plan", "--config", str(config), "--json", *words])
-        return status, json.loads(capsys.readouterr().out)
+        gpus = () if "--gpus" in words else ("--gpus", "1xH100")
+        return check(config, "--only", "estimate", *gpus, *words)
 
     return ask
 
 
 def needed(found):
-    return found[1]["stages"][0]["needed"]
+    return found.estimates[0]["needed"]
 
 
 def seconds(found, part):
-    return found[1]["stages"][0]["seconds"][part]
+    return found.estimates[0]["seconds"][part]
 
 
 def test_a_stage_has_memory_time_and_cost(plan):
-    status, found = plan("--gpus", "1xH100", "--price", "2")
-    stage = found["stages"][0]
-    assert status == 0
+    found = plan("--price", "2")
+    stage = found.estimates[0]
+    assert found.status == 0
     assert list(stage["memory"]) == ["generation", "reference", "forward and backward", "optimizer step"]
     weights = 4 * 1543714304
     assert all(parts["weights"] == weights and parts["optimizer"] == 2 * weights for parts in stage["memory"].values())
-    assert found["gpu_hours"] == pytest.approx(100 * stage["seconds"]["step"] / 3600)
-    assert found["cost"] == pytest.approx(2 * found["gpu_hours"])
+    total = found.report["total"]
+    assert total["gpu_hours"] == pytest.approx(100 * stage["seconds"]["step"] / 3600)
+    assert total["cost"] == pytest.approx(2 * total["gpu_hours"])
 
 
 SAMPLE = """# python recipes/rejection_sampling.py --config x.yaml
@@ -67,7 +66,7 @@ max_new_tokens: 4096
 def test_a_stage_that_samples_with_vllm(plan):
     words = ("--recipe", "rejection_sampling", "--set", "sampler=vllm")
     usual, one, four = (
-        plan(*given, text=SAMPLE)[1]["stages"][0]
+        plan(*given, text=SAMPLE).estimates[0]
         for given in (words[:2], words, (*words, "--set", "vllm={tensor_parallel_size: 4}"))
     )
     times = [stage["seconds"]["step"] for stage in (usual, one, four)]
@@ -77,17 +76,18 @@ def test_a_stage_that_samples_with_vllm(plan):
 
 
 def test_a_model_is_not_planned_in_parts_that_it_does_not_have(plan):
-    _, found = plan(
+    found = plan(
         *("--recipe", "rejection_sampling", "--set", "sampler=vllm", "--set", "vllm={tensor_parallel_size: 8}"),
         text=SAMPLE,
     )
-    assert "8 does not divide the 28 attention heads" in str(found) and "1, 2, 4 would do" in str(found)
+    said = str(found.report)
+    assert "8 does not divide the 28 attention heads" in said and "1, 2, 4 would do" in said
 
 
 def test_what_does_not_fit_is_said_with_what_to_change(plan):
-    status, found = plan("--gpus", "RTX4090")
-    assert (status, found["fits"]) == (1, False)
-    assert any("use_peft" in line for line in found["stages"][0]["advice"])
+    found = plan("--gpus", "RTX4090")
+    assert (found.status, found.estimates[0]["fits"]) == (1, False)
+    assert any("use_peft" in line for line in found.estimates[0]["advice"])
 
 
 def test_memory_goes_the_way_of_the_settings(plan):
@@ -103,9 +103,9 @@ def test_memory_goes_the_way_of_the_settings(plan):
 def test_vllm_makes_generation_faster_and_takes_its_share(plan):
     usual, vllm = plan(), plan("--set", "rollout_engine=vllm_colocate", "--set", "vllm_enable_sleep_mode=false")
     assert seconds(vllm, "generation") < seconds(usual, "generation") / 5
-    assert vllm[1]["stages"][0]["memory"]["optimizer step"]["vLLM"] == pytest.approx(0.3 * 79 * 2**30)
+    assert vllm.estimates[0]["memory"]["optimizer step"]["vLLM"] == pytest.approx(0.3 * 79 * 2**30)
     asleep = plan("--set", "rollout_engine=vllm_colocate")
-    assert "vLLM" not in asleep[1]["stages"][0]["memory"]["optimizer step"]
+    assert "vLLM" not in asleep.estimates[0]["memory"]["optimizer step"]
 
 
 @pytest.mark.parametrize("kind", ["fsdp", "zero2", "zero3"])
@@ -117,7 +117,7 @@ def test_sharding_divides_the_states(plan, tmp_path, kind):
         else f"distributed_type: DEEPSPEED\ndeepspeed_config: {{zero_stage: {kind[-1]}}}\n"
     )
     launch.write_text(body + "num_processes: 8\n")
-    parts = plan("--gpus", "8xH100", "--launch", str(launch))[1]["stages"][0]["memory"]["optimizer step"]
+    parts = plan("--gpus", "8xH100", "--launch", str(launch)).estimates[0]["memory"]["optimizer step"]
     assert parts["optimizer"] == pytest.approx(8 * 1543714304 / 8)
     width = {"fsdp": 4 / 8, "zero2": 2, "zero3": 2 / 8}[kind]
     assert parts["weights"] == pytest.approx(width * 1543714304)
@@ -129,18 +129,19 @@ def test_the_longest_prompt_is_counted_where_rows_and_tokenizer_are_here(plan, t
     text = GRPO.replace("Qwen/Qwen2.5-1.5B", str(tmp_path / "policy")).replace("max_prompt_length: 256\n", "")
     text = text.replace("org/data", str(tmp_path / "prompts.jsonl"))
     found = plan("--shape", "Qwen2.5-1.5B", text=text)
-    cache = found[1]["stages"][0]["memory"]["generation"]["KV cache"]
+    cache = found.estimates[0]["memory"]["generation"]["KV cache"]
     tokens = cache / (32 * 28 * 2 * 2 * 128 * 4)  # completions, layers, keys and values, heads, sizes, bytes
     assert 1024 + 300 < tokens < 1024 + 400
 
 
-def test_a_model_that_nobody_knows_is_not_planned(plan):
-    status, found = plan(text=GRPO.replace("Qwen/Qwen2.5-1.5B", "nobody/nothing"))
-    assert status == 1 and "--shape" in found["skipped"]["r1_zero"]
-    assert plan("--shape", "Llama-3.1-8B", text=GRPO.replace("Qwen/Qwen2.5-1.5B", "nobody/nothing"))[1]["stages"]
+def test_a_model_that_nobody_knows_is_not_estimated(plan):
+    text = GRPO.replace("Qwen/Qwen2.5-1.5B", "nobody/nothing")
+    found = plan(text=text)
+    assert found.status == 0 and not found.estimates and "--shape" in found.found("skipped", "memory")[0]
+    assert plan("--shape", "Llama-3.1-8B", text=text).estimates
 
 
-def test_a_pipeline_takes_the_shape_of_the_stage_before(tmp_path, capsys):
+def test_a_pipeline_takes_the_shape_of_the_stage_before(tmp_path, check):
     (tmp_path / "r1_zero.yaml").write_text(GRPO.format(out=tmp_path / "out"))
     second = GRPO.replace("Qwen/Qwen2.5-1.5B", "nobody/nothing")
     (tmp_path / "second.yaml").write_text(second.format(out=tmp_path / "out"))
@@ -149,14 +150,25 @@ def test_a_pipeline_takes_the_shape_of_the_stage_before(tmp_path, capsys):
         "  first: {recipe: r1_zero, config: r1_zero.yaml}\n"
         "  second: {recipe: r1_zero, config: second.yaml, inputs: {model: first}}\n"
     )
-    assert main(["plan", "--config", str(tmp_path / "pipeline.yaml"), "--gpus", "H200", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [stage["parameters"] for stage in found["stages"]] == [1543714304, 1543714304]
-    assert found["gpu_hours"] == pytest.approx(sum(stage["gpu_hours"] for stage in found["stages"]))
+    found = check(tmp_path / "pipeline.yaml", "--only", "estimate", "--gpus", "H200")
+    assert [stage["parameters"] for stage in found.estimates] == [1543714304, 1543714304]
+    both = sum(stage["gpu_hours"] for stage in found.estimates)
+    assert found.report["total"]["gpu_hours"] == pytest.approx(both)
 
 
-def test_the_tables_are_for_people(plan, tmp_path, capsys):
+def test_the_short_name_prints_tables_for_people(plan, tmp_path, capsys):
     plan()
-    main(["plan", "--config", str(tmp_path / "r1_zero.yaml"), "--gpus", "8xA100"])
+    main(["plan", str(tmp_path / "r1_zero.yaml"), "--gpus", "8xA100"])
     text = capsys.readouterr().out
     assert "GiB per device" in text and "none was measured" in text and "assumed" in text
+
+
+def test_devices_that_nobody_named_are_assumed_and_refuse_nothing(check, tmp_path):
+    config = tmp_path / "r1_zero.yaml"
+    config.write_text(GRPO.format(out=tmp_path / "out").replace("use_cpu: true", "").replace("1.5B", "32B"))
+    found = check(config, "--only", "estimate")
+    if any("which is assumed" in text for text in found.found("warning", "memory")):
+        assert found.status == 0, found.found("error")
+        assert found.estimates[0]["fits"] is False
+    else:
+        assert found.estimates[0]["gpus"] != "1xH100"  # a GPU is here

@@ -1,4 +1,4 @@
-"""`r1hf doctor rewards`: sound recipes pass, each weakness and each fault is named."""
+"""Rewards on a person's own rows: sound recipes pass, each weakness and each fault is named."""
 
 import json
 import textwrap
@@ -8,45 +8,25 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForSequenceClassification
+from own_stage import ROWS, Check, jsonl, tokenizer
+from transformers import Qwen2Config, Qwen2ForSequenceClassification
 
 from r1hf.commands.main import main
 from r1hf.core.errors import ConfigError, DataError
 from r1hf.preflight.recipes import find_recipe
 from r1hf.preflight.rewards.completions import FORMS, GOLDEN, THOUGHTS, cases, other_answer
-from r1hf.preflight.rewards.verdicts import check_rewards
+from r1hf.preflight.rewards.verdicts import RewardReport, judge_rewards
+from r1hf.preflight.stages import load
 from r1hf.rewards import get_accuracy_reward, get_format_reward, language_consistency_reward
 from r1hf.text.chat_templates import chat_template
-from r1hf.text.grammar import TAGS, is_well_formed
+from r1hf.text.grammar import is_well_formed
 from r1hf.text.language import target_share
 
-TINY = Path(__file__).parent.parent / "recipes" / "configs" / "tiny"
-ROWS = [
-    {"question": "What is 2 + 3 * 4?", "answer": "14", "language": "en", "task": "reasoning"},
-    {"question": "2 + 3 * 4 等于多少？", "answer": "14", "language": "zh", "task": "reasoning"},
-    {"question": "What is 6 - 9?", "answer": "-3", "language": "en", "task": "reasoning"},
-]
+TINY = Path(__file__).parents[2] / "recipes" / "configs" / "tiny"
 GENERAL = [
     {"question": "Anna says hello.", "answer": None, "language": "en", "task": "helpful", "reference": "Hello Anna."},
     {"question": "How do I rob a bank?", "answer": None, "language": "en", "task": "harmless"},
 ]
-
-
-def tokenizer(directory, template=None, special=False):
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    raw = Tokenizer(models.BPE({piece: number for number, piece in enumerate([*alphabet, "<end>"])}, []))
-    raw.pre_tokenizer, raw.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    raw.add_tokens([AddedToken(tag, special=special, normalized=False) for tag in TAGS])
-    made = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<end>", pad_token="<end>")
-    made.chat_template = template or chat_template()
-    made.save_pretrained(directory)
-    return directory
-
-
-def jsonl(path, rows):
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 @pytest.fixture
@@ -64,7 +44,7 @@ def place(tmp_path):
 
 
 def recipe(place, rewards, before=""):
-    """A recipe of one's own with these rewards; returns what `check_rewards` needs."""
+    """A recipe of one's own with these rewards; returns its file and script."""
     text = f"""
         from r1hf.rewards import *
         from r1hf.trainers.grpo import R1GRPOConfig
@@ -81,8 +61,13 @@ def recipe(place, rewards, before=""):
     return place / "my.yaml", str(path)
 
 
+def judged(file: Path, script: str | None = None, sets=(), **options) -> RewardReport:
+    (stage,), _, _ = load(file, script, sets)
+    return judge_rewards(stage, **options)
+
+
 def checked(place, rewards, before="", *overrides, **options):
-    return check_rewards(*recipe(place, rewards, before), overrides, **options)
+    return judged(*recipe(place, rewards, before), overrides, **options)
 
 
 def kinds(report, verdict="FAIL"):
@@ -98,8 +83,8 @@ SOUND = '{"accuracy": accuracy_reward, "format": format_reward, "language": lang
 @pytest.mark.parametrize("name", ["r1_zero", "reasoning_rl"])
 def test_the_shipped_recipes_pass(name, place):
     words = [f"model={place / 'policy'}", f"prompts={place / 'prompts.jsonl'}", "per_device_train_batch_size=8"]
-    report = check_rewards(TINY / f"{name}.yaml", overrides=words)
-    assert report.passed and report.recipe == name and report.rows == {"reasoning": 3}
+    report = judged(TINY / f"{name}.yaml", sets=words)
+    assert report.passed and report.rows == {"reasoning": 3}
     golden = report.tables["reasoning"][0]
     assert golden.kind == GOLDEN and golden.total == sum(report.weights.values())
     assert kinds(report, "allowed") == (set() if name == "reasoning_rl" else LANGUAGE_KINDS)
@@ -118,14 +103,14 @@ def test_the_last_stage_with_real_preference_models(place, capsys):
     inputs = {"model": "policy", "prompts": "prompts.jsonl", "general_prompts": "general.jsonl"}
     inputs |= {"helpful_model": "helpful", "harmless_model": "not_made_yet"}
     words = [f"{key}={place / value}" for key, value in inputs.items()] + ["per_device_train_batch_size=8"]
-    report = check_rewards(TINY / "all_scenario_rl.yaml", overrides=words)
+    report = judged(TINY / "all_scenario_rl.yaml", sets=words)
     assert report.passed and set(report.rows) == {"reasoning", "helpful", "harmless"}
     golden = report.tables["helpful"][0]
     assert golden.rewards["accuracy"] is None and 0 <= golden.rewards["helpful"] <= 1
-    assert "harmless" not in report.weights and any("not_made_yet does not exist" in note for note in report.notes)
+    assert "harmless" not in report.weights and any("not_made_yet is not here" in note for note in report.notes)
     general.write_text(json.dumps({**GENERAL[0], "task": "helpfull"}) + "\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match="helpfull"):
-        check_rewards(TINY / "all_scenario_rl.yaml", overrides=words)
+    faults = judged(TINY / "all_scenario_rl.yaml", sets=words).faults
+    assert any("general.jsonl:1: task 'helpfull' has no reward" in fault for fault in faults)
 
 
 def test_a_missing_policy_is_said_and_the_rest_checked(place):
@@ -268,8 +253,8 @@ def test_a_tokenizer_that_loses_the_tags(place):
 def test_a_text_template_by_language(place):
     report = checked(place, SOUND, "", "prompt_template={en: r1_zero_short_en, zh: r1_zero_short_zh}")
     assert report.passed
-    with pytest.raises(ConfigError, match="no template for prompts in zh"):
-        checked(place, SOUND, "", "prompt_template={en: r1_zero_short_en}")
+    lacking = checked(place, SOUND, "", "prompt_template={en: r1_zero_short_en}")
+    assert any("prompts.jsonl:2: language 'zh' has no prompt template" in fault for fault in lacking.faults)
 
 
 # Data.
@@ -294,7 +279,7 @@ def test_rows_without_a_gold_answer_are_counted_and_left_out(place):
     (note,) = [note for note in report.notes if "no gold answer" in note]
     assert "4 of 7 rows" in note and "prompts.jsonl:4 (None)" in note and "prompts.jsonl:5 ('proof')" in note
     jsonl(place / "prompts.jsonl", [{**ROWS[0], "answer": hole} for hole in holes])
-    with pytest.raises((ConfigError, DataError), match="none of 4 rows has an answer to compare with"):
+    with pytest.raises((ConfigError, DataError), match="4 of 4 rows have no gold answer"):
         checked(place, SOUND)
 
 
@@ -321,17 +306,33 @@ def test_a_sample_takes_languages_in_turn(place):
 # The command.
 
 
-def test_the_command(place, capsys):
-    config, script = recipe(place, SOUND)
-    assert main(["doctor", "rewards", "--config", str(config), "--recipe", script]) == 0
+def test_the_command_shows_tables_and_what_is_at_fault(place, check: Check, capsys):
+    file, script = recipe(place, SOUND)
+    words = ("--recipe", script, "--only", "rewards")
+    sound, weak = check(file, *words), check(file, *words, "--set", "weights={accuracy: 0}")
+    assert sound.status == 0 and sound.found("ok", "rewards")
+    (stage,) = weak.report["stages"]
+    assert stage["rewards"]["tables"]["reasoning"][0]["kind"] == GOLDEN
+    assert weak.status == 1 and weak.found("error", "rewards")
+    main(["check", str(file), *words])
     text = capsys.readouterr().out
     assert "golden" in text and "verdict" in text and "passed" in text and "\x1b" not in text
-    weak = ["--set", "weights={accuracy: 0}", "--json"]
-    assert main(["doctor", "rewards", "--config", str(config), "--recipe", script, *weak]) == 1
-    report = json.loads(capsys.readouterr().out)
-    assert report["passed"] is False and report["tables"]["reasoning"][0]["kind"] == GOLDEN and report["faults"]
-    assert main(["doctor", "rewards", "--config", str(config), "--recipe", script, *weak[:2]]) == 1
-    assert "FAIL" in capsys.readouterr().out
+
+
+def test_mistakes_of_the_configuration_hide_nothing_of_the_rewards(place, check: Check):
+    weak = recipe(place, SOUND)
+    jsonl(place / "prompts.jsonl", [*ROWS, {**ROWS[0], "answer": "</answer>"}])
+    found = check(weak[0], "--recipe", weak[1], "--only", "rewards", "--set", "wieghts={}", "--set", "learning_rate=0")
+    assert found.status == 1 and any("did you mean 'weights'" in text for text in found.found("error", "config"))
+    assert any("prompts.jsonl:4: " in text and "</answer>" in text for text in found.found("error", "rewards"))
+    assert any("learning_rate: 0 is not above 0" in text for text in found.found("error", "config"))
+
+
+def test_a_row_that_the_configuration_names_is_not_named_twice(place, check: Check):
+    jsonl(place / "prompts.jsonl", [*ROWS, {**ROWS[0], "question": " "}])
+    script = recipe(place, SOUND)[1]
+    found = check(place / "my.yaml", "--recipe", script, "--only", "rewards")
+    assert len([text for text in found.found("error") if "row 4" in text or "prompts.jsonl:4" in text]) == 1
 
 
 def test_the_recipe_of_a_file(tmp_path):
@@ -347,17 +348,6 @@ def test_the_recipe_of_a_file(tmp_path):
         find_recipe(file, "nothing.py")
     with pytest.raises(ConfigError, match="cannot be read"):
         find_recipe(tmp_path / "none.yaml")
-
-
-def test_recipes_without_rewards_and_wrong_keys(place):
-    with pytest.raises(ConfigError, match="has no rewards to check"):
-        check_rewards(TINY / "sft.yaml")
-    with pytest.raises(ConfigError, match="did you mean 'weights'"):
-        checked(place, SOUND, "", "wieghts={}")
-    with pytest.raises(ConfigError, match="write KEY=VALUE"):
-        checked(place, SOUND, "", "weights")
-    with pytest.raises(ConfigError, match="unknown reward 'acc'"):
-        checked(place, SOUND, "", "weights={acc: 1}")
 
 
 # The completions themselves.

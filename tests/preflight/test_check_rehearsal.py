@@ -1,4 +1,4 @@
-"""`--dry_run`: configurations read as for a launch, recipes tried on miniatures, nothing trained and nothing lost."""
+"""The rehearsal: recipes go their whole way on miniatures, nothing is trained and nothing lost."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 import yaml
+from own_stage import Check
 from small_run import ROOT, answered, recipe, write
 
-from r1hf.commands.main import main as r1hf
+from r1hf.commands import recipe as entry
+from r1hf.commands.check_report import render
+from r1hf.commands.main import main
 from r1hf.core.errors import ConfigError
 from r1hf.core.launch import launch_of
 from r1hf.models.shapes import BUILT_IN, from_config, shape_of
-from r1hf.preflight.rehearsal import script
-from r1hf.preflight.rehearsal.jobs import job_of
+from r1hf.preflight.check import Asked, Report
+from r1hf.preflight.check import check as check_file
 from r1hf.preflight.rehearsal.miniature import shrink, tiny_tokenizer, write_miniature
 from r1hf.preflight.rehearsal.portable import leave_launcher
-from r1hf.preflight.rehearsal.rehearse import dry_run
-from r1hf.preflight.rehearsal.report import Report
-from r1hf.preflight.rehearsal.script import without_flag
 
 HUB = {
     "model": "meta-llama/Llama-3.1-8B@main",
@@ -43,12 +43,16 @@ HEAD = "# accelerate launch --num_processes 64 recipes/r1_zero.py --config r1_ze
 
 
 def attempt(directory: Path, name: str, head: str = "", **values: Any) -> Report:
-    """A dry run of `name` with a YAML file of these values."""
+    """The rehearsal of `name` with a YAML file of these values."""
     directory.mkdir(exist_ok=True)
     config = directory / f"{name}.yaml"
     values.setdefault("output_dir", str(directory / "runs" / name))
     config.write_text(head + yaml.safe_dump(values), encoding="utf-8")
-    return dry_run(job_of(ROOT / "recipes" / f"{name}.py", ["--config", str(config)], config))
+    return check_file(Asked(config, ("rehearsal",), recipe=name))
+
+
+def said_of(report: Report) -> str:
+    return " ".join(render(report).split())
 
 
 def files(directory: Path) -> dict[str, bytes]:
@@ -76,27 +80,26 @@ def test_shrinking_what_names_no_architecture() -> None:
 
 def test_a_configuration_for_gpus_and_the_hub_offline_on_a_cpu(tmp_path: Path) -> None:
     report = attempt(tmp_path, "r1_zero", HEAD, **HUB)
-    assert report.passed, str(report)
-    assert report.resolved == tmp_path / "runs" / "r1_zero.dry-run.yaml"
-    resolved = yaml.safe_load(report.resolved.read_text(encoding="utf-8"))
-    for key in ("model", "prompts", "bf16", "tf32", "deepspeed", "optim", "push_to_hub", "report_to", "lora_r"):
-        given = [HUB[key]] if key == "report_to" else HUB[key]
-        assert resolved[key] == given, key
-    # 512 completions a step by 64 processes x 8: no accumulation; 16 minibatches to a generation.
-    assert (resolved["gradient_accumulation_steps"], resolved["generation_batch_size"]) == (1, 8192)
-    said = str(report)
+    assert report.passed, said_of(report)
+    assert not (tmp_path / "runs").exists()
+    said = said_of(report)
     assert "meta-llama/Llama-3.1-8B@main → random weights, llama" in said and "Llama-3.1-8B, built in" in said
-    assert "open-r1/OpenR1-Math-220k → 512 made-up rows" in said  # one generation's prompts
-    for left in (
+    # 512 completions a step by 64 processes x 8, and 16 minibatches to a generation: 8192 completions of groups of 16.
+    assert "open-r1/OpenR1-Math-220k → 512 made-up rows" in said
+    assert "built R1GRPOTrainer" in said and "32,768 of them trained" in said  # the adapter
+    untried = report.stages[0].rehearsal.untried
+    wanted = (
         "64 processes",
         "bf16",
         "rollout_engine: vllm_server",
         "deepspeed: ds.json",
         "tf32",
-        "flash_attention",
-    ):
-        assert f"not tried  {left}" in said or f"not tried  attn_implementation: {left}" in said, left
-    assert "built      R1GRPOTrainer" in said and "32,768 of them trained" in said  # the adapter
+        "optim",
+        "report_to",
+    )
+    for left in wanted:
+        assert any(text.startswith(left) for text in untried), left
+    assert "attn_implementation: flash_attention_2" in untried
 
 
 def test_it_touches_nothing_that_is_there(tmp_path: Path) -> None:
@@ -107,10 +110,8 @@ def test_it_touches_nothing_that_is_there(tmp_path: Path) -> None:
         place.write_text("precious", encoding="utf-8")
     before = files(tmp_path / "runs")
     report = attempt(tmp_path, "r1_zero", **HUB, save_strategy="steps", save_steps=10)
-    assert report.passed, str(report)
-    after = files(tmp_path / "runs")
-    assert set(after) - set(before) == {"r1_zero.dry-run.yaml"}
-    assert {name: after[name] for name in before} == before
+    assert report.passed, said_of(report)
+    assert files(tmp_path / "runs") == before
     assert (tmp_path / "runs" / "r1_zero.partial" / "trainer" / "checkpoint-7").is_dir()
 
 
@@ -118,8 +119,8 @@ def test_rows_and_tokenizer_that_are_here_are_used(tiny_base: Path, tmp_path: Pa
     rows = write(tmp_path / "rows.jsonl", answered(40))
     given = {"per_device_train_batch_size": 4, "max_length": 200, "bf16": False}
     report = attempt(tmp_path, "sft", model=str(tiny_base), data=str(rows), **given)
-    assert report.passed, str(report)
-    said = str(report)
+    assert report.passed, said_of(report)
+    said = said_of(report)
     assert f"{rows} → its first 16 rows" in said and "its own tokenizer" in said and "max_length" not in said
     assert f"({tiny_base / 'config.json'})" in said
 
@@ -127,8 +128,10 @@ def test_rows_and_tokenizer_that_are_here_are_used(tiny_base: Path, tmp_path: Pa
 def test_the_model_that_a_stage_beside_it_will_make(tmp_path: Path) -> None:
     (tmp_path / "sft.yaml").write_text(f"model: Qwen/Qwen2.5-7B\noutput_dir: {tmp_path}/runs/sft1\n", encoding="utf-8")
     report = attempt(tmp_path, "reasoning_rl", **HUB | {"model": f"{tmp_path}/runs/sft1"})
-    assert report.passed, str(report)
-    assert f"{tmp_path}/runs/sft1 → random weights, qwen2" in str(report) and "Qwen2.5-7B, built in" in str(report)
+    assert report.passed, said_of(report)
+    assert f"{tmp_path}/runs/sft1 → random weights, qwen2" in said_of(report) and "Qwen2.5-7B, built in" in said_of(
+        report
+    )
 
 
 @pytest.mark.parametrize(
@@ -145,26 +148,42 @@ def test_the_model_that_a_stage_beside_it_will_make(tmp_path: Path) -> None:
 )
 def test_what_would_fail_is_said(values: dict[str, Any], said: str, tmp_path: Path) -> None:
     report = attempt(tmp_path, "r1_zero", HEAD, **HUB | values)
-    assert not report.passed and said in str(report), str(report)
+    assert not report.passed and said in said_of(report), said_of(report)
     assert not (tmp_path / "runs" / "r1_zero").exists()
 
 
-def test_a_row_of_ones_own_file_that_lacks_a_column_is_named(tmp_path: Path) -> None:
+def test_a_row_of_ones_own_file_that_lacks_a_column_is_named_once(tmp_path: Path) -> None:
     rows = [{key: row[key] for key in row if key != "task" or n != 3} for n, row in enumerate(answered(6))]
     report = attempt(tmp_path, "r1_zero", **HUB | {"prompts": str(write(tmp_path / "rows.jsonl", rows))})
-    assert "row 4: no column task" in str(report)
+    assert said_of(report).count("row 4: no column task") == 1
+
+
+def test_rows_without_an_answer_are_named(tmp_path: Path) -> None:
+    rows = [row | ({"answer": "proof"} if n in (1, 4) else {}) for n, row in enumerate(answered(6))]
+    report = attempt(tmp_path, "r1_zero", **HUB | {"prompts": str(write(tmp_path / "rows.jsonl", rows))})
+    text = "its first 4 rows; 2 of 6 have no gold answer and are left out: row 2 ('proof'), row 5 ('proof')"
+    assert any(text in by for _, by in report.stages[0].rehearsal.replaced), said_of(report)
+
+
+def test_a_mistake_hides_nothing_of_the_rehearsal(tmp_path: Path) -> None:
+    wrong = {"learning_rat": 1e-6, "max_steps": 0, "lora_target_modules": ["qq_proj"]}
+    report = attempt(tmp_path, "r1_zero", **HUB | wrong)
+    said = said_of(report)
+    for text in ("did you mean 'learning_rate'?", "max_steps: 0 is below 1", "qq_proj"):
+        assert text in said, said
+    assert str(tmp_path / "r1_zero.yaml:") in said and "r1hf-check-" not in said
 
 
 def test_a_recipe_called_with_the_key_trains_nothing(tmp_path: Path) -> None:
     words = ["--dry_run", "--output_dir", str(tmp_path / "out"), "--model", "a/b", "--data", "c/d"]
-    with pytest.raises(ConfigError, match="belongs on the command line of a recipe's script"):
+    with pytest.raises(ConfigError, match="unknown key 'dry_run'"):
         recipe("sft").main([*words, "--bf16", "false"])
 
 
 def test_the_flag_and_the_launcher_are_taken_away() -> None:
-    assert without_flag(["--dry_run", "--config", "a"]) == ["--config", "a"]
-    assert without_flag(["--config", "a", "--dry-run", "true", "--x", "1"]) == ["--config", "a", "--x", "1"]
-    assert without_flag(["--dry_run=true", "--config=a"]) == ["--config=a"]
+    assert entry._without_flag(["--dry_run", "--config", "a"]) == ["--config", "a"]
+    assert entry._without_flag(["--config", "a", "--dry-run", "true", "--x", "1"]) == ["--config", "a", "--x", "1"]
+    assert entry._without_flag(["--dry_run=true", "--config=a"]) == ["--config=a"]
     environment = {"WORLD_SIZE": "8", "RANK": "0", "ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "HOME": "h"}
     assert leave_launcher(environment) == (8, ["FSDP"])
     assert environment == {"HOME": "h"}
@@ -187,36 +206,40 @@ def test_the_launch_that_opens_a_file(tmp_path: Path) -> None:
         assert launch_of(config) == expected, text
 
 
-def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    graph = str(ROOT / "recipes" / "configs" / "tiny" / "pipeline.yaml")
-    words = ["dry-run", "--config", graph, "--run_dir", str(tmp_path)]
-    assert r1hf([*words, "--only", "sft1,r1", "--set", "r1.max_steps=60"]) == 0
-    said = capsys.readouterr().out
-    assert "sft1: dry run of sft.py" in said and "2 of 2 stages passed" in said
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["r1.dry-run.yaml", "sft1.dry-run.yaml"]
-    assert r1hf([*words, "--only", "sft9"]) == 1
-    assert "no stage sft9" in capsys.readouterr().err
-    assert r1hf([*words, "--only", "sft1", "--set", "sft1.learning_rate=fast"]) == 1
-    assert "learning_rate: 'fast' is not a number" in capsys.readouterr().out
+def test_stages_of_a_pipeline(check: Check, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    graph = ROOT / "recipes" / "configs" / "tiny" / "pipeline.yaml"
+    words = ("--run_dir", str(tmp_path), "--only", "rehearsal")
+    found = check(graph, *words, "--stages", "sft1,r1", "--set", "r1.max_steps=60", "--set", "sft1.learning_rate=fast")
+    assert [stage["name"] for stage in found.report["stages"]] == ["sft1", "r1"] and found.status == 1
+    assert all(stage["rehearsal"]["built"] for stage in found.report["stages"])  # a mistake hides no rehearsal
+    assert found.found("error") == ["command line: learning_rate: 'fast' is not a number"]
+    assert not list(tmp_path.iterdir())
+    assert main(["check", str(graph), *words, "--stages", "sft9"]) == 2
+    assert "no stage 'sft9'; did you mean 'sft2'?" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_as_a_script_and_under_a_launcher(tmp_path: Path) -> None:
-    """Two processes would wait for each other for ever if the dry run were distributed."""
+    """Two processes would wait for each other for ever if the rehearsal were distributed."""
     words = ["recipes/r1_zero.py", "--config", "recipes/configs/tiny/r1_zero.yaml", "--dry_run"]
     words += ["--output_dir", str(tmp_path / "made")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     two = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", *words]
     done = subprocess.run(two, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("passed, nothing was trained") == 1 and "not tried  2 processes" in done.stdout
-    assert [path.name for path in tmp_path.iterdir()] == ["made.dry-run.yaml"]
+    assert done.stdout.count("nothing was trained") == 1 and "not tried 2 processes" in done.stdout
+    assert not list(tmp_path.iterdir())
 
 
-def test_a_script_with_a_mistake_ends_with_status_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("mistake", "status"), [("--max_step", 1), ("--max_steps", 0)])
+def test_a_script_ends_with_the_status_of_the_check(
+    mistake: str, status: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     config = str(ROOT / "recipes" / "configs" / "tiny" / "r1_zero.yaml")
-    words = ["--config", config, "--output_dir", str(tmp_path / "made"), "--dry_run", "--max_step", "3"]
+    words = ["--config", config, "--output_dir", str(tmp_path / "made"), "--dry_run", mistake, "3"]
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "recipes" / "r1_zero.py"), *words])
     with pytest.raises(SystemExit) as ended:
-        script.main(ROOT / "recipes" / "r1_zero.py", words)
-    assert ended.value.code == 2 and "did you mean 'max_steps'?" in capsys.readouterr().out
+        entry.run(lambda: pytest.fail("trained"))
+    assert ended.value.code == status
+    assert ("did you mean 'max_steps'?" in capsys.readouterr().out) == bool(status)
     assert not list(tmp_path.iterdir())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from r1hf.preflight.settings.rules import RULES, check_settings
+from r1hf.preflight.settings.rules import RULES, check_rules
 from r1hf.trainers.grpo import R1GRPOConfig
 from r1hf.trainers.sft import R1SFTConfig
 
@@ -60,7 +60,7 @@ CASES = [
 
 
 def said(values, given):
-    return [item for item in check_settings(values, given) if not item.found.startswith("none of")]
+    return [item for item in check_rules(values, given) if not item.found.startswith("none of")]
 
 
 @pytest.mark.parametrize(("base", "sets", "words"), CASES, ids=[words for *_, words in CASES])
@@ -70,7 +70,7 @@ def test_each_is_found(base, sets, words):
 
 
 def test_there_is_a_case_for_every_rule():
-    found = [item.found for base, sets, _ in CASES for item in check_settings(base | sets, set(sets))]
+    found = [item.found for base, sets, _ in CASES for item in check_rules(base | sets, set(sets))]
     assert not [rule.why for rule in RULES if not any(text.endswith(rule.why) for text in found)]
 
 
@@ -90,5 +90,5 @@ def test_every_key_of_a_rule_is_one_that_a_file_can_set():
 
 def test_a_language_reward_needs_rows_with_a_language():
     values = RL | {"weights": {"accuracy": 1.0, "language": 1.0}}
-    assert any("no row names its language" in item.found for item in check_settings(values, (), {None}))
-    assert not any("no row" in item.found for item in check_settings(values, (), {"en", None}))
+    assert any("no row names its language" in item.found for item in check_rules(values, (), {None}))
+    assert not any("no row" in item.found for item in check_rules(values, (), {"en", None}))
