@@ -18,9 +18,9 @@ import torch
 from small_run import ROOT, answered, arguments, recipe, write
 from trl import GRPOConfig, SFTConfig
 
-from r1hf.checks.foreign import asked_for, faults
 from r1hf.core.config import parse
 from r1hf.core.errors import ConfigError
+from r1hf.core.foreign_code import asked_for, faults
 from r1hf.models.loading import forget_code, load_model, load_tokenizer, training_arguments
 from r1hf.trainers.reward_model import new_reward_model
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from small_run import CONFIGS, ROOT, launched, recipe, run_recipe, write
 
-from r1hf.checks.values import CHOICES, LIMITS
 from r1hf.core.config import parse
 from r1hf.core.errors import ConfigError
+from r1hf.core.values import CHOICES, LIMITS
 
 R1HF = (sys.executable, "-c", "import sys; from r1hf.commands.main import main; sys.exit(main())")
 RL = ("r1_zero", "reasoning_rl", "all_scenario_rl")

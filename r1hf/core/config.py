@@ -24,11 +24,11 @@ from typing import Any
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
-from r1hf.checks.foreign import asked_for, faults
-from r1hf.checks.values import contradictions, refuse
 from r1hf.core.errors import ConfigError, R1Error
+from r1hf.core.foreign_code import asked_for, faults
 from r1hf.core.places import output_problems, paths_in
 from r1hf.core.source import paths_of, selection
+from r1hf.core.values import contradictions, refuse
 from r1hf.core.yamlfile import nearest, parse_scalar, read_yaml, settled
 from r1hf.stage.manifest import is_hub_id
 

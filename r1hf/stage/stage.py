@@ -25,7 +25,7 @@ from typing import Any
 
 from r1hf.core.config import Parsed, StageConfig, jsonable, redact, redact_argv
 from r1hf.core.errors import ConfigError, R1Error, StageError
-from r1hf.core.files import read_object
+from r1hf.core.files import read_object, sibling
 from r1hf.stage.directory import (
     REQUEST,
     StageLog,
@@ -34,7 +34,6 @@ from r1hf.stage.directory import (
     own_place,
     publish,
     recover,
-    sibling,
     stage_lock,
     sync_files,
     uninterrupted,

@@ -13,8 +13,8 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import SaveStrategy
 
 from r1hf.core.errors import StageError
+from r1hf.core.files import sibling
 from r1hf.core.progress import Progress
-from r1hf.stage.directory import sibling
 from r1hf.stage.stage import Stage
 from r1hf.trainers.build_only import builder
 from r1hf.trainers.checkpoints import Checkpoint, last_whole

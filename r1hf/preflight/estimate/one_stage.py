@@ -45,7 +45,8 @@ class StagePlan:
 
     @property
     def gpu_hours(self) -> float | None:
-        return None if self.hours is None else self.hours * self.cluster.count
+        """Of all devices that are taken, in use or not: as many as there are, or more where the launch starts more."""
+        return None if self.hours is None else self.hours * max(self.cluster.count, self.job.processes)
 
 
 def kind_of(values: Mapping[str, Any]) -> str | None:

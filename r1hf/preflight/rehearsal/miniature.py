@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from r1hf.checks.foreign import NO_CODE
 from r1hf.core.errors import ConfigError
+from r1hf.core.foreign_code import NO_CODE
 from r1hf.preflight.rehearsal.makers import Architecture
 
 # Heads of 32 are the smallest that every attention kernel takes.

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from r1hf.checks import template
 from r1hf.core.errors import ConfigError, R1Error
 from r1hf.core.source import paths_of
 from r1hf.data.rows import load_rows
 from r1hf.models.loading import load_generation_config
 from r1hf.preflight.finding import Finding
+from r1hf.text import template_checks
 from r1hf.text.chat_templates import dress
 from r1hf.text.grammar import THINK_OPEN
 
@@ -26,8 +26,8 @@ def check_template(values: Mapping[str, Any], tokenizer: Any, source: str) -> li
             dress(tokenizer, str(asked), bool(values.get("prefill_think")))
         except ConfigError as error:
             return [Finding("error", "template", problem, "chat_template: auto") for problem in error.problems]
-    ends = template.end_ids(tokenizer, load_generation_config(source) if Path(source).is_dir() else None)
-    found = template.findings(tokenizer, ends)
+    ends = template_checks.end_ids(tokenizer, load_generation_config(source) if Path(source).is_dir() else None)
+    found = template_checks.findings(tokenizer, ends)
     items = [Finding("error" if one.fatal else "warning", "template", one.problem, one.fix) for one in found]
     if any(one.name == "template_fails" for one in found):
         return items
@@ -84,7 +84,7 @@ def _target(tokenizer: Any, ends: set[int], values: Mapping[str, Any], question:
     turn = [*prompt, {"role": "assistant", "content": target}]
     whole = str(tokenizer.apply_chat_template(turn, tokenize=False))
     ids = tokenizer.apply_chat_template(turn, tokenize=True, return_dict=False)
-    if template.dropped(target, whole):
+    if template_checks.dropped(target, whole):
         found = f"the template drops part of the target: {target[:40]!r}… is trained as {whole[-60:]!r}"
         return [
             Finding("error", "template", found, "a template that keeps the reasoning (r1hf/text/templates/chat.jinja)")

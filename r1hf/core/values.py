@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from r1hf.checks.foreign import asked_for
+from r1hf.core.files import sibling
+from r1hf.core.foreign_code import asked_for
 from r1hf.core.yamlfile import nearest
 
 _ABOVE_0, _FROM_0, _FROM_1 = "(0, inf)", "[0, inf)", "[1, inf)"
@@ -169,8 +170,6 @@ def contradictions(values: Mapping[str, Any], typed: Collection[str]) -> Iterato
 
 def _resume(value: str, output_dir: str, restart: bool) -> str | None:
     """Why a stage would not go on from this checkpoint."""
-    from r1hf.stage.directory import sibling  # which reads configurations itself
-
     alone = "a stage goes on by itself from the last checkpoint of its own; leave the key out"
     if value.lower() == "false":
         return f"would not be read: {alone}, or write restart: true to begin anew"

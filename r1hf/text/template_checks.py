@@ -11,8 +11,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from r1hf.checks.bounded import bounded
 from r1hf.core.errors import ConfigError
+from r1hf.text.bounded import bounded
 from r1hf.text.grammar import parse
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
