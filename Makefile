@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml requirements/constraints.txt scripts/install.py
 	@"$(PYTHON)" scripts/install.py --extras "$(EXTRAS)"
 	@touch "$@"
 
-demo: $(STAMP)  ## Train the whole pipeline in the tiny world (SEED=7, ARGS="--dry-run", PUSH=me/tiny-r1)
+demo: $(STAMP)  ## Train the whole pipeline in the tiny world (SEED=7, ARGS="--list", PUSH=me/tiny-r1)
 	$(PY) recipes/pipeline.py --config recipes/configs/tiny/pipeline.yaml $(if $(SEED),--seed $(SEED)) $(ARGS)
 	$(if $(PUSH),.venv/bin/r1hf push runs/tiny --repo $(PUSH))
 

@@ -21,11 +21,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from r1hf.plan import memory
-from r1hf.plan import time as times
-from r1hf.plan.gpus import DEVICES, GIB, Device
-from r1hf.plan.job import Job
-from r1hf.plan.shapes import BUILT_IN, from_config
+from r1hf.models.shapes import BUILT_IN, from_config
+from r1hf.preflight.estimate import peak_memory as memory
+from r1hf.preflight.estimate import step_time as times
+from r1hf.preflight.estimate.gpus import DEVICES, GIB, Device
+from r1hf.preflight.estimate.workload import Job
 
 STEPS = 3
 _SMALL = {"model_type": "qwen2", "hidden_size": 512, "intermediate_size": 1536, "num_attention_heads": 8}

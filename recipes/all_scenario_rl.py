@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from r1hf.commands.recipe import run
 from r1hf.core.config import Parsed, parse
 from r1hf.core.source import Source
 from r1hf.data.rows import check_rows, check_tasks
@@ -21,7 +22,7 @@ from r1hf.data.schedule import prompts_per_step, schedule
 from r1hf.models.loading import check_chat_template
 from r1hf.rewards import accuracy_reward, format_reward, language_consistency_reward, only_for
 from r1hf.rewards.preference import PreferenceReward
-from r1hf.stage.stage import Stage, run
+from r1hf.stage.stage import Stage
 from r1hf.trainers.difficulty import ORDERED
 from r1hf.trainers.grpo import R1GRPOConfig
 from r1hf.trainers.rl import COLUMNS, RLConfig, check_paid_languages, preflight_rl, rl_rows, train_policy

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from r1hf.commands.recipe import run
 from r1hf.core.config import Parsed, parse
 from r1hf.data.rows import stage_rows
 from r1hf.data.targets import as_targets
 from r1hf.models.students import STUDENTS, student, student_values
-from r1hf.stage.stage import Stage, run
+from r1hf.stage.stage import Stage
 from r1hf.trainers.presets import filling
 from r1hf.trainers.sft import COLUMNS, R1SFTConfig, SFTStageConfig, finetune, preflight_sft
 

@@ -13,9 +13,10 @@ Run: accelerate launch recipes/on_policy_distill.py --config recipes/configs/tin
 
 from __future__ import annotations
 
+from r1hf.commands.recipe import run
 from r1hf.core.config import Parsed, parse
 from r1hf.data.rows import stage_rows
-from r1hf.stage.stage import Stage, run
+from r1hf.stage.stage import Stage
 from r1hf.trainers.distil import COLUMNS, OnPolicyStageConfig, preflight_on_policy, teach
 from r1hf.trainers.on_policy import R1OnPolicyConfig
 

@@ -16,9 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from r1hf.commands.recipe import run
 from r1hf.core.config import Parsed, parse
 from r1hf.rewards import accuracy_reward, get_format_reward, language_consistency_reward
-from r1hf.stage.stage import Stage, run
+from r1hf.stage.stage import Stage
 from r1hf.trainers.code import CodeConfig, check_code, code_rewards
 from r1hf.trainers.grpo import R1GRPOConfig
 from r1hf.trainers.rl import RLConfig, preflight_rl, rl_rows, shuffled, train_policy

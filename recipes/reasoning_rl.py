@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from r1hf.commands.recipe import run
 from r1hf.core.config import Parsed, parse
 from r1hf.rewards import accuracy_reward, format_reward, language_consistency_reward
-from r1hf.stage.stage import Stage, run
+from r1hf.stage.stage import Stage
 from r1hf.trainers.code import CodeConfig, check_code, code_rewards
 from r1hf.trainers.grpo import R1GRPOConfig
 from r1hf.trainers.rl import RLConfig, preflight_rl, rl_rows, shuffled, train_policy

@@ -12,15 +12,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from r1hf.checks.languages import check_languages
+from r1hf.commands.recipe import run
 from r1hf.core.config import Parsed, parse
 from r1hf.core.errors import NothingKept
 from r1hf.core.source import Source
 from r1hf.data.filters import SampleFilter
+from r1hf.data.language_column import check_languages
 from r1hf.data.rows import Row, check_rows, stage_rows, write_rows
 from r1hf.models.loading import check_chat_template
 from r1hf.models.sampling import SamplingConfig, check_sampler, load_sampler
-from r1hf.stage.stage import Stage, preflight_inputs, run
+from r1hf.stage.stage import Stage, preflight_inputs
 from r1hf.trainers.rl import COLUMNS, shuffled
 
 GENERAL_COLUMNS = ("question", "completion")

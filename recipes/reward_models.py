@@ -16,11 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from r1hf.commands.recipe import run
 from r1hf.core.config import Parsed, StageConfig, parse
 from r1hf.core.source import Source
 from r1hf.data.rows import Row, check_rows, stage_rows
 from r1hf.rewards.preference import PreferenceReward
-from r1hf.stage.stage import Stage, preflight_inputs, run, set_seed
+from r1hf.stage.stage import Stage, preflight_inputs, set_seed
 from r1hf.trainers.callbacks import train
 from r1hf.trainers.dressing import TemplateConfig, check_dress, dressed_tokenizer
 from r1hf.trainers.reward_model import R1RewardConfig, new_reward_model, pairwise_trainer, pointwise_trainer

@@ -11,10 +11,11 @@ Run: accelerate launch recipes/sft.py --config recipes/configs/tiny/pipeline.yam
 
 from __future__ import annotations
 
+from r1hf.commands.recipe import run
 from r1hf.core.config import Parsed, parse
 from r1hf.data.rows import stage_rows
 from r1hf.data.targets import as_targets
-from r1hf.stage.stage import Stage, run
+from r1hf.stage.stage import Stage
 from r1hf.trainers.sft import COLUMNS, R1SFTConfig, SFTStageConfig, finetune, preflight_sft
 
 CONFIGS = (SFTStageConfig, R1SFTConfig)

@@ -21,7 +21,7 @@ import test_resume  # noqa: E402
 import torch  # noqa: E402
 from transformers import modeling_utils  # noqa: E402
 
-from r1hf.stage.stage import run  # noqa: E402
+from r1hf.commands.recipe import run  # noqa: E402
 from r1hf.trainers import checkpoints  # noqa: E402
 
 STEP = "checkpoint-3"

@@ -21,7 +21,7 @@ import test_resume  # noqa: E402
 import torch  # noqa: E402
 from transformers import TrainerCallback  # noqa: E402
 
-from r1hf.stage.stage import run  # noqa: E402
+from r1hf.commands.recipe import run  # noqa: E402
 
 
 class Pause(TrainerCallback):

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from trl.chat_template_utils import has_generation_markers, is_chat_template_stop_token_trained
 
-from r1hf.checks import template
 from r1hf.core.errors import ConfigError
 from r1hf.text import served_prompts as served
+from r1hf.text import template_checks
 from r1hf.text.chat_templates import FAMILIES, chat_template, dress, family
 
 Messages = list[dict[str, Any]]
@@ -164,7 +164,7 @@ def test_the_template_survives_saving(
         assert prompt_of(loaded, messages) == prompt_of(tokenizer, messages)
         assert ids_of(loaded, messages) == ids_of(tokenizer, messages)
     assert (loaded.eos_token, loaded.pad_token) == (tokenizer.eos_token, tokenizer.pad_token)
-    assert not template.findings(loaded)
+    assert not template_checks.findings(loaded)
     assert served.prompt_of(tmp_path, {}).form == ("prefilled" if kind[1] else "inline")
     assert has_generation_markers(loaded.chat_template) and is_chat_template_stop_token_trained(loaded)
 

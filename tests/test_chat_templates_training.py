@@ -19,10 +19,10 @@ from transformers import AutoTokenizer, GenerationConfig
 from vllm_run import ask, vllm
 
 from r1hf.core.errors import ConfigError
-from r1hf.doctor.templates import check_template
 from r1hf.evaluation import judge
 from r1hf.models.loading import load_tokenizer
 from r1hf.models.sampling import Sampler
+from r1hf.preflight.settings.round_trip import check_template
 from r1hf.rewards import accuracy_reward, format_reward, get_format_reward, only_for
 from r1hf.rewards.prefilled import prefilled
 from r1hf.text.chat_templates import FAMILIES, dress
@@ -78,17 +78,17 @@ def test_what_cannot_be_dressed_is_told_before_training(bases: dict[str, Path], 
         assert words in str(error.value)
 
 
-def test_the_doctor_judges_the_template_that_will_be_used(bases: dict[str, Path]) -> None:
+def test_the_check_judges_the_template_that_will_be_used(bases: dict[str, Path]) -> None:
     def found(**values: Any) -> list[str]:
         tokenizer = load_tokenizer(str(bases["llama"]))
         items = check_template({"completion_only_loss": True, **values}, tokenizer, str(bases["llama"]))
-        return [f"{item.status}: {item.found}" for item in items]
+        return [f"{item.grade}: {item.found}" for item in items]
 
-    assert any("fail: the tokenizer" in one and "no chat template" in one for one in found())
+    assert any("error: the tokenizer" in one and "no chat template" in one for one in found())
     good = found(chat_template="auto", prefill_think=True)
-    assert not [one for one in good if one.startswith("fail")], good
+    assert not [one for one in good if one.startswith("error")], good
     assert any("<think> is prefilled" in one for one in good)
-    assert any("fail: " in one and "fits 'llama'" in one for one in found(chat_template="qwen"))
+    assert any("error: " in one and "fits 'llama'" in one for one in found(chat_template="qwen"))
 
 
 def test_rewards_see_the_tag_that_the_prompt_holds() -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 from sandbox_target import first_working
-from small_run import CPU, GRPO, ROOT, answered, log, run_recipe, write
+from small_run import CPU, GRPO, answered, log, run_recipe, write
 
-from r1hf.doctor.rewards import check_rewards
-from r1hf.dryrun.jobs import job_of
-from r1hf.dryrun.run import dry_run
+from r1hf.commands.check_report import render
+from r1hf.preflight.check import Asked, Report, check
+from r1hf.preflight.finding import Finding
 
 pytestmark = pytest.mark.skipif(first_working() is None, reason="no sandbox works here")
 
@@ -35,6 +35,14 @@ def configured(directory: Path, **values: Any) -> Path:
     return config
 
 
+def rehearsed(config: Path, name: str) -> Report:
+    return check(Asked(config, ("rehearsal",), recipe=name))
+
+
+def judged(config: Path) -> list[Finding]:
+    return check(Asked(config, ("rewards",), sets=("model=none",), rows=0)).stages[0].findings["rewards"]
+
+
 @pytest.mark.parametrize("name", ["r1_zero", "reasoning_rl"])
 @pytest.mark.parametrize(
     ("code", "weights", "said"),
@@ -47,24 +55,22 @@ def configured(directory: Path, **values: Any) -> Path:
 )
 def test_the_key_of_a_recipe(name: str, code: Any, weights: dict, said: str, tmp_path: Path) -> None:
     config = configured(tmp_path, prompts=str(prompts(tmp_path, TESTS, TESTS)), code=code, weights=weights)
-    report = dry_run(job_of(ROOT / "recipes" / f"{name}.py", ["--config", str(config)], config))
-    assert said in str(report)
+    assert said in render(rehearsed(config, name))
 
 
 def test_rows_that_judge_nothing_are_named_before_training(tmp_path: Path) -> None:
     nothing, unnamed = TESTS.replace("4", " "), json.dumps([{"input": "1", "output": "2", "testtype": "functional"}])
     config = configured(tmp_path, prompts=str(prompts(tmp_path, TESTS, nothing, unnamed)), code={})
-    report = dry_run(job_of(ROOT / "recipes" / "reasoning_rl.py", ["--config", str(config)], config))
-    assert "2 of 11 rows cannot be judged" in str(report) and "'Print 4.', reward 'code'" in str(report)
-    found = check_rewards(config, overrides=["model=none"], rows=0)
-    named = [fault.split(": ")[0].rpartition(":")[2] for fault in found.faults]
-    assert named == ["10", "11"], found.faults
+    said = " ".join(render(rehearsed(config, "reasoning_rl")).split())
+    assert "2 of 11 rows cannot be judged" in said and "'Print 4.', reward 'code'" in said
+    found = judged(config)
+    assert [one.where.rpartition(":")[2] for one in found if one.grade == "error"] == ["10", "11"], found
 
 
-def test_the_doctor_passes_rows_of_both_kinds(tmp_path: Path) -> None:
+def test_rows_of_both_kinds_pass(tmp_path: Path) -> None:
     config = configured(tmp_path, prompts=str(prompts(tmp_path, TESTS, TESTS)), code={})
-    report = check_rewards(config, overrides=["model=none"], rows=0)
-    assert report.passed and report.rows == {"reasoning": 8, "code": 2}, report.faults
+    report = check(Asked(config, ("rewards",), sets=("model=none",), rows=0)).stages[0].rewards
+    assert report is not None and report.passed and report.rows == {"reasoning": 8, "code": 2}, report
 
 
 @pytest.mark.slow

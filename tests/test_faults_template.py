@@ -12,11 +12,11 @@ from test_trainers import policy_trainer, sft_trainer
 from tokenizers import AddedToken
 from transformers import PreTrainedTokenizerBase
 
-from r1hf.checks import template
 from r1hf.core.errors import ConfigError, DataError
 from r1hf.models.loading import load_tokenizer
 from r1hf.rewards import accuracy_reward
 from r1hf.rewards.guard import guarded
+from r1hf.text import template_checks
 
 
 def copied(base: Path, directory: Path) -> Path:
@@ -29,23 +29,23 @@ def with_special_tags(base: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def names(found: list[template.Finding]) -> list[str]:
+def names(found: list[template_checks.Finding]) -> list[str]:
     return [finding.name for finding in found]
 
 
 def test_our_own_tokenizer_is_sound(tiny_base: Path) -> None:
-    assert not [finding for finding in template.findings(load_tokenizer(str(tiny_base))) if finding.fatal]
+    assert not [finding for finding in template_checks.findings(load_tokenizer(str(tiny_base))) if finding.fatal]
 
 
 def test_a_special_tag_is_found(tiny_base: Path) -> None:
-    (found,) = template.special_tags(with_special_tags(tiny_base), ["<think>", "<reason>"])
+    (found,) = template_checks.special_tags(with_special_tags(tiny_base), ["<think>", "<reason>"])
     assert found.fatal and "<reason>" in str(found) and "<think>" not in str(found)
 
 
 def test_a_template_without_an_end_is_found(tiny_base: Path) -> None:
     tokenizer = load_tokenizer(str(tiny_base))
     tokenizer.chat_template = tokenizer.chat_template.replace("content + eos_token", "content")
-    assert names(template.turn_end(tokenizer)) == ["turn_without_eos"]
+    assert names(template_checks.turn_end(tokenizer)) == ["turn_without_eos"]
 
 
 def test_another_end_of_the_generation_config_counts(tiny_base: Path) -> None:
@@ -53,23 +53,23 @@ def test_another_end_of_the_generation_config_counts(tiny_base: Path) -> None:
     other = tokenizer.encode("</answer>", add_special_tokens=False)
     assert len(other) == 1
     tokenizer.chat_template = tokenizer.chat_template.replace("content + eos_token", "content + '</answer>'")
-    assert names(template.turn_end(tokenizer)) == ["turn_without_eos"]
-    assert template.turn_end(tokenizer, other) == []
+    assert names(template_checks.turn_end(tokenizer)) == ["turn_without_eos"]
+    assert template_checks.turn_end(tokenizer, other) == []
 
 
 def test_a_tokenizer_without_an_end_and_a_broken_template(tiny_base: Path) -> None:
     tokenizer = load_tokenizer(str(tiny_base))
     tokenizer.chat_template = "{{ raise_exception('only for tools') }}"
-    (found,) = template.turn_end(tokenizer)
+    (found,) = template_checks.turn_end(tokenizer)
     assert "only for tools" in found.problem
     tokenizer.eos_token = None
-    assert names(template.turn_end(tokenizer)) == ["no_eos"]
+    assert names(template_checks.turn_end(tokenizer)) == ["no_eos"]
 
 
 def test_padding_with_the_end_is_a_warning(tiny_base: Path) -> None:
     tokenizer = load_tokenizer(str(tiny_base))
     tokenizer.pad_token = tokenizer.eos_token
-    (found,) = template.padding(tokenizer)
+    (found,) = template_checks.padding(tokenizer)
     assert not found.fatal
 
 
@@ -83,7 +83,7 @@ def test_padding_with_the_end_is_a_warning(tiny_base: Path) -> None:
 )
 def test_an_end_that_no_row_trains_is_found(labels: list[list[int]], cut: int | None, expected: list[str]) -> None:
     ids = [[1, 5, 2]] * len(labels)
-    assert names(template.end_untrained(ids, labels, {2}, cut)) == expected
+    assert names(template_checks.end_untrained(ids, labels, {2}, cut)) == expected
 
 
 def test_preflight_shows_both_faults_of_a_model(tiny_base: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ CASES: list[tuple[list[dict[str, Any]], str, list[str]]] = [
     ([WRONG | {"completions/mean_length": 1.0}], "reward", ["1.0 tokens in the mean", "ends at once"]),
     ([WRONG | {"completions/clipped_ratio": 0.6}], "reward", ["60% of completions were cut"]),
     ([{"groups/no_signal": 1.0, "groups/all_right": 1.0}], "signal", ["rewarded alike", "all right", "too easy"]),
-    ([UNJUDGED | {"groups/no_signal": 1.0}], "signal", ["not judged by accuracy_reward", "doctor rewards"]),
+    ([UNJUDGED | {"groups/no_signal": 1.0}], "signal", ["not judged by accuracy_reward", "r1hf check --only rewards"]),
     ([{"completions/clipped_ratio": 0.95}], "cut", ["95% of completions were cut at max_completion_length 64"]),
     ([{"completions/unjudged": 0.97}], "unjudged", ["97% of completions were not judged by any reward"]),
 ]

@@ -18,9 +18,9 @@ import torch
 from small_run import ROOT, answered, arguments, recipe, write
 from trl import GRPOConfig, SFTConfig
 
-from r1hf.checks.foreign import asked_for, faults
 from r1hf.core.config import parse
 from r1hf.core.errors import ConfigError
+from r1hf.core.foreign_code import asked_for, faults
 from r1hf.models.loading import forget_code, load_model, load_tokenizer, training_arguments
 from r1hf.trainers.reward_model import new_reward_model
 
@@ -201,7 +201,7 @@ TRIES = """
 import sys
 from recipes import sft
 from r1hf.models.loading import load_model
-from r1hf.stage.stage import run
+from r1hf.commands.recipe import run
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 for load in (AutoConfig.from_pretrained, AutoTokenizer.from_pretrained, AutoModelForCausalLM.from_pretrained):
     try:

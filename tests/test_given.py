@@ -271,7 +271,7 @@ def test_the_nearest_launch_wins_and_a_comment_launches_nothing(place: Path) -> 
     assert {name: graph.stages[name].launch for name in found} == found
 
 
-# `r1hf resolve`
+# `r1hf check --resolved`
 
 
 def test_every_value_that_a_stage_gets_with_its_origin() -> None:
@@ -299,20 +299,22 @@ def test_every_value_that_a_stage_gets_with_its_origin() -> None:
 
 def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     graph = str(CONFIGS.parent / "qwen2.5-0.5b" / "lora" / "pipeline.yaml")
-    assert main(["resolve", graph, "--only", "sft1", "--set", "sft1.max_length=99"]) == 0
+    assert main(["check", graph, "--resolved", "--stages", "sft1", "--set", "sft1.max_length=99"]) == 0
     said = capsys.readouterr().out
     lines = {line.split()[0]: line for line in said.splitlines() if line.strip()}
     assert "99" in lines["max_length"] and lines["max_length"].endswith("command line")
     assert lines["lora_r"].split()[1] == "64" and "lora/sft.yaml:3" in lines["lora_r"]
     assert lines["data"].split()[1] == "runs/qwen2.5-0.5b-lora/cold_start/data.jsonl"
     assert "qwen2.5-0.5b/sft.yaml" in lines["recipe"] and "1 process" in lines["launch"]
-    assert main(["resolve", graph, "--only", "sft1", "--json"]) == 0
+    assert main(["check", graph, "--resolved", "--stages", "sft1", "--json"]) == 0
     values = json.loads(capsys.readouterr().out)["stages"]["sft1"]["values"]
     assert values["use_peft"] == {"value": True, "where": values["use_peft"]["where"], "kind": "given"}
-    assert main(["resolve", graph, "--only", "sft9"]) == 1 and "no stage sft9" in capsys.readouterr().err
+    assert (
+        main(["check", graph, "--resolved", "--stages", "sft9"]) == 2 and "no stage 'sft9'" in capsys.readouterr().err
+    )
     own = tmp_path / "sft.yaml"
     own.write_text("model: Qwen/Qwen2.5-0.5B\nhub_token: hf_0123456789abcdefghij\n", encoding="utf-8")
-    assert main(["resolve", str(own), "--set", "learning_rate=fast"]) == 1
+    assert main(["check", str(own), "--resolved", "--set", "learning_rate=fast"]) == 1
     said = capsys.readouterr().out
     assert "learning_rate: 'fast' is not a number" in said and "output_dir is missing" in said and "hf_0" not in said
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from small_run import CPU, GRPO, arguments, recipe, run_recipe
 
-from r1hf.checks.languages import check_languages
 from r1hf.core.config import Parsed, parse
 from r1hf.core.errors import DataError
 from r1hf.data.filters import SampleFilter
+from r1hf.data.language_column import check_languages
 from r1hf.data.rows import load_rows
 from r1hf.evaluation import judge
 from r1hf.models.sampling import Completion

@@ -24,7 +24,8 @@ from safetensors.torch import load_file
 from small_run import CPU, ROOT, SFT, answered, arguments, opening, write
 
 from r1hf.core.given import said
-from r1hf.plan.job import read_launch
+from r1hf.core.launch import processes_of
+from r1hf.preflight.estimate.workload import read_sharding
 from r1hf.stage.manifest import read_manifest
 
 ACCELERATE = sorted((ROOT / "recipes" / "accelerate").glob("*.yaml"))
@@ -45,7 +46,7 @@ def launch(path: Path) -> tuple[argparse.Namespace, Any]:
 
 
 def test_there_is_a_file_for_each_way() -> None:
-    kinds = {path.stem: read_launch(path) for path in ACCELERATE}
+    kinds = {path.stem: (processes_of(path), read_sharding(path)) for path in ACCELERATE}
     assert kinds == {
         **{"one_gpu": (1, "none"), "ddp": (8, "none"), "fsdp2": (8, "fsdp"), "zero2": (8, "zero2")},
         **{"zero3": (8, "zero3"), "cpu": (1, "none"), "cpu_2": (2, "none")},

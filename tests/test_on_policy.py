@@ -13,9 +13,9 @@ from small_run import CPU, SHAPE, answered, arguments, log, manifest, recipe, ru
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Trainer
 
-from r1hf.checks.vocabulary import compare, is_byte_level
 from r1hf.core.errors import ConfigError, StageError
 from r1hf.models.loading import load_model, load_tokenizer, save_model
+from r1hf.models.vocabulary import compare, is_byte_level
 from r1hf.text.chat_templates import chat_template
 from r1hf.trainers.cross_tokenizer import AlignedULD, R1GOLDTrainer, gold_config
 from r1hf.trainers.distil import OnPolicyStageConfig, choose, make_trainer

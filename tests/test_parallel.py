@@ -10,10 +10,9 @@ from small_run import ROOT, recipe
 
 from r1hf.core.config import parse
 from r1hf.core.given import said
-from r1hf.doctor.load import load
-from r1hf.doctor.stage import examine
-from r1hf.plan.parallel import check_parts, indivisible
-from r1hf.plan.shapes import BUILT_IN, built_in, shape_of
+from r1hf.models.shapes import BUILT_IN, built_in, shape_of
+from r1hf.models.tensor_parallel import check_parts, indivisible
+from r1hf.preflight.check import Asked, check
 
 FILES = sorted((ROOT / "recipes" / "configs").rglob("*.yaml"))
 PARTS = re.compile(r"tensor_parallel_size['\"]?: *(\d+)")
@@ -89,14 +88,8 @@ def test_vllm_beside_the_trainer_must_divide_the_processes_too() -> None:
     assert "does not divide the number of processes of the launch, 1" in found
 
 
-def test_the_doctor_knows_the_model_that_a_pipeline_is_still_to_make() -> None:
+def test_the_model_that_a_pipeline_is_still_to_make_is_known() -> None:
     sets = ("rejection_sampling.sampler=vllm", "rejection_sampling.vllm={tensor_parallel_size: 8}")
-    stages, _ = load(ROOT / "recipes/configs/qwen2.5-7b/pipeline.yaml", sets=sets)
-    shapes: dict = {}
-    for stage in stages:
-        found = examine(stage, 0, shapes)
-        if stage.name == "rejection_sampling":
-            break
-    assert [item.status for item in found if "28 attention heads" in item.found and item.what == "settings"] == [
-        "fail"
-    ]
+    pipeline = ROOT / "recipes/configs/qwen2.5-7b/pipeline.yaml"
+    report = check(Asked(pipeline, ("settings",), stages=("rejection_sampling",), sets=sets))
+    assert [one.grade for _, _, one in report.findings if "28 attention heads" in one.found] == ["error"]

@@ -16,9 +16,10 @@ from test_recipe_inputs import EVERY
 import r1hf
 from r1hf.core.config import parse
 from r1hf.core.errors import ConfigError, StageError
+from r1hf.core.files import sibling
 from r1hf.core.places import output_problems
 from r1hf.pipeline.command import main as pipeline
-from r1hf.stage.directory import REPLACED, recover, sibling
+from r1hf.stage.directory import REPLACED, recover
 from r1hf.stage.manifest import MANIFEST, sha256_file, verify
 from r1hf.stage.stage import Stage
 from r1hf.world import general

@@ -14,9 +14,9 @@ from small_run import GRAPHS, ROOT, graph_of, opening
 from r1hf.core.config import input_fields, jsonable
 from r1hf.core.given import RECIPE, said
 from r1hf.core.yamlfile import read_yaml
-from r1hf.dryrun.jobs import jobs
-from r1hf.dryrun.run import dry_run, read_as_launched
 from r1hf.pipeline.recipes import load_recipe
+from r1hf.preflight.check import Asked, check
+from r1hf.preflight.stages import load
 
 CONFIGS = ROOT / "recipes" / "configs"
 FRAGMENT = "No stage of its own"  # what a file that others extend opens with
@@ -76,8 +76,8 @@ def _bases(path: Path) -> frozenset[str]:
 
 @pytest.mark.parametrize("path", GRAPHS, ids=name)
 def test_every_stage_passes_as_on_the_machine_of_its_launch(path: Path) -> None:
-    for job in jobs(path):
-        read_as_launched(job)  # raises with all problems
+    stages, problems, _ = load(path)
+    assert not problems and {stage.name: stage.problems for stage in stages if stage.problems} == {}
 
 
 @pytest.mark.parametrize("path", GRAPHS, ids=name)
@@ -118,7 +118,7 @@ def _explained(where: str) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize(("path", "stage"), STAGES, ids=STAGE_IDS)
 def test_a_stage_goes_its_way_on_miniatures_offline(path: Path, stage: str, tmp_path: Path) -> None:
-    (job,) = (job for job in jobs(path, run_dir=str(tmp_path)) if job.name == stage)
-    report = dry_run(job)
-    assert report.passed and report.built, str(report)
-    assert [made.name for made in tmp_path.iterdir()] == [f"{stage}.dry-run.yaml"]
+    report = check(Asked(path, ("rehearsal",), stages=(stage,), run_dir=str(tmp_path)))
+    rehearsal = report.stages[0].rehearsal
+    assert report.passed and rehearsal is not None and rehearsal.built, list(report.findings)
+    assert not list(tmp_path.iterdir())

@@ -14,11 +14,11 @@ from small_run import ROOT
 from test_parallel import FILES, base_of
 
 from r1hf.core.given import said
-from r1hf.doctor.load import Loaded, load
-from r1hf.plan.cost import make_plan
-from r1hf.plan.gpus import GIB, parse_gpus
-from r1hf.plan.shapes import shape_of
-from r1hf.plan.stage import Given
+from r1hf.models.shapes import shape_of
+from r1hf.preflight.estimate.gpus import GIB, parse_gpus
+from r1hf.preflight.estimate.one_stage import Given, StagePlan
+from r1hf.preflight.facts import Facts, Machine
+from r1hf.preflight.stages import Loaded, load
 
 CONFIGS = ROOT / "recipes" / "configs"
 PAGE = re.compile(r"README\.md|(?:docs|model_cards)/[\w/.-]+\.md")
@@ -202,7 +202,9 @@ def test_what_is_predicted_is_what_the_plan_says(promise: Promise) -> None:
     assert device is not None and promise.stage is not None
     shape = base_of(promise.graph, promise.stage)
     given = Given(shape=shape, rows=int(rows[1].replace(",", "")) if rows else None)
-    (plan,) = make_plan([loaded(promise.graph)[promise.stage]], parse_gpus(device[1]), given).stages
+    machine = Machine(parse_gpus(device[1]), given)
+    plan = Facts(loaded(promise.graph)[promise.stage], machine, {}).plan
+    assert isinstance(plan, StagePlan)
     wanted = {
         r"([\d.]+) of [\d.]+ GiB": f"{plan.memory.needed / GIB:.1f}",
         r"of ([\d.]+) GiB": f"{(plan.memory.available or 0) / GIB:.1f}",

@@ -288,7 +288,7 @@ def test_an_error_that_is_not_the_servers_stays_what_it_is() -> None:
 def test_the_recipe_exits_with_a_message(
     tiny_base: Path, tmp_path: Path, server: Vllm, on_cpu: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from r1hf.stage.stage import run
+    from r1hf.commands.recipe import run
 
     server.faults["/health"] = "500"
     words = arguments(

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from small_run import answered, arguments, launched, recipe, write
 
-from r1hf.checks.bounded import bounded
-from r1hf.checks.template import turn_end
 from r1hf.core.config import parse
 from r1hf.core.errors import ConfigError
 from r1hf.models.loading import load_tokenizer
+from r1hf.text.bounded import bounded
 from r1hf.text.chat_templates import chat_template
+from r1hf.text.template_checks import turn_end
 from r1hf.trainers.dressing import dressed_tokenizer
 from r1hf.trainers.sft import SFTStageConfig
 
@@ -45,7 +45,7 @@ def with_template(base: Path, directory: Path, text: str) -> Path:
 def test_a_template_that_cannot_be_used_is_named(
     kind: str, tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("r1hf.checks.bounded.CPU", 0.2)
+    monkeypatch.setattr("r1hf.text.bounded.CPU", 0.2)
     text, said = BAD[kind]
     directory = with_template(tiny_base, tmp_path / "model", text + BODY)
     rows = write(tmp_path / "rows.jsonl", answered(4))

@@ -12,14 +12,17 @@ from r1hf.core.yamlfile import nearest
 
 COMMANDS = {
     "explain": ("r1hf.commands.explain", "rewards, advantages and the GRPO objective of one question, step by step"),
-    "doctor": ("r1hf.commands.doctor", "find what would fail in a configuration before it is launched"),
-    "dry-run": ("r1hf.commands.dry_run", "try every stage of a configuration on miniatures, without training"),
-    "plan": ("r1hf.commands.plan", "predict memory, time and cost of a stage or a pipeline"),
+    "check": (
+        "r1hf.commands.check",
+        "try a stage or a pipeline before it is launched",
+    ),
+    "plan": ("r1hf.commands.check", "memory, time and cost alone: check --only estimate"),
     "push": ("r1hf.commands.push", "push a run or a stage to the Hub, with its card"),
-    "resolve": ("r1hf.commands.resolve", "print each value that a stage gets, with the file and line it came from"),
     "rollouts": ("r1hf.commands.rollouts", "show what a policy wrote in training, with its rewards"),
     "serve": ("r1hf.commands.serve", "serve models over an OpenAI-compatible interface, with the chat if asked"),
 }
+_SHORT = {"plan": ["--only", "estimate"]}  # what a short name adds
+_GONE = {"doctor": "check FILE.yaml", "dry-run": "check FILE.yaml --only rehearsal"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -30,6 +33,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.parse_args(arguments)
         parser.print_help()
         return 2
+    if name in _GONE:
+        parser.error(f"there is no command '{name}'; write r1hf {_GONE[name]}")
     if name not in COMMANDS:
         parser.error(f"no command '{name}'; {nearest(name, list(COMMANDS))}")
     module = importlib.import_module(COMMANDS[name][0])
@@ -37,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     subparser.formatter_class = argparse.RawDescriptionHelpFormatter
     module.add_arguments(subparser)
     try:
-        return int(module.run(subparser.parse_args(arguments[arguments.index(name) + 1 :])))
+        return int(module.run(subparser.parse_args([*_SHORT.get(name, []), *arguments[1:]])))
     except R1Error as error:
         print(f"r1hf {name}: {error}", file=sys.stderr)
         return 1

@@ -21,14 +21,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from r1hf.checks.foreign import asked_for, faults
-from r1hf.checks.values import contradictions, refuse
 from r1hf.core.convert import convert, type_name
 from r1hf.core.errors import ConfigError, R1Error
+from r1hf.core.foreign_code import asked_for, faults
 from r1hf.core.given import Given, Said, said
 from r1hf.core.places import output_problems, paths_in
 from r1hf.core.redaction import redact
 from r1hf.core.source import paths_of, selection
+from r1hf.core.values import contradictions, refuse
 from r1hf.core.yamlfile import nearest, settled
 from r1hf.stage.manifest import is_hub_id
 
@@ -45,10 +45,6 @@ class StageConfig:
     )
     restart: bool = field(
         default=False, metadata={"help": "start anew where an interrupted run left checkpoints", "request": False}
-    )
-    dry_run: bool = field(
-        default=False,
-        metadata={"help": "on the command line: check all on miniatures, train nothing", "request": False},
     )
 
 

@@ -59,3 +59,10 @@ def read_text(path: Path) -> str:
     data = path.read_bytes()
     text = data.decode(encoding_of(data)).removeprefix("\ufeff")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def sibling(output_dir: Path, ending: str) -> Path:
+    """`runs/tiny/base.partial` beside `runs/tiny/base`."""
+    if output_dir.name in ("", ".."):
+        output_dir = Path(os.path.abspath(output_dir))
+    return output_dir.with_name(f"{output_dir.name}.{ending}") if output_dir.name else output_dir / ending

@@ -17,8 +17,9 @@ from transformers import (
     dynamic_module_utils,
 )
 
-from r1hf.checks import foreign, template
+from r1hf.core import foreign_code
 from r1hf.core.errors import ConfigError
+from r1hf.text import template_checks
 from r1hf.text.chat_templates import chat_template as chat_template
 
 # Where a library loads something and says nothing of remote code, Transformers would ask at the terminal for these
@@ -32,7 +33,7 @@ def loading(source: str) -> Iterator[None]:
 
     Raises ConfigError for these, and for weights that are not whole.
     """
-    if wrong := foreign.faults(source.partition("@")[0]):
+    if wrong := foreign_code.faults(source.partition("@")[0]):
         raise ConfigError(wrong)
     try:
         yield
@@ -55,7 +56,7 @@ def forget_code(model: PreTrainedModel) -> None:
 def training_arguments(args: Any) -> None:
     """Has TRL load a model as we do: safetensors only, no remote code, float32 unless another dtype is asked for."""
     args.trust_remote_code = False
-    args.model_init_kwargs = {"dtype": "float32", **(args.model_init_kwargs or {}), **foreign.WEIGHTS}
+    args.model_init_kwargs = {"dtype": "float32", **(args.model_init_kwargs or {}), **foreign_code.WEIGHTS}
 
 
 def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
@@ -66,7 +67,7 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     name, _, revision = source.partition("@")
     with loading(source):
         tokenizer = AutoTokenizer.from_pretrained(
-            name, revision=revision or None, padding_side="left", **foreign.NO_CODE
+            name, revision=revision or None, padding_side="left", **foreign_code.NO_CODE
         )
     tokenizer.init_kwargs.pop("auto_map", None)
     if tokenizer.pad_token is None:
@@ -74,12 +75,26 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def find_tokenizer(source: str) -> Any:
+    """The tokenizer of a directory or of the Hub's cache; None where it is not here. Raises OSError, ValueError."""
+    if not Path(source).is_dir():
+        from huggingface_hub import try_to_load_from_cache
+
+        repo, _, revision = source.partition("@")
+        if source.count("/") != 1 or source.startswith((".", "/")):
+            return None
+        found = try_to_load_from_cache(repo, "tokenizer.json", revision=revision or None)
+        if not isinstance(found, str):
+            return None
+    return load_tokenizer(source)
+
+
 def load_model(source: str) -> PreTrainedModel:
     """A causal language model in float32, in evaluation mode. Raises ConfigError as `loading` does."""
     name, _, revision = source.partition("@")
     with loading(source):
         model = AutoModelForCausalLM.from_pretrained(
-            name, revision=revision or None, dtype="float32", **foreign.WEIGHTS
+            name, revision=revision or None, dtype="float32", **foreign_code.WEIGHTS
         )
     return model.eval()
 
@@ -114,15 +129,15 @@ def check_tokenizer(problems: list[str], key: str, source: str | None) -> PreTra
     if (Path(source) / "adapter_config.json").exists() and not (Path(source) / "config.json").exists():
         problems.append(f"{key}: {source} is an adapter alone; make it with --export both, or give a merged model")
         return None
-    if foreign.faults(source):
+    if foreign_code.faults(source):
         return None  # named with the configuration
     try:
         tokenizer = load_tokenizer(source)
-        ends = template.end_ids(tokenizer, load_generation_config(source))
+        ends = template_checks.end_ids(tokenizer, load_generation_config(source))
     except Exception as error:  # tokenizers raises Exception itself, and broken files anything at all
         problems.append(f"{key}: no tokenizer can be loaded from {source}: {' '.join(str(error).split())[:200]}")
         return None
-    problems += [f"{key}: {source}: {found}" for found in template.findings(tokenizer, ends) if found.fatal]
+    problems += [f"{key}: {source}: {found}" for found in template_checks.findings(tokenizer, ends) if found.fatal]
     return tokenizer
 
 

@@ -14,7 +14,7 @@ from r1hf.core.hardware import gpu_assumed, has_vllm
 from r1hf.core.progress import Progress
 from r1hf.core.source import paths_of
 from r1hf.models.loading import load_model, load_tokenizer
-from r1hf.plan.parallel import check_parts
+from r1hf.models.tensor_parallel import check_parts
 from r1hf.text import prompt_templates as templates
 from r1hf.text.grammar import opening
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from r1hf.checks.foreign import NO_CODE
 from r1hf.core.environment import HUB_TOKENS, narrowed
 from r1hf.core.errors import StageError
+from r1hf.core.foreign_code import NO_CODE
 from r1hf.core.hardware import has_gpu
 from r1hf.core.progress import Progress
 from r1hf.models.loading import load_tokenizer

@@ -19,20 +19,24 @@ from r1hf.pipeline.view import table
 
 
 def main(recipes: Path, argv: list[str] | None = None) -> None:
-    """Runs, or with --dry-run prints, the graph of a YAML file; `recipes` holds the stages' scripts.
+    """Runs, or with --list prints, the graph of a YAML file; `recipes` holds the stages' scripts.
 
     Exits with the status of the stage that failed, 0 if none did. Raises ConfigError with every mistake in the graph
     and in the configuration of any stage, IntegrityError for an output that was edited.
     """
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options, strange = parser.parse_known_args(argv)
+    if strange:
+        dry = any(word.replace("_", "-") == "--dry-run" for word in strange)
+        parser.error("--dry-run: write --list" if dry else f"unrecognized arguments: {' '.join(strange)}")
     graph, problems = load_graph(options.config, recipes, options.run_dir, options.seed, options.set)
     selected, forced = _selection(options, list(graph.stages), problems)
     problems += run_dir_problems(graph.run_dir, Path(options.config))
-    checked, modules = check_stages(graph, problems, assume_gpu=options.dry_run)
+    checked, modules = check_stages(graph, problems, assume_gpu=options.list)
     planner = Planner(graph, checked, selected, forced)
     whole_gpus = any(spec.launch.accelerate or spec.launch.given for spec in graph.stages.values())
     allowed = capacity(options.jobs, [planner.loads[name] for name in planner.selected], whole_gpus)
-    if options.dry_run:
+    if options.list:
         decisions = planner.plan()
         print(table(planner, decisions, allowed))
         sys.exit(2 if any(decision.action == "refused" for decision in decisions) else 0)
@@ -64,8 +68,8 @@ def run_dir_problems(run_dir: Path, config: Path) -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pipeline.py", description="Run the stages that are not complete.")
     parser.add_argument("--config", required=True, help="YAML file with run_dir, seed and stages")
-    parser.add_argument("--dry-run", "--dry_run", action="store_true", help="print what would run and why")
-    parser.add_argument("--from", dest="start", metavar="STAGE", help="begin with this stage, as --dry-run lists them")
+    parser.add_argument("--list", action="store_true", help="print what would run and why")
+    parser.add_argument("--from", dest="start", metavar="STAGE", help="begin with this stage, as --list prints them")
     parser.add_argument("--until", metavar="STAGE", help="end with this stage")
     parser.add_argument("--only", metavar="STAGE[,STAGE]", help="no other stages than these")
     parser.add_argument(

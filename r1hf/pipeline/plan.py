@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from r1hf.core.errors import IntegrityError, StageError
+from r1hf.core.files import sibling
 from r1hf.core.graph import Graph
 from r1hf.pipeline.check import Checked
 from r1hf.pipeline.schedule import Load
-from r1hf.stage.directory import sibling
 from r1hf.stage.manifest import MANIFEST, Manifest, git_state, input_records, verify, versions
 
 Action = Literal["done", "run", "refused", "left out"]

@@ -25,13 +25,14 @@ from types import FrameType
 from typing import Any
 
 from r1hf.core.errors import ConfigError, IntegrityError, R1Error
+from r1hf.core.files import sibling
 from r1hf.core.graph import Graph
 from r1hf.core.redaction import redact_argv
 from r1hf.pipeline import launch
 from r1hf.pipeline.plan import EVENTS, Decision, Planner
 from r1hf.pipeline.schedule import Capacity, startable
 from r1hf.pipeline.view import duration, expected_seconds, headline, sources
-from r1hf.stage.directory import recover, sibling, stage_lock
+from r1hf.stage.directory import recover, stage_lock
 from r1hf.stage.locks import FileLock, heed_stops
 from r1hf.stage.manifest import MANIFEST
 from r1hf.stage.stage import LOCK_WAIT

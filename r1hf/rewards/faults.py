@@ -37,6 +37,6 @@ def check_judged(rows: Sequence[Mapping[str, Any]], rewards: Mapping[str, Any]) 
         more = [f"and {len(faults) - _NAMED} more"] if len(faults) > _NAMED else []
         named = "\n".join(f"  - {text}" for text in [*faults[:_NAMED], *more])
         raise DataError(
-            f"{len(faults)} of {len(rows)} rows cannot be judged; mend them, or leave them out (`r1hf doctor rewards` "
-            f"names files and lines):\n{named}"
+            f"{len(faults)} of {len(rows)} rows cannot be judged; mend them, or leave them out "
+            f"(`r1hf check --only rewards` names files and lines):\n{named}"
         )

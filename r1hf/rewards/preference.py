@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
-from r1hf.checks.foreign import WEIGHTS
+from r1hf.core.foreign_code import WEIGHTS
 from r1hf.models.loading import load_tokenizer, loading
 from r1hf.rewards._common import completion_texts, question_text
 from r1hf.text.grammar import parse

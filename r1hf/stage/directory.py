@@ -19,6 +19,7 @@ from typing import Any
 
 from r1hf.core.config import jsonable
 from r1hf.core.errors import IntegrityError, StageError
+from r1hf.core.files import sibling
 from r1hf.stage.locks import FileLock
 from r1hf.stage.manifest import LOG, MANIFEST, read_manifest, sync_directory
 
@@ -53,13 +54,6 @@ class StageLog:
             partial = self.path.with_name(f"{LOG}.partial")
             partial.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
             partial.replace(self.path)
-
-
-def sibling(output_dir: Path, ending: str) -> Path:
-    """`runs/tiny/base.partial` beside `runs/tiny/base`."""
-    if output_dir.name in ("", ".."):
-        output_dir = Path(os.path.abspath(output_dir))
-    return output_dir.with_name(f"{output_dir.name}.{ending}") if output_dir.name else output_dir / ending
 
 
 def own_place(output_dir: str) -> Path:

@@ -7,7 +7,6 @@ with Stage(parsed, recipe=__file__) as stage:
 
 from __future__ import annotations
 
-import errno
 import importlib
 import json
 import math
@@ -18,7 +17,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -26,8 +25,7 @@ from typing import Any
 
 from r1hf.core.config import Parsed, StageConfig, jsonable
 from r1hf.core.errors import ConfigError, R1Error, StageError
-from r1hf.core.files import read_object
-from r1hf.core.given import is_dry
+from r1hf.core.files import read_object, sibling
 from r1hf.core.redaction import redact, redact_argv
 from r1hf.stage.directory import (
     REQUEST,
@@ -37,7 +35,6 @@ from r1hf.stage.directory import (
     own_place,
     publish,
     recover,
-    sibling,
     stage_lock,
     sync_files,
     uninterrupted,
@@ -80,8 +77,6 @@ class Stage:
         parsed.check()
         self.parsed = parsed
         self.config: StageConfig = next(item for item in parsed.configs if isinstance(item, StageConfig))
-        if self.config.dry_run:
-            raise ConfigError("dry_run: belongs on the command line of a recipe's script (--dry_run), not in a file")
         self.recipe = Path(recipe).resolve()
         self.output_dir = own_place(self.config.output_dir)
         self.name = Path(os.path.abspath(self.output_dir)).name
@@ -375,30 +370,6 @@ def quiet_libraries() -> None:
         logging.disable_progress_bar()
     if "datasets" in sys.modules and "HF_DATASETS_DISABLE_PROGRESS_BARS" not in os.environ:
         importlib.import_module("datasets").disable_progress_bars()
-
-
-def run(main: Callable[[], object]) -> None:
-    """Runs a recipe's `main`; an error that is meant for people is printed without a traceback, exit status 2.
-
-    With `--dry_run` the recipe is tried on miniatures in its place (r1hf/dryrun).
-    """
-    try:
-        if is_dry(sys.argv[1:]) and "CONFIGS" in getattr(main, "__globals__", {}):
-            importlib.import_module("r1hf.dryrun.script").main(Path(sys.argv[0]), sys.argv[1:])
-        else:
-            main()
-    except R1Error as error:
-        # Each rank finds the same mistakes in the same configuration.
-        if not (isinstance(error, ConfigError) and os.environ.get("RANK", "0") != "0"):
-            print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        print(f"{Path(sys.argv[0]).name}: {error}; make room and repeat, earlier outputs are kept", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:

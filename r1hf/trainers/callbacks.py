@@ -13,10 +13,10 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import SaveStrategy
 
 from r1hf.core.errors import StageError
+from r1hf.core.files import sibling
 from r1hf.core.progress import Progress
-from r1hf.rehearsal import rehearsing
-from r1hf.stage.directory import sibling
 from r1hf.stage.stage import Stage
+from r1hf.trainers.build_only import builder
 from r1hf.trainers.checkpoints import Checkpoint, last_whole
 from r1hf.trainers.experts import ExpertLoad
 from r1hf.trainers.finite import FiniteSteps
@@ -139,9 +139,9 @@ def train(trainer: Trainer, stage: Stage, label: str | None = None) -> dict[str,
     Raises StageError where no optimizer step was made, or fewer than `max_steps` asked for: TRL's GRPO trains on
     nothing, and says nothing, where the prompts do not fill one generation batch.
     """
-    under_way = rehearsing()
-    if under_way is not None:
-        under_way.build(trainer)
+    only = builder()
+    if only is not None:
+        only.build(trainer)
         return {"optimizer_steps": 0}
     for unwanted in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(unwanted)

@@ -12,15 +12,16 @@ from urllib.request import urlopen
 
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase, Trainer
 
-from r1hf.checks import foreign, template
-from r1hf.checks.vocabulary import compare, is_byte_level
+from r1hf.core import foreign_code
 from r1hf.core.config import Parsed, StageConfig
 from r1hf.core.errors import ConfigError, StageError
 from r1hf.core.source import Source
 from r1hf.data.lengths import drop_long, token_counts
 from r1hf.data.rows import Row, check_rows
 from r1hf.models.loading import check_chat_template, check_tokenizer, load_tokenizer, loading, training_arguments
+from r1hf.models.vocabulary import compare, is_byte_level
 from r1hf.stage.stage import Stage, preflight_inputs
+from r1hf.text import template_checks
 from r1hf.trainers.adapters import AdapterConfig, check_adapter, export, lora, quantization
 from r1hf.trainers.callbacks import train
 from r1hf.trainers.cross_tokenizer import R1GOLDTrainer, gold_config
@@ -181,7 +182,7 @@ def check_server(address: str) -> None:
 
 def load_teacher(source: str, args: R1OnPolicyConfig) -> Any:
     """The teacher for inference; `teacher_model_init_kwargs` may name another dtype than float32."""
-    named = {"dtype": "float32", **(args.teacher_model_init_kwargs or {}), **foreign.WEIGHTS}
+    named = {"dtype": "float32", **(args.teacher_model_init_kwargs or {}), **foreign_code.WEIGHTS}
     with loading(source):
         return AutoModelForCausalLM.from_pretrained(source, **named).eval().requires_grad_(False)
 
@@ -190,7 +191,7 @@ def student_rows(source: str) -> int:
     """Rows of logits of a model, from its configuration."""
     from transformers import AutoConfig
 
-    return int(AutoConfig.from_pretrained(source, **foreign.NO_CODE).get_text_config().vocab_size)
+    return int(AutoConfig.from_pretrained(source, **foreign_code.NO_CODE).get_text_config().vocab_size)
 
 
 def teach(stage: Stage, rows: list[Row], args: R1OnPolicyConfig) -> dict[str, Any]:
@@ -198,7 +199,7 @@ def teach(stage: Stage, rows: list[Row], args: R1OnPolicyConfig) -> dict[str, An
     config: OnPolicyStageConfig = stage.config  # type: ignore[assignment]
     tokenizer, teacher = load_tokenizer(config.model), load_tokenizer(config.teacher)
     for source, one in ((config.model, tokenizer), (config.teacher, teacher)):
-        template.check_ends(source, one)
+        template_checks.check_ends(source, one)
     method = choose(config, tokenizer, teacher)
     stage.say(f"{method}: {compare(tokenizer, teacher)}")
     _note_templates(stage, tokenizer, teacher)

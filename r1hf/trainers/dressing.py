@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from r1hf.checks import template
-from r1hf.checks.foreign import faults
 from r1hf.core.errors import ConfigError
+from r1hf.core.foreign_code import faults
 from r1hf.models.loading import check_chat_template, load_tokenizer
+from r1hf.text import template_checks
 from r1hf.text.chat_templates import AUTO, chat_template, dress
 
 
@@ -41,7 +41,7 @@ def dressed_tokenizer(config: Dressed) -> Any:
     Raises ConfigError where its chat template fails or never ends: a Hub id's is seen here first.
     """
     tokenizer = _dressed(config)
-    template.check_ends(config.model, tokenizer)
+    template_checks.check_ends(config.model, tokenizer)
     return tokenizer
 
 
@@ -63,7 +63,7 @@ def check_dress(problems: list[str], config: Dressed) -> None:
         return  # named with the configuration
     try:
         if Path(config.model).is_dir():
-            found = template.findings(_dressed(config))
+            found = template_checks.findings(_dressed(config))
             problems += [f"model: {config.model}: {one}" for one in found if one.fatal]
         elif config.chat_template != AUTO:
             chat_template(config.chat_template, config.prefill_think)

@@ -16,7 +16,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from r1hf.core.errors import ConfigError, StageError
 from r1hf.core.hardware import gpu_assumed, has_gpu, has_vllm
-from r1hf.plan.parallel import check_parts
+from r1hf.models.tensor_parallel import check_parts
 from r1hf.trainers import vllm_server
 
 _SERVER = ("vllm_server_base_url", "vllm_server_host", "vllm_server_port", "vllm_group_port")

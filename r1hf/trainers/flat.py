@@ -100,7 +100,7 @@ def _cut(share: float, limit: int | None) -> str:
     text = f"{share:.0%} of completions were cut at max_completion_length {limit}"
     if share >= 1.0:
         return (
-            f"{text}, and none ended by itself: raise it, or see with r1hf doctor whether the model's end token is "
+            f"{text}, and none ended by itself: raise it, or see with r1hf check whether the model's end token is "
             "that of its chat template; a base needs one that it knows (chat_template: auto), or a prompt_template"
         )
     return f"{text}: raise it, or ask for shorter thoughts"
@@ -109,5 +109,5 @@ def _cut(share: float, limit: int | None) -> str:
 def _unjudged(share: float, reward: str) -> str:
     return (
         f"{share:.0%} of completions were not judged by {reward}: the rows' answers cannot be read, or their task is "
-        "another reward's; r1hf doctor rewards shows which"
+        "another reward's; r1hf check --only rewards shows which"
     )

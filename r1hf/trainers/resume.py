@@ -23,8 +23,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from r1hf.checks.foreign import WEIGHTS
 from r1hf.core.errors import StageError
+from r1hf.core.foreign_code import WEIGHTS
 from r1hf.stage.locks import leave_terminal
 from r1hf.trainers import checkpoints
 from r1hf.trainers.sharded import gather, spread

@@ -10,7 +10,7 @@ from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase, Trainer
 from trl import RewardConfig, RewardTrainer
 
-from r1hf.checks.foreign import WEIGHTS
+from r1hf.core.foreign_code import WEIGHTS
 from r1hf.data.rows import Row
 from r1hf.models.loading import forget_code, loading
 from r1hf.rewards.preference import judged_text

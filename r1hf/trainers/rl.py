@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from r1hf.checks.languages import check_languages
 from r1hf.core.config import Parsed, StageConfig
 from r1hf.core.errors import ConfigError, DataError
 from r1hf.core.source import Source
+from r1hf.data.language_column import check_languages
 from r1hf.data.lengths import drop_long, token_counts
 from r1hf.data.rows import Row, check_rows, stage_rows
 from r1hf.models.loading import check_tokenizer, loading, training_arguments

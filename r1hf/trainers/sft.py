@@ -9,7 +9,6 @@ from typing import Any, Literal
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
-from r1hf.checks import template
 from r1hf.core.config import Parsed, StageConfig
 from r1hf.core.errors import DataError
 from r1hf.core.source import Source
@@ -17,6 +16,7 @@ from r1hf.data.lengths import drop_long, token_counts
 from r1hf.data.rows import Row, check_rows
 from r1hf.models.loading import loading, training_arguments
 from r1hf.stage.stage import Stage, preflight_inputs
+from r1hf.text import template_checks
 from r1hf.trainers.adapters import AdapterConfig, check_adapter, export, lora, quantization
 from r1hf.trainers.callbacks import train
 from r1hf.trainers.dressing import TemplateConfig, check_dress, dressed_tokenizer
@@ -79,9 +79,9 @@ class R1SFTTrainer(ExactResume, FiniteSteps, TunedMemory, SFTTrainer):
         if not isinstance(prepared, Dataset) or "labels" not in prepared.column_names:
             return
         some = prepared.select(range(min(len(prepared), 64)))
-        ends = template.end_ids(tokenizer)
+        ends = template_checks.end_ids(tokenizer)
         limit = None if packing else args.max_length  # a row at the limit has lost its end to it
-        for found in template.end_untrained(some["input_ids"], some["labels"], ends, limit):
+        for found in template_checks.end_untrained(some["input_ids"], some["labels"], ends, limit):
             raise DataError(str(found))
 
     def _check_target(self, row: dict[str, Any], tokenizer: Any) -> None:
@@ -89,7 +89,7 @@ class R1SFTTrainer(ExactResume, FiniteSteps, TunedMemory, SFTTrainer):
             return
         text = row["completion"][-1]["content"]
         trained = tokenizer.apply_chat_template(row["prompt"] + row["completion"], tokenize=False)
-        if template.dropped(text, trained):
+        if template_checks.dropped(text, trained):
             raise DataError(
                 f"the chat template drops part of the target: the row's completion is {text[:80]!r}, but only "
                 f"{trained[:80]!r} would be trained on; use a template that keeps the reasoning (r1hf's chat.jinja)"

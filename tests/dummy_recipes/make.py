@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from r1hf.commands.recipe import run
 from r1hf.core.config import Parsed, StageConfig, parse
-from r1hf.stage.stage import Stage, preflight_inputs, run
+from r1hf.stage.stage import Stage, preflight_inputs
 
 
 @dataclass

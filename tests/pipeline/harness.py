@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from r1hf.commands.recipe import run_script
 from r1hf.pipeline import command
-from r1hf.stage import stage
 from r1hf.stage.manifest import verify
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +26,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from r1hf.pipeline.command import main
-from r1hf.stage.stage import run
+from r1hf.commands.recipe import run
 run(partial(main, Path({str(RECIPES)!r})))
 """
 
@@ -74,7 +74,7 @@ class Run:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
             with pytest.raises(SystemExit) as stopped:
-                stage.run(partial(command.main, RECIPES, ["--config", str(path), *argv]))
+                run_script(partial(command.main, RECIPES, ["--config", str(path), *argv]))
         assert (stopped.value.code or 0) == status, printed.getvalue()
         return printed.getvalue()
 

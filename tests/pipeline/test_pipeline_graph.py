@@ -124,7 +124,7 @@ def test_the_tiny_graph_is_sound(tmp_path: Path) -> None:
     """Every recipe is imported and every YAML of the tiny world read with its schemas."""
     script, config = ROOT / "recipes" / "pipeline.py", ROOT / "recipes" / "configs" / "tiny" / "pipeline.yaml"
     done = subprocess.run(
-        [sys.executable, str(script), "--config", str(config), "--run_dir", str(tmp_path / "runs"), "--dry-run"],
+        [sys.executable, str(script), "--config", str(config), "--run_dir", str(tmp_path / "runs"), "--list"],
         capture_output=True,
         text=True,
     )

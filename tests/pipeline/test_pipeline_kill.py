@@ -94,7 +94,7 @@ def test_two_pipelines_refuse_each_other(run: Run) -> None:
     wait_for(lambda: pulsing(run), process)
     assert f"is in use by process {process.pid}" in run(status=2)
     assert process.poll() is None
-    assert "4 run" in run("--dry-run")
+    assert "4 run" in run("--list")
     process.terminate()
     process.wait(timeout=20)
     (run.dir / ".pipeline.lock").write_text("1\n")  # a dead owner's

@@ -35,7 +35,7 @@ def test_what_a_stage_says_against_itself_is_said_again_at_the_end(run: Run) -> 
 
 def test_a_changed_yaml_redoes_the_stage_and_what_follows(complete: Run) -> None:
     complete.config("base", text="other")
-    plan = complete("--dry-run")
+    plan = complete("--list")
     assert re.search(r"1 run +base +text: base → other", plan)
     assert re.search(r"4 run +join +← left, right +after left, right", plan)
     assert complete.ran() == ["base", "left", "right", "join"]
@@ -62,7 +62,7 @@ def test_a_changed_outside_input_redoes_the_stage(run: Run) -> None:
     run.config("base", text="base", model=str(outside))
     run()
     (outside / "rows.txt").write_text("2")
-    assert re.search(r"run +base +input model changed", run("--dry-run"))
+    assert re.search(r"run +base +input model changed", run("--list"))
     assert run.ran() == ["base", "left", "join"]
 
 
@@ -81,7 +81,7 @@ def test_one_edited_byte_is_refused_by_name(complete: Run, name: str) -> None:
     assert f"base: {path} was changed" in out and "--force base" in out and "Traceback" not in out
     assert f"left: {path} was changed" in complete("--only", "left", status=2)
     complete("--only", "join")  # it reads neither the stage nor what was edited
-    plan = complete("--dry-run", status=2)
+    plan = complete("--list", status=2)
     assert re.search(r"1 refused +base", plan) and re.search(r"2 refused +left .*needs 'base', which is refused", plan)
     assert complete.ran("--force", "base") == ["base"]
     path.unlink()
@@ -105,14 +105,14 @@ def test_selection(run: Run) -> None:
     assert "leave no stage" in run("--from", "join", "--until", "base", status=2)
 
 
-def test_a_dry_run_touches_nothing(run: Run) -> None:
-    plan = run("--dry-run")
+def test_listing_touches_nothing(run: Run) -> None:
+    plan = run("--list")
     assert plan.splitlines()[0] == f"{run.dir} · seed 1 · 4 stages: 0 done, 4 run"
     assert not run.dir.exists()
     run.graph["stages"]["base"]["seconds"] = 90
     for name in ("left", "right", "join"):
         run.graph["stages"][name]["seconds"] = 10
-    assert "about 2 min 00 s" in run("--dry-run")
+    assert "about 2 min 00 s" in run("--list")
 
 
 def test_a_failing_stage_takes_those_that_wait_for_it_with_it(run: Run) -> None:
@@ -145,7 +145,7 @@ def test_another_revision_is_a_note_and_no_reason(complete: Run) -> None:
     assert manifest is not None
     manifest.versions["python"] = "3.0.1"
     write_manifest(complete.dir / "base", manifest)
-    assert re.search(r"1 done +base +note: made with python 3.0.1, now 3\.\d+", complete("--dry-run"))
+    assert re.search(r"1 done +base +note: made with python 3.0.1, now 3\.\d+", complete("--list"))
     assert complete.ran() == []
 
 

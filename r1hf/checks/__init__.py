@@ -1,1 +1,0 @@
-"""Checks that a preflight and the doctor share: plain functions that return findings."""

@@ -1,0 +1,71 @@
+"""Rows made up in the columns that the recipes read, from the tiny world."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from r1hf.core.source import paths_of
+from r1hf.data.rows import NO_GOLD, Row, load_rows, without_gold, write_rows
+from r1hf.text.grammar import to_think_answer
+from r1hf.world.arithmetic import Problem, training_problems
+from r1hf.world.corpus import reasoning
+from r1hf.world.general import training_prompts
+
+_NAMED = 5  # rows that one sentence names
+
+
+def made_up(field: str, count: int, languages: Collection[str] | None = None) -> list[Row]:
+    """`count` rows for an input field: general prompts where its name says so, else problems with all columns that
+    any recipe reads. languages: only these, where a prompt template knows no other.
+    """
+    if field.startswith("general"):
+        rows = [_general(prompt.row()) for prompt in training_prompts()]
+    else:
+        rows = [_reasoning(problem) for problem in training_problems()]
+    kept = [row for row in rows if not languages or row["language"] in languages]
+    return list(itertools.islice(itertools.cycle(kept or rows), count))
+
+
+def _reasoning(problem: Problem) -> Row:
+    thinking = reasoning(problem.expression.steps(), problem.language, problem.language)
+    right = to_think_answer(thinking, problem.answer)
+    wrong = to_think_answer(thinking, f"{problem.answer}1")
+    row: Row = dict(problem.row())
+    return row | {"completion": right, "chosen": right, "rejected": wrong, "response": right, "safe": 1}
+
+
+def _general(row: Row) -> Row:
+    answer = str(row.get("reference") or row.get("required") or "yes")
+    return row | {"completion": to_think_answer("yes", answer)}
+
+
+def local(source: Any) -> bool:
+    """Whether all files of a field are on this machine."""
+    paths = paths_of(source)
+    return bool(paths) and all(Path(path).is_file() for path in paths)
+
+
+def first_rows(source: Any, count: int, seed: int) -> tuple[list[Row], list[str]]:
+    """The first rows that a stage would read of its own files, and sentences that name those it leaves out.
+
+    Raises DataError.
+    """
+    rows = load_rows(source, (), seed)
+    lost = [(number, row["answer"]) for number, row in enumerate(rows, 1) if without_gold(row)]
+    if not lost or len(lost) == len(rows):
+        return rows[:count], []
+    gone = {number for number, _ in lost}
+    judged = [row for number, row in enumerate(rows, 1) if number not in gone]
+    shown = ", ".join(f"row {number} ({answer!r:.40})" for number, answer in lost[:_NAMED])
+    more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+    return judged[:count], [f"{len(lost)} of {len(rows)} have {NO_GOLD} and are left out: {shown}{more}"]
+
+
+def write_source(directory: Path, field: str, rows: list[Row]) -> str:
+    """The rows as a file that the field can name."""
+    path = directory / f"{field}.jsonl"
+    write_rows(path, rows)
+    return str(path)

@@ -1,0 +1,1 @@
+"""The rewards of a stage on the rows of its own files."""

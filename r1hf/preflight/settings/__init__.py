@@ -1,0 +1,1 @@
+"""The settings of a stage against its trainer, its data and this machine."""
