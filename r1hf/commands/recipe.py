@@ -10,17 +10,22 @@ from pathlib import Path
 
 from r1hf.core.errors import ConfigError, R1Error
 from r1hf.core.given import is_dry, read_words, said
+from r1hf.stage.locks import distributed_group, end_at_once
 
 
 def run(main: Callable[[], object]) -> None:
     """Runs a recipe's `main`, or with `--dry_run` rehearses the recipe as its command line says.
 
-    That is `r1hf check --only rehearsal`, with its exit status.
+    That is `r1hf check --only rehearsal`, with its exit status. A process of a distributed run ends here.
     """
-    if is_dry(sys.argv[1:]):
-        run_script(lambda: sys.exit(_rehearse(Path(sys.argv[0]), _without_flag(sys.argv[1:]))))
-    else:
-        run_script(main)
+    try:
+        if is_dry(sys.argv[1:]):
+            run_script(lambda: sys.exit(_rehearse(Path(sys.argv[0]), _without_flag(sys.argv[1:]))))
+        else:
+            run_script(main)
+    finally:
+        if distributed_group() is not None:
+            end_at_once(sys.exception())
 
 
 def run_script(main: Callable[[], object]) -> None:

@@ -40,7 +40,7 @@ from r1hf.stage.directory import (
     uninterrupted,
 )
 from r1hf.stage.hub_inputs import pin_inputs, with_commits, with_pins
-from r1hf.stage.locks import watch_parent
+from r1hf.stage.locks import distributed_group, watch_parent
 from r1hf.stage.manifest import (
     LOG,
     MANIFEST,
@@ -391,6 +391,6 @@ def _numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
 
 def _barrier() -> None:
     """Waits for all ranks, where the recipe has started torch.distributed."""
-    distributed = sys.modules.get("torch.distributed")
-    if distributed is not None and distributed.is_available() and distributed.is_initialized():
-        distributed.barrier()
+    group = distributed_group()
+    if group is not None:
+        group.barrier()
