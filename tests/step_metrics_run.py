@@ -1,6 +1,6 @@
-"""Trains `R1GRPOTrainer` on a toy and writes its log; run by test_step_metrics.py, also under torchrun.
+"""Trains `R1GRPOTrainer` on a toy and writes its logs; run by test_step_metrics.py, also under torchrun.
 
-python tests/step_metrics_run.py OUT '{"steps_per_generation": 2, ...}'
+python tests/step_metrics_run.py OUT '{"reused": {"steps_per_generation": 2, ...}, ...}'
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from transformers import set_seed
 
 from r1hf.rewards import accuracy_reward, format_reward, language_consistency_reward
+from r1hf.stage.stage import run
 from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
 
 toy.PHRASES[1] = "<think>先 multiply, wait, 等等, check</think> <answer>15</answer>"
@@ -54,14 +55,13 @@ def trainer(out: Path, **settings: Any) -> R1GRPOTrainer:
 
 def main() -> None:
     torch.set_num_threads(1)
-    out = Path(sys.argv[1])
-    made = trainer(out, **json.loads(sys.argv[2]))
-    made.train()
-    if made.accelerator.is_main_process:
-        (out / "log.json").write_text(json.dumps(made.state.log_history), encoding="utf-8")
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    for name, settings in json.loads(sys.argv[2]).items():
+        out = Path(sys.argv[1], name)
+        made = trainer(out, **settings)
+        made.train()
+        if made.accelerator.is_main_process:
+            (out / "log.json").write_text(json.dumps(made.state.log_history), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -22,6 +22,7 @@ from accelerate.utils import DistributedType
 from accelerate.utils.launch import prepare_multi_gpu_env
 from safetensors.torch import load_file
 from small_run import CPU, ROOT, SFT, answered, arguments, write
+from tables import each
 
 from r1hf.core.launch import opening, value_of
 from r1hf.plan.job import read_launch
@@ -52,7 +53,7 @@ def test_there_is_a_file_for_each_way() -> None:
     }
 
 
-@pytest.mark.parametrize("path", ACCELERATE, ids=names)
+@each("path", ACCELERATE, ids=names)
 def test_accelerate_reads_it(path: Path) -> None:
     config = load_config_from_file(str(path))
     assert isinstance(config, ClusterConfig)
@@ -73,7 +74,7 @@ def test_fsdp2_reaches_the_processes() -> None:
     assert environment["FSDP_STATE_DICT_TYPE"] == "FULL_STATE_DICT"
 
 
-@pytest.mark.parametrize("path", ACCELERATE, ids=names)
+@each("path", ACCELERATE, ids=names)
 def test_an_accelerate_file_opens_with_its_launch_and_explains_each_value(path: Path) -> None:
     head = opening(path)
     assert head.startswith(f"accelerate launch --config_file recipes/accelerate/{path.name} recipes/")

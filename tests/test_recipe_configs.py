@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from small_run import ROOT
+from tables import each
 
 from r1hf.core.config import input_fields, jsonable
 from r1hf.core.launch import opening
@@ -42,14 +43,14 @@ def test_there_are_files() -> None:
     assert {path.parent.name for path in PIPELINES} >= {"tiny", "tiny-moe"} and len(STAGES) > 20
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
+@each("path", FILES, ids=name)
 def test_it_is_sound_yaml(path: Path) -> None:
     assert not read_yaml(path).problems
     lines = path.read_text(encoding="utf-8").splitlines()
     assert all(len(line) <= 135 or line.startswith("# accelerate launch ") for line in lines)
 
 
-@pytest.mark.parametrize("path", STAGES + PIPELINES, ids=name)
+@each("path", STAGES + PIPELINES, ids=name)
 def test_it_opens_with_launch_and_hardware(path: Path) -> None:
     head = opening(path)
     recipe = "pipeline" if path in PIPELINES else find_recipe(path).stem
@@ -62,7 +63,7 @@ def test_it_opens_with_launch_and_hardware(path: Path) -> None:
         assert (ROOT / file).is_file(), file
 
 
-@pytest.mark.parametrize("path", FRAGMENTS, ids=name)
+@each("path", FRAGMENTS, ids=name)
 def test_a_fragment_is_extended(path: Path) -> None:
     extending = [other for other in FILES if str(path.resolve()) in _bases(other)]
     assert extending, "no file extends it"
@@ -75,18 +76,18 @@ def _bases(path: Path) -> set[str]:
     )
 
 
-@pytest.mark.parametrize("path", STAGES, ids=name)
+@each("path", STAGES, ids=name)
 def test_it_passes_as_on_the_machine_of_its_launch(path: Path) -> None:
     read_as_launched(job_of(find_recipe(path), ["--config", str(path)], path))  # raises with all problems
 
 
-@pytest.mark.parametrize("path", PIPELINES, ids=name)
+@each("path", PIPELINES, ids=name)
 def test_every_stage_of_a_pipeline_passes(path: Path) -> None:
     for job in jobs(path):
         read_as_launched(job)
 
 
-@pytest.mark.parametrize("path", STAGES, ids=name)
+@each("path", STAGES, ids=name)
 def test_every_value_that_is_no_default_has_its_reason(path: Path) -> None:
     schemas = load_recipe(find_recipe(path)).CONFIGS  # type: ignore[attr-defined]
     exempt = input_fields(schemas) | {"output_dir"}

@@ -6,8 +6,8 @@ import re
 from functools import cache
 from pathlib import Path
 
-import pytest
 from small_run import ROOT
+from tables import each
 from test_parallel import FILES, base_of
 
 from r1hf.core.launch import opening
@@ -59,7 +59,7 @@ def of(case: object) -> str | None:
     return str(case.relative_to(CONFIGS)) if isinstance(case, Path) else None
 
 
-@pytest.mark.parametrize(("path", "text"), EXPECTED, ids=of)
+@each("path, text", EXPECTED, ids=of)
 def test_what_is_expected_has_its_source_and_its_figures(path: Path, text: str) -> None:
     page = PAGE.search(text)
     assert page or PAPER.search(text), f"{path}: say where this is measured or published, or leave it out"
@@ -153,7 +153,7 @@ def test_figures_in_the_lines_of_keys_are_those_of_the_table() -> None:
         assert abs(number(rows_of("README.md")[stage][4]) - int(found)) < 1, path
 
 
-@pytest.mark.parametrize("path", FILES, ids=of)
+@each("path", FILES, ids=of)
 def test_no_other_line_promises_anything(path: Path) -> None:
     sourced = [*blocks(path, "Expect: "), *blocks(path, "Predicted by r1hf plan")]
     text = path.read_text(encoding="utf-8")
@@ -164,7 +164,7 @@ def test_no_other_line_promises_anything(path: Path) -> None:
     assert not loose, "neither a source nor a check supports these:\n" + "\n".join(loose)
 
 
-@pytest.mark.parametrize(("path", "text"), PREDICTED, ids=of)
+@each("path, text", PREDICTED, ids=of)
 def test_what_is_predicted_is_what_the_plan_says(path: Path, text: str) -> None:
     device = re.search(r"for (\S+) \(assumptions, nothing measured\)", text)
     rows = re.search(r"for ([\d,]+) (?:rows|prompts)", text)
