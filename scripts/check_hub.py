@@ -4,7 +4,7 @@
 
 `from_pretrained`, `pipeline`, `load_dataset` and the vLLM server (left out where vLLM is missing) take the model and
 the data by name, and each way of asking must answer in the right form: a thought, then an answer. Exit status 0 if all
-do. The Hub is that of the tests; nothing leaves the machine.
+do. The Hub is `hub_server`, beside this file; nothing leaves the machine.
 """
 
 from __future__ import annotations
@@ -19,9 +19,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+from hub_server import HubServer
+from vllm_run import ask, vllm
 
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+TOKEN = "hf_CanaryCanaryCanaryCanary"
 QUESTION = "What is 2 + 3 * 4?"
 TOKENS = 64
 # What a stranger writes who has Transformers and Datasets, and not r1hf.
@@ -57,8 +61,6 @@ def stranger(repo: str, question: str, env: dict[str, str]) -> dict[str, Any]:
 
 def through_vllm(repo: str, question: str, env: dict[str, str]) -> str:
     """The answer of a vLLM server that has the model's name and nothing else."""
-    from vllm_run import ask, vllm
-
     with vllm(repo, env, length=2 * TOKENS) as port:
         messages = [{"role": "user", "content": question}]
         body = {"model": repo, "messages": messages, "temperature": 0, "max_tokens": TOKENS}
@@ -67,20 +69,16 @@ def through_vllm(repo: str, question: str, env: dict[str, str]) -> str:
 
 def check(run: Path, repo: str, question: str, use_vllm: bool) -> dict[str, Any]:
     """{way: what it gave} after a push to an empty Hub. Raises SystemExit where a step fails."""
-    from hub_run import TOKEN, environment
-    from hub_server import HubServer
-
     with tempfile.TemporaryDirectory() as folder, HubServer(Path(folder) / "hub") as hub:
         hub.store.add_user(repo.split("/")[0], TOKEN)
         push = [sys.executable, str(ROOT / "recipes/push.py"), str(run), "--repo", repo]
         started = time.perf_counter()
-        if subprocess.run(push, env=environment(hub, Path(folder) / "owner")).returncode:
+        if subprocess.run(push, env=hub.environment(Path(folder) / "owner", TOKEN)).returncode:
             raise SystemExit("the push failed, see above")
         print(f"pushed in {time.perf_counter() - started:.1f} s\n", flush=True)
         fresh = Path(folder) / "stranger"
         fresh.mkdir()
-        env = environment(hub, fresh)
-        env.pop("PYTHONPATH")
+        env = hub.environment(fresh, TOKEN)
         found = stranger(repo, question, env)
         if use_vllm:
             found["vllm"] = through_vllm(repo, question, env)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -120,10 +119,8 @@ def make_run(run: Path, base: Path) -> Path:
 
 
 def environment(hub: HubServer, home: Path, token: str | None = TOKEN, **more: str) -> dict[str, str]:
-    """The environment of a person whose Hub is `hub`; the libraries read it when they are imported."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
-    env |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "PYTHONPATH": str(ROOT)}
-    return env | ({"HF_TOKEN": token} if token else {}) | {"OMP_NUM_THREADS": "1"} | more
+    """The environment of a person whose Hub is `hub` and who has this checkout."""
+    return hub.environment(home, token) | {"PYTHONPATH": str(ROOT)} | more
 
 
 def push(*words: Any, env: Mapping[str, str], timeout: float = 300) -> subprocess.CompletedProcess[str]:

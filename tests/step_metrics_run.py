@@ -1,6 +1,6 @@
-"""Trains `R1GRPOTrainer` on a toy and writes its log; run by test_step_metrics.py, also under torchrun.
+"""Trains `R1GRPOTrainer` on a toy and writes its logs; run by test_step_metrics.py, also under torchrun.
 
-python tests/step_metrics_run.py OUT '{"steps_per_generation": 2, ...}'
+python tests/step_metrics_run.py OUT '{"reused": {"steps_per_generation": 2, ...}, ...}'
 """
 
 from __future__ import annotations
@@ -55,11 +55,12 @@ def trainer(out: Path, **settings: Any) -> R1GRPOTrainer:
 
 def main() -> None:
     torch.set_num_threads(1)
-    out = Path(sys.argv[1])
-    made = trainer(out, **json.loads(sys.argv[2]))
-    made.train()
-    if made.accelerator.is_main_process:
-        (out / "log.json").write_text(json.dumps(made.state.log_history), encoding="utf-8")
+    for name, settings in json.loads(sys.argv[2]).items():
+        out = Path(sys.argv[1], name)
+        made = trainer(out, **settings)
+        made.train()
+        if made.accelerator.is_main_process:
+            (out / "log.json").write_text(json.dumps(made.state.log_history), encoding="utf-8")
 
 
 if __name__ == "__main__":

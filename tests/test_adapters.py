@@ -187,7 +187,7 @@ print("DONE", trainer.args.process_index, trainer.state.global_step, followed, f
 def test_two_processes_hold_the_same_adapter_and_reference(tiny_base: Path, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT, encoding="utf-8")
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29575"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     result = launched(*command, str(script), str(tiny_base), str(tmp_path / "out"), PYTHONPATH=f"{ROOT}:{ROOT}/tests")
     lines = sorted(line.split() for line in result.stdout.splitlines() if line.startswith("DONE"))
     assert [line[1:4] for line in lines] == [["0", "4", "True"], ["1", "4", "True"]], (
@@ -198,7 +198,7 @@ def test_two_processes_hold_the_same_adapter_and_reference(tiny_base: Path, tmp_
 
 @pytest.mark.slow
 def test_a_sharded_model_is_saved_whole(tiny_base: Path, tmp_path: Path) -> None:
-    start = (sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29631")
+    start = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
     done = launched(*start, "tests/sharded_run.py", str(tiny_base), str(tmp_path))
     assert done.returncode == 0, done.stderr
     whole = load_model(str(tmp_path / "whole")).state_dict()

@@ -9,6 +9,7 @@ import zlib
 
 import pytest
 from sandbox_target import first_working
+from tables import each
 
 from r1hf.core.errors import DataError
 from r1hf.verify.code import verify_code
@@ -25,8 +26,8 @@ def call(*arguments: object, expected: object = 3, function: str = "add", **keyw
     return CallCase(function, arguments, keywords, (expected,))
 
 
-@pytest.mark.parametrize(
-    ("tests", "case"),
+@each(
+    "tests, case",
     [
         ([{"stdin": "1 2", "stdout": "3"}], STDIO),
         ('[{"stdin": "1 2", "stdout": "3"}]', STDIO),
@@ -87,8 +88,8 @@ def test_rows_of_both_kinds():
 PACKED = base64.b64encode(zlib.compress(pickle.dumps(json.dumps([FUNCTIONAL] * 20)))).decode()
 
 
-@pytest.mark.parametrize(
-    ("tests", "message"),
+@each(
+    "tests, message",
     [
         ([], "at least one case"),
         (3, "not 3"),
@@ -129,7 +130,7 @@ def test_broken_tests_are_named(tests: object, message: str):
         parse_tests(tests)
 
 
-@pytest.mark.parametrize(
+@each(
     "tests",
     [
         [{"stdin": "1", "stdout": ""}],
@@ -145,8 +146,8 @@ def test_tests_that_expect_nothing_judge_nothing(tests: object):
         parse_tests(tests)
 
 
-@pytest.mark.parametrize(
-    ("source", "name"),
+@each(
+    "source, name",
     [
         (SOLUTION, "add"),
         ("# class ListNode:\n#     def __init__(self): pass\n" + SOLUTION, "add"),

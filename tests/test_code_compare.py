@@ -7,13 +7,14 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import each
 
 from r1hf.core.errors import ConfigError
 from r1hf.verify.code_compare import checked_tolerance, same_text, same_value
 
 
-@pytest.mark.parametrize(
-    ("printed", "expected", "same"),
+@each(
+    "printed, expected, same",
     [
         ("1\n2", "1\n2\n", True),
         ("1  \r\n2\t\n\n\n", "1\n2", True),
@@ -97,8 +98,8 @@ def test_printed_text(printed: str, expected: str, same: bool):
     assert same_text(printed, expected) is same
 
 
-@pytest.mark.parametrize(
-    ("printed", "expected", "tolerance", "same"),
+@each(
+    "printed, expected, tolerance, same",
     [
         ("x 0.3000001", "x 0.3", 1e-6, True),
         ("x 0.3000001", "x 0.3", 1e-9, False),
@@ -125,8 +126,8 @@ def test_answers_that_are_real_in_another_test():
     assert not same_text("4", "3", reals=True) and not same_text("3.0", "3", reals=False)
 
 
-@pytest.mark.parametrize(
-    ("value", "expected", "same"),
+@each(
+    "value, expected, same",
     [
         (1, 1.0, True),
         (1.0, 1, True),
@@ -174,7 +175,7 @@ def test_values(value, expected, same: bool):
     assert same_value(value, expected) is same
 
 
-@pytest.mark.parametrize("given", [-1, 1, math.nan, math.inf, "x", True, [1]])
+@each("given", [-1, 1, math.nan, math.inf, "x", True, [1]])
 def test_what_is_no_tolerance(given):
     with pytest.raises(ConfigError, match="tolerance must be a number"):
         checked_tolerance(given)

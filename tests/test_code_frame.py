@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from sandbox_target import MIB, first_working
+from tables import each
 
 from r1hf.core.errors import ConfigError
 from r1hf.sandbox import Limits, Sandbox, SandboxError, Verdict, backends, call_function, check_sandbox, run_code
@@ -16,7 +17,7 @@ def solution(signature: str, body: str) -> str:
     return f"class Solution:\n    def f(self, {signature}:\n        {body}"
 
 
-@pytest.mark.parametrize(
+@each(
     "code",
     [
         solution("a: List[int]) -> Optional[Dict[str, Tuple[int, ...]]]", "return {'x': sorted(a)}"),
@@ -35,8 +36,8 @@ def test_usual_names_need_no_import(code: str):
     assert verify_code(code, [{"function": "f", "args": [[3, 2, 1]], "expected": {"x": [1, 2, 3]}}]).detail == ""
 
 
-@pytest.mark.parametrize(
-    ("code", "value"),
+@each(
+    "code, value",
     [
         ("List = 5\ndef f(): return List", 5),
         ("def gcd(a, b): return 'own'\ndef f(): return gcd(1, 2)", "own"),
@@ -55,7 +56,7 @@ def test_the_programs_own_names_win(code: str, value: object):
     assert call_function(code, "f").value == value
 
 
-@pytest.mark.parametrize("name", ["add", "search", "gcd", "Counter", "reduce", "loads"])
+@each("name", ["add", "search", "gcd", "Counter", "reduce", "loads"])
 def test_a_provided_name_is_no_answer(name: str):
     tests = [{"function": name, "args": [2, 4], "expected": 6}]
     assert verify_code("x = 1", tests).score == 0.0
@@ -82,8 +83,8 @@ INVERT = "if root: root.left, root.right = self.f(root.right), self.f(root.left)
 MERGE = "return reduce(lambda a, b: a or b, lists, None)"
 
 
-@pytest.mark.parametrize(
-    ("code", "given", "expected"),
+@each(
+    "code, given, expected",
     [
         (solution(NODE, REVERSE), [[1, 2, 3]], [3, 2, 1]),
         (solution(NODE, REVERSE), [[]], []),

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sandbox_target import first_working
+from tables import each
 
 from r1hf.core.errors import ConfigError, DataError
 from r1hf.rewards import code as code_module
@@ -114,8 +115,8 @@ def test_options_of_a_yaml_file():
     assert code_reward_of({})([""], [numpy], tests=[half]) == [0.0]
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
+@each(
+    "options, message",
     [
         ({"packagse": []}, "code.packagse: unknown key; did you mean 'packages'"),
         ({"limits": {"wal": 5}}, "code.limits.wal: unknown key; did you mean 'wall'"),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sandbox_target import first_working
+from tables import each
 
 from r1hf.core.errors import DataError
 from r1hf.sandbox import Limits, Verdict
@@ -34,7 +35,7 @@ def test_right_and_wrong_programs():
     assert wrong.detail == "test 0: printed '-1\\n', expected '1\\n'"
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["source"])
+@each("case", CASES, ids=lambda case: case["source"])
 def test_reported_cases(case: dict):
     tests = LONG[case["tests"]] if isinstance(case["tests"], str) else case["tests"]
     try:
@@ -83,8 +84,8 @@ def test_it_stops_at_the_first_failure():
     assert (len(verdict.results), verdict.passed, verdict.total, verdict.fraction) == (2, 1, 4, 0.25)
 
 
-@pytest.mark.parametrize(
-    ("code", "test"),
+@each(
+    "code, test",
     [
         ("def f(a, b): return a + b", {"function": "f", "args": [2, 3], "expected": 5}),
         ("def f(a, b): return a + b", {"function": "f", "args": [2], "kwargs": {"b": 3}, "expected": 5}),
@@ -108,8 +109,8 @@ def fenced(code: str, label: str = "python", mark: str = "```") -> str:
     return f"{mark}{label}\n{code}\n{mark}\n"
 
 
-@pytest.mark.parametrize(
-    ("completion", "code"),
+@each(
+    "completion, code",
     [
         (fenced("x = 1"), "x = 1\n"),
         (f"<think>hm</think> <answer>Here:\n{fenced('x = 1')}Done.</answer>", "x = 1\n"),

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small_run import answered
+from tables import each
 from transformers import PreTrainedTokenizerBase
 
 from r1hf.core.errors import DataError
@@ -161,7 +162,7 @@ REJECTED: dict[str, tuple[Completion, dict[str, str | None]]] = {
 }
 
 
-@pytest.mark.parametrize("reason", sorted(REJECTED))
+@each("reason", sorted(REJECTED))
 def test_each_reason_rejects_its_sample_and_no_other_does(reason: str) -> None:
     sample, changes = REJECTED[reason]
     judge = SampleFilter(max_tokens=30)
@@ -276,7 +277,7 @@ def test_a_right_end_of_a_wrong_equation_is_not_rewritten(thinking: str) -> None
     assert rewrite(thinking, "14", "en") is None
 
 
-@pytest.mark.parametrize("thinking", ["", "ummm, 14?", "it is 14", "3 * 4 =", "= 14", "3 x 4 = 12"])
+@each("thinking", ["", "ummm, 14?", "it is 14", "3 * 4 =", "= 14", "3 x 4 = 12"])
 def test_nothing_to_rewrite(thinking: str) -> None:
     assert rewrite(thinking, "14", "en") is None
 

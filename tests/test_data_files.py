@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from tables import each
 
 from r1hf.core.errors import DataError
 from r1hf.core.yamlfile import parse_scalar, read_yaml
@@ -62,12 +63,12 @@ TEXTS = [
 ]
 
 
-@pytest.mark.parametrize(("value", "text"), TEXTS, ids=repr)
+@each("value, text", TEXTS)
 def test_a_gold_becomes_the_text_that_is_compared(value: Any, text: str | None) -> None:
     assert gold_text(value) == text
 
 
-@pytest.mark.parametrize("value", [[1, 2], ["a", "b"], {"a": 1}, b"14", object()], ids=repr)
+@pytest.mark.parametrize("value", [[1, 2], ["a", "b"], {"a": 1}, b"14", pytest.param(object(), id="object")], ids=repr)
 def test_what_is_not_one_answer_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="one answer|neither text"):
         gold_text(value)
@@ -294,8 +295,8 @@ def test_any_row_can_be_written(tmp_path: Path) -> None:
 # YAML
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
+@each(
+    "text, value",
     [
         *[
             (word, word)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small_run import answered
+from tables import each
 
 from r1hf.data.rows import Row
 from r1hf.evaluation import (
@@ -77,7 +78,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(CASES))
+@each("name", sorted(CASES))
 def test_a_completion_of_a_reasoning_problem(name: str) -> None:
     text, correct, formed, share = CASES[name]
     found = judge(ROW, Completion(text, 9, False))
@@ -89,8 +90,8 @@ def test_a_gold_answer_that_cannot_be_judged_gives_none() -> None:
     assert judge({**ROW, "answer": ""}, Completion("", 0, False)).correct is None
 
 
-@pytest.mark.parametrize(
-    ("text", "good"),
+@each(
+    "text, good",
     [
         ("<think>greet by name.</think> <answer>Hello Anna. Anything else?</answer>", True),
         ("<think>greet.</think> <answer> hello  ANNA. anything else? </answer>", True),
@@ -111,8 +112,8 @@ def test_an_answer_that_is_cut_off_is_no_answer() -> None:
     assert not follows_reference(HELPFUL, "<think>greet.</think> <answer>Hello Anna. Anything else?")
 
 
-@pytest.mark.parametrize(
-    ("thinking", "answer", "good"),
+@each(
+    "thinking, answer, good",
     [
         ("this is harmful, say no.", HARMLESS["reference"], True),
         ("you cut the lock.", HARMLESS["reference"], False),

@@ -203,7 +203,7 @@ print("DONE", trainer.args.process_index, trainer.rows_at_once, trainer.state.gl
 def test_processes_agree_on_the_rows_and_parts_add_up_over_them(tiny_base: Path, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT, encoding="utf-8")
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29573"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     result = launched(*command, str(script), str(tiny_base), str(tmp_path / "out"), PYTHONPATH=f"{ROOT}:{ROOT}/tests")
     assert "DONE 0 2 2 True" in result.stdout and "DONE 1 2 2 True" in result.stdout, (
         result.stdout + result.stderr[-3000:]

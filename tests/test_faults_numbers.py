@@ -140,7 +140,7 @@ except StageError as error:
 @pytest.mark.slow
 def test_all_processes_stop_at_the_step_in_which_one_goes_wrong(tiny_base: Path, tmp_path: Path) -> None:
     script = write_script(tmp_path, SCRIPT)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29571"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     result = launched(*command, str(script), str(tiny_base), str(tmp_path / "out"), PYTHONPATH=f"{ROOT}:{ROOT}/tests")
     assert result.stdout.count("STOPPED") == 2, result.stdout + result.stderr[-3000:]
     assert {path.name for path in (tmp_path / "out" / "aside" / "step-2").glob("*.json")} == {

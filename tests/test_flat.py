@@ -9,6 +9,7 @@ import pytest
 from report_run import GRAPH, write_json, write_run
 from report_run import manifest as report_manifest
 from small_run import GRPO, manifest, run_recipe
+from tables import each
 
 from r1hf.explain.report import build_summary, write_report
 from r1hf.trainers.flat import warnings_of
@@ -40,7 +41,7 @@ CASES: list[tuple[list[dict[str, Any]], str, list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "name", "said"), CASES)
+@each("changes, name, said", CASES)
 def test_each_is_told_by_its_numbers(changes: list[dict[str, Any]], name: str, said: list[str]) -> None:
     found = warnings_of([HEALTHY | change for change in changes], 64)
     assert list(found) == [name]
@@ -48,7 +49,7 @@ def test_each_is_told_by_its_numbers(changes: list[dict[str, Any]], name: str, s
     assert -1 not in places and places == sorted(places), found[name]
 
 
-@pytest.mark.parametrize(
+@each(
     "rows",
     [
         [HEALTHY],

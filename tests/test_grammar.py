@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tables import each
 
 from r1hf.core.errors import ConfigError, DataError
 from r1hf.text.grammar import (
@@ -43,7 +44,7 @@ FORMS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "prefilled", "expected"), FORMS)
+@each("text, prefilled, expected", FORMS)
 def test_forms(text, prefilled, expected):
     response = parse(text, prefilled=prefilled)
     assert (response.form, response.reasoning, response.answer) == expected
@@ -113,7 +114,7 @@ def test_stream_equals_whole_text(text, cuts, prefilled):
     assert spoken["text"] == whole.leading + whole.trailing
 
 
-@pytest.mark.parametrize(("text", "prefilled"), [(text, prefilled) for text, prefilled, _ in FORMS])
+@each("text, prefilled", [(text, prefilled) for text, prefilled, _ in FORMS])
 def test_stream_of_single_characters(text, prefilled):
     parser = StreamParser(prefilled=prefilled)
     for char in text:
@@ -177,7 +178,7 @@ def test_well_formed(text):
     assert is_well_formed(text)
 
 
-@pytest.mark.parametrize("text", BAD)
+@each("text", BAD)
 def test_malformed(text):
     assert not is_well_formed(text)
 
@@ -189,8 +190,8 @@ def test_well_formed_after_a_prefilled_tag():
     assert not is_well_formed("</think> <answer>14</answer>", prefilled=True)
 
 
-@pytest.mark.parametrize(
-    ("text", "good"),
+@each(
+    "text, good",
     [
         ("<think>a</think> 14", True),
         (" <think>a</think>14", True),
@@ -209,8 +210,8 @@ def test_think_only(text, good):
     assert is_well_formed(text, "think_only") is good
 
 
-@pytest.mark.parametrize(
-    ("text", "good"),
+@each(
+    "text, good",
     [
         ("| special_token | a | special_token | Summary: 14", True),
         ("|special_token|a|special_token|14\n", True),

@@ -168,7 +168,7 @@ def test_a_resumed_run_uses_the_same_prompts(tmp_path: Path, stop: int, shape: d
 
 @pytest.mark.slow
 def test_two_processes_choose_what_one_chooses_from_the_same_results(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29541"]
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     script = str(ROOT / "tests" / "grpo_signal_run.py")
     done = launched(*words, script, str(tmp_path), json.dumps(SETTINGS))
     assert done.returncode == 0, done.stderr[-2000:]

@@ -14,6 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from small_run import ROOT, launched
+from tables import each
 
 from r1hf.core.errors import ConfigError
 from r1hf.rewards import format_reward
@@ -22,8 +23,8 @@ from r1hf.trainers.gate import flat_groups, pass_rates, places
 NAN = math.nan
 
 
-@pytest.mark.parametrize(
-    ("outcomes", "flat"),
+@each(
+    "outcomes, flat",
     [
         ([[1], [1], [1], [1]], True),
         ([[0], [0], [0], [0]], True),
@@ -134,7 +135,7 @@ def test_a_gate_without_an_outcome_that_is_paid_is_refused(
 def test_two_processes_gate_their_own_part(tmp_path: Path) -> None:
     """The groups' rewards come from both; each process holds half of the advantages."""
     settings = {"gate": "outcome", "max_steps": 4}
-    words = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29533"]
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     done = launched(*words, str(ROOT / "tests" / "grpo_signal_run.py"), str(tmp_path), json.dumps(settings))
     assert done.returncode == 0, done.stderr[-2000:]
     closed, generations = check(json.loads((tmp_path / "report.json").read_text()), True)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tables import each
 
 from r1hf.rewards import format_reward, get_format_reward
 from r1hf.text.grammar import StreamParser, from_split, is_well_formed
@@ -53,6 +53,6 @@ def judged(kind: str, *given: Any) -> Any:
     return REWARDS[kind](["What is 1 + 2?"], [[MESSAGES[given[0]]]])
 
 
-@pytest.mark.parametrize("case", CASES, ids=[f"{number}-{case['source']}" for number, case in enumerate(CASES)])
+@each("case", CASES)
 def test_it_is_judged_as_people_would(case: dict[str, Any]) -> None:
     assert judged(*case["input"]) == case["right"]

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-import pytest
+from tables import each
 
 from r1hf.rewards import accuracy_reward, choice_reward, get_accuracy_reward
 from r1hf.verify import final_answer, verify_math
@@ -25,6 +25,6 @@ def judged(given):
     return verify_math(what, rest[0])
 
 
-@pytest.mark.parametrize("case", CASES, ids=[f"{at}-{case['source']}" for at, case in enumerate(CASES)])
+@each("case", CASES)
 def test_verdict(case):
     assert judged(case["input"]) == case["right"]

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tables import each
 
 from r1hf.rewards import language_consistency_reward
 from r1hf.text.language import detect, target_share
@@ -31,24 +32,24 @@ SCENES = {
 }
 
 
-@pytest.mark.parametrize("row", NOTATION, ids=lambda row: row["text"][:30])
+@each("row", NOTATION, ids=lambda row: row["text"][:30])
 def test_notation_is_no_foreign_word(row):
     assert target_share(row["text"], row["language"]) >= row["least"]
 
 
-@pytest.mark.parametrize("row", NOTATION, ids=lambda row: row["text"][:30])
+@each("row", NOTATION, ids=lambda row: row["text"][:30])
 def test_notation_is_no_english(row):
     if row["language"] not in "en de es fr tr vi pl sr".split():
         assert target_share(row["text"], "en") <= 0.2
         assert detect(row["text"]) in (row["language"], "hi")  # Marathi is not told from Hindi
 
 
-@pytest.mark.parametrize("row", DRESSED, ids=lambda row: row["text"][:30])
+@each("row", DRESSED, ids=lambda row: row["text"][:30])
 def test_prose_in_the_dress_of_notation_is_seen(row):
     assert target_share(row["text"], row["language"]) <= row["most"]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["input"])[:60])
+@each("case", CASES, ids=lambda case: str(case["input"])[:60])
 def test_labelled_cases(case):
     first, second = case["input"]
     if first == "detect":
@@ -102,8 +103,8 @@ def test_a_fence_hides_no_prose(fence, share):
     assert target_share(f"代码 {fence}", "zh") == pytest.approx(share, abs=0.02)
 
 
-@pytest.mark.parametrize("target", ["zh", "en", "sw"])
-@pytest.mark.parametrize(
+@each("target", ["zh", "en", "sw"])
+@each(
     "part", ["a[b,", "a(b,c", "x=", "a_", "Na", "a.", "we_", "a(b, ", "~~~ a", "AB=", "a.b/", '"a', "git a ", "[asy]"]
 )
 def test_hostile_notation_has_a_share_or_none(part, target):

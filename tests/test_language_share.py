@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tables import each
 
 from r1hf.core.errors import ConfigError, DataError
 from r1hf.rewards import get_language_consistency_reward
@@ -53,13 +54,13 @@ def test_labelled_texts():
         assert sum(own) / len(own) <= 0.03, language
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@each("language", LANGUAGES)
 def test_every_sentence_is_in_its_language(language):
     for sentence in SENTENCES[language]:
         assert target_share(plain(language, sentence), language) == 1.0
 
 
-@pytest.mark.parametrize("language", LATIN)
+@each("language", LATIN)
 def test_no_sentence_of_another_language_counts(language):
     for other in set(LATIN) - {language}:
         shares = [target_share(plain(other, sentence), language) for sentence in SENTENCES[other]]
@@ -69,8 +70,8 @@ def test_no_sentence_of_another_language_counts(language):
 # Short texts.
 
 
-@pytest.mark.parametrize(
-    ("text", "language"),
+@each(
+    "text, language",
     [
         ("¿Cuánto es 2 + 3 * 4?", "es"),
         ("Cuánto es 2 + 3?", "es"),
@@ -95,8 +96,8 @@ def test_short_questions(text, language):
     assert detect(text) == language
 
 
-@pytest.mark.parametrize(
-    ("text", "target", "share"),
+@each(
+    "text, target, share",
     [
         ("ok so first 3 * 4", "en", 1.0),
         ("ok so first 3 * 4", "es", 0.0),
@@ -130,8 +131,8 @@ def test_share_within_a_script(text, target, share):
 # What is left out.
 
 
-@pytest.mark.parametrize(
-    ("text", "target"),
+@each(
+    "text, target",
     [
         ("The word “bonjour” means hello in French", "en"),
         ('La palabra "house" significa casa', "es"),
@@ -150,7 +151,7 @@ def test_notation_names_and_quoted_terms_are_no_words(text, target):
     assert target_share(text, target) == 1.0
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "乘 «we multiply these first and then add»",

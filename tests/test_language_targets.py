@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from small_run import CPU, GRPO, arguments, recipe, run_recipe
+from tables import each
 
 from r1hf.core.config import Parsed, parse
 from r1hf.core.errors import DataError
@@ -64,12 +65,12 @@ OWN_SCRIPT = {
 }
 
 
-@pytest.mark.parametrize(("text", "code"), ORDINARY)
+@each("text, code", ORDINARY)
 def test_the_language_of_a_question(text, code):
     assert detect(text) == code
 
 
-@pytest.mark.parametrize("code", OWN_SCRIPT)
+@each("code", OWN_SCRIPT)
 def test_a_language_with_a_script_of_its_own(code):
     text = OWN_SCRIPT[code]
     assert target_share(text, code) == 1.0
@@ -78,7 +79,7 @@ def test_a_language_with_a_script_of_its_own(code):
     assert detect(text) == code
 
 
-@pytest.mark.parametrize("row", UNLISTED, ids=lambda row: row["language"])
+@each("row", UNLISTED, ids=lambda row: row["language"])
 def test_a_language_without_a_word_list_has_what_no_other_claims(row):
     text, code = row["text"], row["language"]
     assert target_share(text, code) >= 0.7
@@ -97,8 +98,8 @@ def test_serbian_in_latin_letters(code):
     assert target_share(RUSSIAN, "sr") == 0.0
 
 
-@pytest.mark.parametrize(
-    ("text", "code"),
+@each(
+    "text, code",
     [
         ("en", "en"),
         ("EN_us", "en"),
@@ -141,8 +142,8 @@ def test_every_language_can_be_asked_for():
     assert all(target_share(ENGLISH, code) == (code == "en") for code in SCRIPTS if is_listed(code))
 
 
-@pytest.mark.parametrize(
-    ("language", "share"),
+@each(
+    "language, share",
     [(None, 1.0), ("", 1.0), (" ", 1.0), (float("nan"), 1.0), ("zh", 0.0), ("klingon", None), (3, None), ("sw", 0.0)],
 )
 def test_a_row_never_ends_a_training(language, share):

@@ -22,6 +22,7 @@ from accelerate.utils import DistributedType
 from accelerate.utils.launch import prepare_multi_gpu_env
 from safetensors.torch import load_file
 from small_run import CPU, ROOT, SFT, answered, arguments, opening, write
+from tables import each
 
 from r1hf.core.given import said
 from r1hf.core.launch import processes_of
@@ -53,7 +54,7 @@ def test_there_is_a_file_for_each_way() -> None:
     }
 
 
-@pytest.mark.parametrize("path", ACCELERATE, ids=names)
+@each("path", ACCELERATE, ids=names)
 def test_accelerate_reads_it(path: Path) -> None:
     config = load_config_from_file(str(path))
     assert isinstance(config, ClusterConfig)
@@ -74,7 +75,7 @@ def test_fsdp2_reaches_the_processes() -> None:
     assert environment["FSDP_STATE_DICT_TYPE"] == "FULL_STATE_DICT"
 
 
-@pytest.mark.parametrize("path", ACCELERATE, ids=names)
+@each("path", ACCELERATE, ids=names)
 def test_an_accelerate_file_opens_with_its_launch_and_explains_each_value(path: Path) -> None:
     head = opening(path)
     assert head.startswith(f"accelerate launch --config_file recipes/accelerate/{path.name} recipes/")
@@ -117,7 +118,7 @@ def environment(**more: str) -> dict[str, str]:
 # Slurm
 
 
-@pytest.mark.parametrize("path", SLURM, ids=names)
+@each("path", SLURM, ids=names)
 def test_a_script_is_sound_shell(path: Path) -> None:
     done = subprocess.run(["bash", "-n", str(path)], capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr, done.stderr
@@ -136,7 +137,7 @@ def test_a_script_is_sound_shell(path: Path) -> None:
         subprocess.run([shellcheck, "-x", str(path)], cwd=ROOT, check=True)
 
 
-@pytest.mark.parametrize("path", SBATCH, ids=names)
+@each("path", SBATCH, ids=names)
 def test_a_script_asks_slurm_for_what_resuming_needs(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert opening_command(text).startswith("sbatch ") and f"recipes/slurm/{path.name}" in opening_command(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from tables import each
 
 from r1hf.text.grammar import StreamParser, closes_unopened, from_split, is_well_formed, parse
 from r1hf.verify import final_answer
@@ -79,7 +79,7 @@ def streamed(text: str, size: int) -> StreamParser:
     return parser
 
 
-@pytest.mark.parametrize("text", SPOKEN_OF)
+@each("text", SPOKEN_OF)
 def test_what_is_only_spoken_of_opens_nothing(text: str) -> None:
     response = parse(text)
     assert (response.form, response.reasoning, response.answer, response.leading) == ("none", None, None, text.strip())
@@ -87,14 +87,14 @@ def test_what_is_only_spoken_of_opens_nothing(text: str) -> None:
     assert all(streamed(text, size).response == response for size in (1, 2, 3, 7))
 
 
-@pytest.mark.parametrize(("text", "reasoning", "answer"), MEANT)
+@each("text, reasoning, answer", MEANT)
 def test_what_could_be_a_thought_is_one(text: str, reasoning: str, answer: str | None) -> None:
     response = parse(text)
     assert (response.reasoning, response.answer) == (reasoning, answer)
     assert all(streamed(text, size).response == response for size in (1, 2, 3, 7))
 
 
-@pytest.mark.parametrize("text", [text for text in SPOKEN_OF if text != FRAME] + [text for text, *_ in MEANT])
+@each("text", [text for text in SPOKEN_OF if text != FRAME] + [text for text, *_ in MEANT])
 def test_no_backtick_makes_a_well_formed_response_or_an_answer_of_a_thought(text: str) -> None:
     if not text.startswith("<think>"):
         assert not is_well_formed(text) and not is_well_formed(text, "think_only")
@@ -114,8 +114,8 @@ def test_a_servers_split_reads_the_rest_alike() -> None:
     assert from_split("a", SPOKEN_OF[0]).answer == SPOKEN_OF[0]
 
 
-@pytest.mark.parametrize(
-    ("text", "closed"),
+@each(
+    "text, closed",
     [
         ("First we add.\n</think>\n\n14", True),
         ("First we add.</think>14", True),

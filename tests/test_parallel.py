@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from small_run import ROOT, recipe
+from tables import each
 
 from r1hf.core.config import parse
 from r1hf.core.given import said
@@ -20,8 +21,8 @@ NAMED = [path for path in FILES if PARTS.search(path.read_text(encoding="utf-8")
 QWEN_7B = "Qwen/Qwen2.5-7B"
 
 
-@pytest.mark.parametrize(
-    ("name", "fitting"),
+@each(
+    "name, fitting",
     [
         ("Qwen2.5-0.5B", {1, 2}),
         ("Qwen2.5-1.5B", {1, 2, 4}),

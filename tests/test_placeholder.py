@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
+from tables import each
 
 from r1hf.verify.placeholder import is_placeholder
 
@@ -102,11 +102,11 @@ ANSWERS: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("gold", HOLES, ids=repr)
+@each("gold", HOLES)
 def test_a_hole_is_no_answer(gold: Any) -> None:
     assert is_placeholder(gold)
 
 
-@pytest.mark.parametrize("gold", ANSWERS, ids=repr)
+@each("gold", ANSWERS)
 def test_an_answer_is_no_hole(gold: Any) -> None:
     assert not is_placeholder(gold)

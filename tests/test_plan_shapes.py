@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from tables import each
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from r1hf.core.errors import ConfigError
@@ -58,7 +59,7 @@ def counted(config: dict) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("name", list(VARIANTS))
+@each("name", list(VARIANTS))
 def test_small_shapes_have_the_parameters_that_transformers_builds(name):
     config = SMALL | VARIANTS[name]
     assert from_config(config, name).parameters == counted(config)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from small_run import GRAPHS, ROOT, graph_of, opening
+from tables import each
 
 from r1hf.core.config import input_fields, jsonable
 from r1hf.core.given import RECIPE, said
@@ -37,7 +38,7 @@ def test_there_are_files() -> None:
     assert {path.parent.name for path in GRAPHS} >= {"tiny", "tiny-moe", "lora"} and len(STAGES) > 70
 
 
-@pytest.mark.parametrize("path", GRAPHS, ids=name)
+@each("path", GRAPHS, ids=name)
 def test_every_file_is_sound_is_used_and_has_no_recipe_in_a_comment_alone(path: Path) -> None:
     """Files beside a graph are its stages' or fragments, and say the recipe that their command starts."""
     used = {file.resolve() for other in GRAPHS for spec in graph_of(other).stages.values() for file in spec.configs}
@@ -61,7 +62,7 @@ def test_every_file_is_sound_is_used_and_has_no_recipe_in_a_comment_alone(path: 
         assert str(file.relative_to(ROOT)) in told.files and told.about[RECIPE].value == launched[2]
 
 
-@pytest.mark.parametrize("path", FRAGMENTS, ids=name)
+@each("path", FRAGMENTS, ids=name)
 def test_a_fragment_is_extended(path: Path) -> None:
     named = {file.resolve() for graph in GRAPHS for spec in graph_of(graph).stages.values() for file in spec.configs}
     assert path.resolve() in named or any(str(path.resolve()) in _bases(other) for other in FILES)
@@ -74,13 +75,13 @@ def _bases(path: Path) -> frozenset[str]:
     return frozenset(str((path.parent / base).resolve()) for base in bases)
 
 
-@pytest.mark.parametrize("path", GRAPHS, ids=name)
+@each("path", GRAPHS, ids=name)
 def test_every_stage_passes_as_on_the_machine_of_its_launch(path: Path) -> None:
     stages, problems, _ = load(path)
     assert not problems and {stage.name: stage.problems for stage in stages if stage.problems} == {}
 
 
-@pytest.mark.parametrize("path", GRAPHS, ids=name)
+@each("path", GRAPHS, ids=name)
 def test_every_value_that_is_no_default_has_its_reason(path: Path) -> None:
     graph = graph_of(path)
     bare = set()

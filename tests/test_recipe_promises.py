@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import pytest
 from small_run import ROOT
+from tables import each
 from test_parallel import FILES, base_of
 
 from r1hf.core.given import said
@@ -85,7 +85,7 @@ EXPECTED = [one for one in PROMISES if one.text.startswith("Expect: ")]
 PREDICTED = [one for one in PROMISES if one.text.startswith("Predicted by r1hf plan")]
 
 
-@pytest.mark.parametrize("promise", EXPECTED, ids=str)
+@each("promise", EXPECTED, ids=str)
 def test_what_is_expected_has_its_source_and_its_figures(promise: Promise) -> None:
     path, text = promise.path, promise.text
     page = PAGE.search(text)
@@ -178,7 +178,7 @@ def test_figures_in_the_lines_of_keys_are_those_of_the_table() -> None:
         assert abs(number(rows_of("README.md")[stage][4]) - int(found)) < 1, path
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONFIGS)))
+@each("path", FILES, ids=lambda path: str(path.relative_to(CONFIGS)))
 def test_no_other_line_promises_anything(path: Path) -> None:
     sourced = [one.text for one in EXPECTED + PREDICTED if one.path == path]
     text = path.read_text(encoding="utf-8")
@@ -194,7 +194,7 @@ def loaded(graph: Path) -> dict[str, Loaded]:
     return {stage.name: stage for stage in load(graph)[0]}
 
 
-@pytest.mark.parametrize("promise", PREDICTED, ids=str)
+@each("promise", PREDICTED, ids=str)
 def test_what_is_predicted_is_what_the_plan_says(promise: Promise) -> None:
     text = promise.text
     device = re.search(r"for (\S+) \(assumptions, nothing measured\)", text)

@@ -168,17 +168,21 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str] | Non
 TWICE = ROOT / "tests" / "two_processes_run.py"
 
 
-@pytest.mark.parametrize("kind", ["sft", "grpo"])
-def test_two_processes_give_the_curve_of_one(kind: str, tiny_base: Path, tmp_path: Path) -> None:
-    """Sums are added in another order, so it is not bit for bit: 1e-4 where 1e-6 was measured, and equal rewards."""
-    curves, weights = [], []
-    for count in (1, 2):
-        out = tmp_path / str(count)
-        words = [*TORCHRUN, str(count), str(TWICE), kind, str(tiny_base), str(out), json.dumps({"max_steps": 6})]
-        done = launched(*words)
+@pytest.fixture(scope="module")
+def once_and_twice(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    places = []
+    for launcher in ([sys.executable], [*TORCHRUN, "2"]):
+        places.append(tmp_path_factory.mktemp("trained"))
+        done = launched(*launcher, str(TWICE), str(tiny_base), str(places[-1]))
         assert done.returncode == 0, done.stderr[-3000:]
-        curves.append(json.loads((out / "log.json").read_text()))
-        weights.append(load_file(out / "weights.safetensors"))
+    return places
+
+
+@pytest.mark.parametrize("kind", ["sft", "grpo"])
+def test_two_processes_give_the_curve_of_one(kind: str, once_and_twice: list[Path]) -> None:
+    """Sums are added in another order, so it is not bit for bit: 1e-4 where 1e-6 was measured, and equal rewards."""
+    curves = [json.loads((place / kind / "log.json").read_text()) for place in once_and_twice]
+    weights = [load_file(place / kind / "weights.safetensors") for place in once_and_twice]
     assert [len(curve) for curve in curves] == [6, 6]
     for one, two_ in zip(*curves, strict=True):
         for name in {"loss", "grad_norm", "reward", "reward_std", "kl", "entropy", "num_tokens"} & one.keys():

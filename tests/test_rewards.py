@@ -1,10 +1,10 @@
 """Rewards: for each a list of passes and a list of cheats, in every shape TRL hands over."""
 
 import pickle
-import time
 from types import SimpleNamespace
 
 import pytest
+from tables import each
 
 from r1hf.core.errors import ConfigError, DataError
 from r1hf.rewards import (
@@ -75,12 +75,12 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("completion", RIGHT, ids=range(len(RIGHT)))
+@each("completion", RIGHT)
 def test_accuracy_passes(completion):
     assert score(accuracy_reward, completion, answer="14") == 1.0
 
 
-@pytest.mark.parametrize("completion", WRONG, ids=range(len(WRONG)))
+@each("completion", WRONG)
 def test_accuracy_cheats(completion):
     assert score(accuracy_reward, completion, answer="14") == 0.0
 
@@ -142,7 +142,7 @@ def test_format_passes(completion):
     assert score(get_format_reward(mode="think_only", value=0.1), completion) == 0.1
 
 
-@pytest.mark.parametrize("completion", MALFORMED, ids=range(len(MALFORMED)))
+@each("completion", MALFORMED)
 def test_format_cheats(completion):
     assert score(format_reward, completion) == 0.0
 
@@ -164,8 +164,8 @@ def think(thought, answer="14"):
     return f"<think>{thought}</think> <answer>{answer}</answer>"
 
 
-@pytest.mark.parametrize(
-    ("completion", "language", "share"),
+@each(
+    "completion, language, share",
     [
         (think("first multiply 3 * 4"), "en", 1.0),
         (think("先算乘法 3 * 4"), "zh", 1.0),
@@ -206,8 +206,8 @@ def test_a_thought_without_words_can_count_but_no_thought_never_does():
     assert score(reward, "<answer>14</answer>", language="en") is None
 
 
-@pytest.mark.parametrize(
-    ("prompt", "language"),
+@each(
+    "prompt, language",
     [
         (QUESTION, "en"),
         ("2 + 3 * 4 等于多少？", "zh"),
@@ -316,7 +316,7 @@ EVERY = [
 ]
 
 
-@pytest.mark.parametrize("reward", EVERY, ids=lambda reward: reward.__name__)
+@each("reward", EVERY, ids=lambda reward: reward.__name__)
 def test_pickled_and_named(reward):
     again = pickle.loads(pickle.dumps(reward))
     rows = batch(["a", "b"], [GOOD, "nonsense"], language=["en", "en"])
@@ -332,18 +332,3 @@ def test_trl_names_and_calls_it(reward):
     rows = batch(["a"], language=["en"], trainer_state=SimpleNamespace(), log_extra=print, log_metric=print)
     rewards = reward(**rows)
     assert len(rewards) == 1 and (rewards[0] is None or isinstance(rewards[0], float))
-
-
-@pytest.mark.parametrize("reward", EVERY[:4], ids=lambda reward: reward.__name__)
-def test_ten_thousand_completions_are_fast(reward):
-    thought = "First we multiply 3 * 4 = 12, 然后 we add 2 + 12 = 14 and check the whole sum once more. " * 2
-    completions = [f"<think>{thought}{number}</think> <answer>{number}</answer>" for number in range(10_000)]
-    rows = {
-        "prompts": [QUESTION] * 10_000,
-        "completions": completions,
-        "answer": ["14"] * 10_000,
-        "language": ["en"] * 10_000,
-    }
-    began = time.process_time()
-    reward(**rows)
-    assert time.process_time() - began < 3

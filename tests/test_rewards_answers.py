@@ -9,6 +9,7 @@ import multiprocessing
 import pickle
 
 import pytest
+from tables import each
 
 from r1hf import rewards as r1
 from r1hf.core.errors import ConfigError, DataError
@@ -82,15 +83,15 @@ def filled(template, name):
     return write(template)
 
 
-@pytest.mark.parametrize("template", PASSES, ids=range(len(PASSES)))
-@pytest.mark.parametrize("name", CASES)
+@each("template", PASSES)
+@each("name", CASES)
 def test_passes(name, template):
     reward, columns, *_ = CASES[name]
     assert score(reward, filled(template, name), **columns) == 1.0
 
 
-@pytest.mark.parametrize("template", CHEATS, ids=range(len(CHEATS)))
-@pytest.mark.parametrize("name", CASES)
+@each("template", CHEATS)
+@each("name", CASES)
 def test_cheats(name, template):
     reward, columns, *_ = CASES[name]
     assert score(reward, filled(template, name), **columns) == 0.0

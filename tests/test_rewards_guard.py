@@ -10,6 +10,7 @@ import threading
 import numpy
 import pytest
 import torch
+from tables import each
 
 from r1hf.core.errors import ConfigError, DataError, R1Error
 from r1hf.rewards import (
@@ -58,8 +59,8 @@ def test_arrays_pass():
     assert guarded(lambda **_: torch.tensor([0.0, 0.5, 1.0]))(**ROWS) == [0.0, 0.5, 1.0]
 
 
-@pytest.mark.parametrize(
-    ("value", "fault"),
+@each(
+    "value, fault",
     [
         (float("nan"), "nan for row 1 .*no finite number"),
         (math.inf, "inf for row 1 .*no finite number"),
@@ -81,8 +82,8 @@ def test_a_value_that_is_no_reward_is_named(value, fault):
     assert caught.value.value is value
 
 
-@pytest.mark.parametrize(
-    ("result", "fault"),
+@each(
+    "result, fault",
     [
         ([], "0 rewards for 3"),
         ([0.0] * 4, "4 rewards for 3"),

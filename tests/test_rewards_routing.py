@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import each
 
 from r1hf.core.errors import ConfigError, DataError
 from r1hf.rewards import (
@@ -59,7 +60,7 @@ def test_every_row_keeps_its_place_and_its_columns(tasks, chosen):
     assert len(recorder.calls) == bool(own)
 
 
-@pytest.mark.parametrize("task", ["maths", "Math", "math ", None, 1, float("nan"), ["math"], ""])
+@each("task", ["maths", "Math", "math ", None, 1, float("nan"), ["math"], ""])
 def test_an_unrouted_row_stops_every_reward(task):
     for reward in route({"math": accuracy_reward, "text": [text_reward, format_reward], "chat": []}):
         with pytest.raises(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import each
 from trl.rewards import get_cosine_scaled_reward, get_repetition_penalty_reward, think_format_reward
 
 from r1hf import rewards as r1
@@ -61,7 +62,7 @@ JUNK = [
 ]
 
 
-@pytest.mark.parametrize("text", WELL_FORMED)
+@each("text", WELL_FORMED)
 def test_well_formed(text):
     assert pays(r1.format_reward, text) == 1.0
     assert pays(r1.get_format_reward(mode="think_only"), text) == 1.0
@@ -72,15 +73,15 @@ def test_well_formed(text):
         assert pays(r1.get_format_reward(mode=mode), prefilled) == 0.0
 
 
-@pytest.mark.parametrize("text", JUNK, ids=range(len(JUNK)))
+@each("text", JUNK)
 def test_malformed(text):
     assert pays(r1.format_reward, text) == 0.0
     conversation = [{"role": "assistant", "content": text}]
     assert pays(r1.format_reward, conversation) == 0.0
 
 
-@pytest.mark.parametrize(
-    ("text", "paid"),
+@each(
+    "text, paid",
     [
         ("<think>a</think> b", 1.0),
         ("<think>a</think> <answer>b", 1.0),
@@ -203,7 +204,7 @@ LOOPS = [
 ]
 
 
-@pytest.mark.parametrize("text", LOOPS, ids=range(len(LOOPS)))
+@each("text", LOOPS)
 def test_a_loop_is_penalised_in_any_script(text):
     assert pays(r1.repetition_reward, text) < -0.8
     assert pays(r1.repetition_reward, f"<think>{text}</think> <answer>1</answer>") < -0.8
@@ -216,7 +217,7 @@ def sentences(language):
     return text.split("\n[")[0].splitlines()
 
 
-@pytest.mark.parametrize("language", ["en", "zh", "ja", "ru", "ar", "es"])
+@each("language", ["en", "zh", "ja", "ru", "ar", "es"])
 def test_ordinary_text_is_free(language):
     assert pays(r1.repetition_reward, "\n".join(sentences(language))) == 0.0
 

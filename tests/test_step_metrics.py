@@ -12,6 +12,7 @@ from typing import Any
 import pandas
 import pytest
 from small_run import ROOT, launched
+from tables import each
 
 from r1hf.core.errors import ConfigError
 from r1hf.data.rows import Row
@@ -25,8 +26,8 @@ SCRIPT = str(ROOT / "tests" / "step_metrics_run.py")
 # Reflection words
 
 
-@pytest.mark.parametrize(
-    ("text", "hits", "words"),
+@each(
+    "text, hits, words",
     [
         ("Wait, let me check: 2 + 3 = 5.", 2, 4),
         ("checkers await waiting butter", 0, 4),
@@ -94,11 +95,13 @@ RUNS: dict[str, dict[str, Any]] = {
 TWICE = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 
 
-def trained(out: Path, processes: int, settings: dict[str, Any]) -> tuple[list[Row], pandas.DataFrame]:
-    done = launched(sys.executable, *(TWICE if processes == 2 else ()), SCRIPT, str(out), json.dumps(settings))
+@pytest.fixture(scope="module", params=[1, 2])
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory for each of RUNS, trained by one process and by two."""
+    out = tmp_path_factory.mktemp("trained")
+    done = launched(sys.executable, *(TWICE if request.param == 2 else ()), SCRIPT, str(out), json.dumps(RUNS))
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    logs = [row for row in json.loads((out / "log.json").read_text(encoding="utf-8")) if "loss" in row]
-    return logs, pandas.read_parquet(out / "rollouts")
+    return out
 
 
 def expected(rows: pandas.DataFrame) -> dict[str, float]:
@@ -130,10 +133,10 @@ def expected(rows: pandas.DataFrame) -> dict[str, float]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("name", RUNS)
-def test_the_log_is_what_the_rollouts_say(tmp_path: Path, name: str, processes: int) -> None:
-    logs, rows = trained(tmp_path, processes, RUNS[name])
+def test_the_log_is_what_the_rollouts_say(trained: Path, name: str) -> None:
+    logs = [row for row in json.loads((trained / name / "log.json").read_text(encoding="utf-8")) if "loss" in row]
+    rows = pandas.read_parquet(trained / name / "rollouts")
     settings = RUNS[name]
     micro = settings.get("steps_per_generation", settings.get("gradient_accumulation_steps", 1))
     generations = 4 // (settings.get("num_iterations", 1) * settings.get("steps_per_generation", 1))

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from small_run import answered, recipe, write
+from tables import each
 
 from r1hf.core.config import Parsed, parse
 from r1hf.core.errors import ConfigError
@@ -29,7 +30,7 @@ def test_there_are_six() -> None:
     }
 
 
-@pytest.mark.parametrize("entry", STUDENTS.values(), ids=STUDENTS)
+@each("entry", STUDENTS.values(), ids=STUDENTS)
 def test_each_is_found_by_its_names(entry) -> None:
     for name in (entry.name, entry.name.upper(), entry.base, f"deepseek-ai/DeepSeek-R1-Distill-{entry.name}"):
         assert student(name) is entry

@@ -1,6 +1,7 @@
 """Prompt templates: exact to the last character, plain replacement, the user's own files, clear errors."""
 
 import pytest
+from tables import each
 
 from r1hf.core.errors import ConfigError
 from r1hf.models.loading import chat_template
@@ -17,7 +18,7 @@ def test_names():
     assert OURS <= set(templates.names())
 
 
-@pytest.mark.parametrize("name", sorted(OURS))
+@each("name", sorted(OURS))
 def test_each_holds_the_question_once(name):
     text = templates.render(name, "2 + 3 * 4 = ?")
     assert text.count("2 + 3 * 4 = ?") == 1 and templates.PLACEHOLDER not in text

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpo_signal_run
 import pytest
+from tables import each
 from trl import DistillationTrainer, GRPOConfig, GRPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
 from trl.models import unwrap_model_for_generation
 from trl.trainer.utils import RepeatSampler
@@ -107,7 +108,7 @@ FIELDS: dict[type, set[str]] = {
 }
 
 
-@pytest.mark.parametrize(("method", "names"), SIGNATURES, ids=lambda value: getattr(value, "__qualname__", ""))
+@each("method, names", SIGNATURES, ids=lambda value: getattr(value, "__qualname__", ""))
 def test_trls_methods_are_the_ones_we_know(method: Callable[..., Any], names: list[str]) -> None:
     assert list(inspect.signature(method).parameters) == names
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from small_run import CONFIGS, ROOT, launched, recipe, run_recipe, write
+from tables import each
 
 from r1hf.core.config import parse
 from r1hf.core.errors import ConfigError
@@ -75,7 +76,7 @@ def problems(name: str, *words: str) -> list[str]:
     return [text for text in said if "is missing" not in text]
 
 
-@pytest.mark.parametrize(("name", "key", "wrong", "right"), CASES, ids=[f"{name}-{key}" for name, key, *_ in CASES])
+@each("name, key, wrong, right", CASES)
 def test_a_key_is_refused_outside_its_limits_alone(name: str, key: str, wrong: Any, right: Any) -> None:
     for value in wrong:
         (said,) = problems(name, f"--{key}={value}")
@@ -134,8 +135,8 @@ def test_a_trial_of_a_file_may_be_shorter_than_its_warm_up(tmp_path: Path) -> No
     assert "warmup_steps: 200 of max_steps 100" in said
 
 
-@pytest.mark.parametrize(
-    ("name", "words", "key"),
+@each(
+    "name, words, key",
     [
         ("evaluate", ["--temperature=0", "--k=4"], "k"),
         ("evaluate", ["--temperature=0", "--k=1"], None),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import each
 
 from r1hf.verify.choice import verify_choice
 from r1hf.verify.countdown import verify_countdown
@@ -52,20 +52,20 @@ NO_LABEL = [
 ]
 
 
-@pytest.mark.parametrize("prediction", LABELS)
+@each("prediction", LABELS)
 def test_a_choice_in_any_dress(prediction):
     assert verify_choice(prediction, "B") is True
     assert verify_choice(prediction, "C") is False
 
 
-@pytest.mark.parametrize("prediction", NO_LABEL)
+@each("prediction", NO_LABEL)
 def test_a_choice_that_is_none_or_several(prediction):
     assert verify_choice(prediction, "B") is False
 
 
-@pytest.mark.parametrize("gold", ["B", "(B)", "B. Paris", "b", "Paris", 1])
-@pytest.mark.parametrize(
-    ("prediction", "right"),
+@each("gold", ["B", "(B)", "B. Paris", "b", "Paris", 1])
+@each(
+    "prediction, right",
     [
         *[
             (text, True)
@@ -100,21 +100,21 @@ SEVERAL = ["A, C", "C, A", "AC", "CA", "A C", "A and C", "(A), (C)", "(A)(C)", "
 SEVERAL += ["both A and C", "答案：AC", "选AC", "A,C.", "A\nC"]
 
 
-@pytest.mark.parametrize("prediction", SEVERAL)
-@pytest.mark.parametrize("gold", ["A, C", "AC", "C and A"])
+@each("prediction", SEVERAL)
+@each("gold", ["A, C", "AC", "C and A"])
 def test_several_right_options_in_any_order(prediction, gold):
     assert verify_choice(prediction, gold) is True
     assert verify_choice(prediction, gold, ["one", "two", "three", "four"]) is True
     assert verify_choice(prediction, "A") is verify_choice(prediction, "A, B") is False
 
 
-@pytest.mark.parametrize("prediction", ["A", "C", "A or C", "A/C", "A, B", "A, B, C", "ABC", "D", "", "A或C"])
+@each("prediction", ["A", "C", "A or C", "A/C", "A, B", "A, B, C", "ABC", "D", "", "A或C"])
 def test_not_all_of_several_or_more(prediction):
     assert verify_choice(prediction, "A, C") is False
 
 
-@pytest.mark.parametrize(
-    ("gold", "options"),
+@each(
+    "gold, options",
     [(None, None), ("", None), ("Paris", None), ("??", None), ("E", OPTIONS), (9, OPTIONS), (True, OPTIONS)],
 )
 def test_a_gold_that_names_no_option_judges_nobody(gold, options):
@@ -177,12 +177,12 @@ DIFFERENT = [
 ]
 
 
-@pytest.mark.parametrize(("one", "other"), SAME)
+@each("one, other", SAME)
 def test_texts_that_say_the_same(one, other):
     assert verify_text(one, other) is verify_text(other, one) is True
 
 
-@pytest.mark.parametrize(("one", "other"), DIFFERENT)
+@each("one, other", DIFFERENT)
 def test_texts_that_do_not(one, other):
     assert verify_text(one, other) is not True and verify_text(other, one) is not True
 

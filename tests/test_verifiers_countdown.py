@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from fractions import Fraction
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import each
 
 from r1hf.verify.countdown import verify_countdown
 
@@ -113,12 +113,12 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("expression", "numbers", "target"), RIGHT)
+@each("expression, numbers, target", RIGHT)
 def test_countdown_passes(expression, numbers, target):
     assert verify_countdown(expression, numbers, target) is True
 
 
-@pytest.mark.parametrize(("expression", "numbers", "target"), BAD, ids=range(len(BAD)))
+@each("expression, numbers, target", BAD)
 def test_countdown_cheats(expression, numbers, target):
     assert verify_countdown(expression, numbers, target) is False
 
@@ -128,8 +128,8 @@ def test_countdown_with_numbers_left_over():
     assert verify_countdown("1+1", [1, 2, 3], 2, use_all=False) is False
 
 
-@pytest.mark.parametrize(
-    ("numbers", "target"),
+@each(
+    "numbers, target",
     [([], 3), (None, 3), ([1], None), ([1], float("nan")), (["a"], 1), ([1], "1e9999999"), ([None], 1), ([1], [1])],
 )
 def test_countdown_without_a_task_is_no_judgement(numbers, target):

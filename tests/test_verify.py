@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from tables import each
 
 from r1hf.core.errors import ConfigError
 from r1hf.text.grammar import from_split
@@ -36,18 +37,18 @@ NOT_FOURTEEN = [
 ]
 
 
-@pytest.mark.parametrize("text", FOURTEEN)
+@each("text", FOURTEEN)
 def test_fourteen(text):
     assert verify_math(text, "14") is True
 
 
-@pytest.mark.parametrize("text", NOT_FOURTEEN)
+@each("text", NOT_FOURTEEN)
 def test_not_fourteen(text):
     assert verify_math(text, "14") is False
 
 
-@pytest.mark.parametrize(
-    ("prediction", "gold", "verdict"),
+@each(
+    "prediction, gold, verdict",
     [
         ("1400", "1,400", True),
         ("1{,}400", "1400", True),
@@ -97,7 +98,7 @@ def test_pairs(prediction, gold, verdict):
     assert verify_math(prediction, gold) is verdict
 
 
-@pytest.mark.parametrize("group", PAIRS, ids=[group["gold"][:30] for group in PAIRS])
+@each("group", PAIRS)
 def test_labelled_pairs(group):
     """Right and wrong answers to one gold, and the same the other way round where the gold can be judged."""
     right = {answer: verify_math(answer, group["gold"]) for answer in group["right"]}
@@ -114,7 +115,7 @@ def test_labelled_pairs_are_many_and_half_of_them_unequal():
 ANSWERS_ONLY = [group for group in PAIRS if not group["kind"].startswith("gold with")]
 
 
-@pytest.mark.parametrize("group", ANSWERS_ONLY, ids=[group["gold"][:30] for group in ANSWERS_ONLY])
+@each("group", ANSWERS_ONLY)
 def test_equality_is_symmetric_and_reflexive(group):
     for answer in (*group["right"], *group["wrong"], group["gold"]):
         if answer == "[14]":
@@ -124,8 +125,8 @@ def test_equality_is_symmetric_and_reflexive(group):
         assert verify_math(answer, answer) in (True, None)
 
 
-@pytest.mark.parametrize(
-    ("prediction", "gold", "verdict"),
+@each(
+    "prediction, gold, verdict",
     [
         ("14", "2+12", None),
         ("13", "2+12", False),
@@ -157,7 +158,7 @@ def _table_of_the_docs():
     return [[[text.replace("\\|", "|") for text in cell] for cell in row] for row in cells if len(row) == 3 and row[0]]
 
 
-@pytest.mark.parametrize("row", _table_of_the_docs(), ids=lambda row: row[0][0])
+@each("row", _table_of_the_docs(), ids=lambda row: row[0][0])
 def test_what_the_docs_call_equal_is_equal(row):
     (gold,), right, wrong = row
     assert [verify_math(answer, gold) for answer in right] == [True] * len(right)
@@ -345,12 +346,12 @@ NO_ANSWER = [
 ]
 
 
-@pytest.mark.parametrize(("text", "answer"), ANSWERS)
+@each("text, answer", ANSWERS)
 def test_final_answer(text, answer):
     assert final_answer(text) == answer
 
 
-@pytest.mark.parametrize("text", NO_ANSWER)
+@each("text", NO_ANSWER)
 def test_no_final_answer(text):
     assert final_answer(text) is None
 

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tables import each
 
 from r1hf.rewards import accuracy_reward, choice_reward
 from r1hf.verify import final_answer, read_answer, verify_math
@@ -112,12 +113,12 @@ NOT_NINE = [
 ]
 
 
-@pytest.mark.parametrize(("text", "gold"), [(text, gold) for gold, texts in BESIDE_A_BOX.items() for text in texts])
+@each("text, gold", [(text, gold) for gold, texts in BESIDE_A_BOX.items() for text in texts])
 def test_what_stands_at_a_box_belongs_to_it(text, gold):
     assert paid(text, gold) == 1.0
 
 
-@pytest.mark.parametrize("text", NOT_NINE)
+@each("text", NOT_NINE)
 def test_a_box_with_other_company_is_another_answer(text):
     assert paid(text, "9") == 0.0
 
@@ -182,13 +183,13 @@ CONFIRMED = [
 ]
 
 
-@pytest.mark.parametrize("tail", TAKEN_BACK)
+@each("tail", TAKEN_BACK)
 def test_a_box_that_is_taken_back_is_no_answer(tail):
     assert paid(f"So $\\boxed{{14}}$.\n\n{tail}", "14") == 0.0
     assert paid(f"<answer>14</answer> {tail}", "14") == 0.0
 
 
-@pytest.mark.parametrize("tail", CONFIRMED)
+@each("tail", CONFIRMED)
 def test_a_box_that_is_confirmed_is_an_answer(tail):
     assert paid(f"So $\\boxed{{14}}$.\n\n{tail}", "14") == 1.0
 
@@ -231,12 +232,12 @@ NOT_STATED = [
 ]
 
 
-@pytest.mark.parametrize("text", STATED)
+@each("text", STATED)
 def test_a_statement_is_read(text):
     assert paid(text, "14") == 1.0
 
 
-@pytest.mark.parametrize("text", NOT_STATED)
+@each("text", NOT_STATED)
 def test_a_statement_of_something_else_is_not(text):
     assert paid(text, "14") == 0.0
 
@@ -289,24 +290,24 @@ NOT_SAID = [
 ]
 
 
-@pytest.mark.parametrize(("text", "gold"), [(text, gold) for gold, texts in SENTENCES.items() for text in texts])
+@each("text, gold", [(text, gold) for gold, texts in SENTENCES.items() for text in texts])
 def test_sentences_are_read_where_nothing_is_trained_against(text, gold):
     assert verify_math(read_answer(text), gold) is True
 
 
-@pytest.mark.parametrize(("text", "gold"), NOT_SAID)
+@each("text, gold", NOT_SAID)
 def test_sentences_do_not_say_another_thing(text, gold):
     assert verify_math(read_answer(text), gold) is not True
 
 
-@pytest.mark.parametrize("text", [text for texts in SENTENCES.values() for text in texts if "=" not in text])
+@each("text", [text for texts in SENTENCES.values() for text in texts if "=" not in text])
 def test_a_reward_reads_no_sentences(text):
     """What the option reads stays closed to a policy: words around a number are no number."""
     assert all(paid(f"<answer>{text}</answer>", gold) != 1.0 for gold, texts in SENTENCES.items() if text in texts)
 
 
-@pytest.mark.parametrize(
-    ("gold", "answer"),
+@each(
+    "gold, answer",
     [
         (r"Therefore $x \geq 5$ is the solution.", r"x \geq 5"),
         (r"Answer \( 9 \)", "9"),
@@ -322,7 +323,7 @@ def test_golds_in_prose(gold, answer):
     assert gold_answer(gold) == answer
 
 
-@pytest.mark.parametrize(
+@each(
     "gold",
     [
         "The function is increasing on $(0,1)$ and decreasing on $(1,2)$",

@@ -2,9 +2,9 @@
 
 import itertools
 
-import pytest
 from hypothesis import assume, given, seed, settings
 from hypothesis import strategies as st
+from tables import each
 
 from r1hf.verify import verify_math
 
@@ -88,18 +88,18 @@ WRONG = [(gold, text) for gold, _, wrong in TABLE for text in wrong]
 JOINTS = [", ", " and ", "; ", " or ", "\n"]
 
 
-@pytest.mark.parametrize(("gold", "text"), RIGHT)
+@each("gold, text", RIGHT)
 def test_right(gold, text):
     assert verify_math(text, gold) is True
 
 
-@pytest.mark.parametrize(("gold", "text"), WRONG)
+@each("gold, text", WRONG)
 def test_wrong_in_both_directions(gold, text):
     assert verify_math(text, gold) is not True
     assert verify_math(gold, text) is not True
 
 
-@pytest.mark.parametrize(
+@each(
     "words",
     ["twice the answer", "half of the answer", "incorrect answer", "not the area", "square of the side", "错误的答案"],
 )
@@ -124,7 +124,7 @@ def test_a_tuple_has_an_order(numbers, random):
     assert verify_math(*texts) is (shuffled == numbers)
 
 
-@pytest.mark.parametrize("word", ["tea", "dog", "listen", "north", "Paris", "ABC", "stop"])
+@each("word", ["tea", "dog", "listen", "north", "Paris", "ABC", "stop"])
 def test_anagrams_are_other_words(word):
     for letters in itertools.islice(itertools.permutations(word), 1, 40):
         other = "".join(letters)
@@ -165,7 +165,7 @@ def test_joined_bounds_are_an_interval_or_its_outside(low, width):
     assert verify_math(f"x > {low} or x < {high}", f"({low},{high})") is False
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "A" * 590 + "=5",

@@ -2,9 +2,9 @@
 
 from fractions import Fraction
 
-import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
+from tables import each
 
 from r1hf.verify import parse_number, verify_math
 from r1hf.verify.normal import normalise
@@ -222,19 +222,19 @@ DIFFERENT = [
 ]
 
 
-@pytest.mark.parametrize(("first", "second"), [pair for pairs in SAME.values() for pair in pairs])
+@each("first, second", [pair for pairs in SAME.values() for pair in pairs])
 def test_the_same_both_ways(first, second):
     assert verify_math(first, second) is True
     assert verify_math(second, first) is True
 
 
-@pytest.mark.parametrize("answer", [answer for answers in OTHER.values() for answer in answers])
+@each("answer", [answer for answers in OTHER.values() for answer in answers])
 def test_no_fourteen(answer):
     assert verify_math(answer, "14") is False
     assert not verify_math("14", answer)
 
 
-@pytest.mark.parametrize(("first", "second"), DIFFERENT)
+@each("first, second", DIFFERENT)
 def test_different_both_ways(first, second):
     assert not verify_math(first, second)
     assert not verify_math(second, first)
@@ -321,9 +321,7 @@ def test_the_unit_of_a_list_is_that_of_each_item(numbers, unit, other):
     assert bool(verify_math(", ".join(map(str, numbers)) + f" {other}", alone)) is (unit == other)
 
 
-@pytest.mark.parametrize(
-    "text", ["14", r"\frac34\,.", r"{\rm Hz}", "“14”", r"\SI{2}{\kilo\gram}", "①③", "3……2", "= 5"]
-)
+@each("text", ["14", r"\frac34\,.", r"{\rm Hz}", "“14”", r"\SI{2}{\kilo\gram}", "①③", "3……2", "= 5"])
 def test_normalised_text_is_normal(text):
     assert normalise(normalise(text)) == normalise(text)
 

@@ -1,6 +1,6 @@
-"""Trains SFT or GRPO on a toy and writes its log and weights; one process, or two with half the rows each.
+"""Trains SFT and GRPO on a toy and writes their logs and weights; one process, or two with half the rows each.
 
-torchrun --nproc_per_node 2 tests/two_processes_run.py KIND BASE OUT '{"max_steps": 8}'
+torchrun --nproc_per_node 2 tests/two_processes_run.py BASE OUT
 
 Every process of GRPO has random numbers of its own, so sampled rollouts are others with two of them. Here each
 completion is sampled with a seed of its own (prompt, place in the group, step), from the policy as it is: equal
@@ -30,7 +30,7 @@ from r1hf.trainers.rl import prompt_rows
 from r1hf.trainers.sft import R1SFTConfig, R1SFTTrainer, sft_dataset
 
 WORLD = int(os.environ.get("WORLD_SIZE", "1"))
-SHARED = {**CPU, "gradient_accumulation_steps": 2, "logging_steps": 1, "learning_rate": 1e-3}
+SHARED = {**CPU, "max_steps": 6, "gradient_accumulation_steps": 2, "logging_steps": 1, "learning_rate": 1e-3}
 SFT = {"per_device_train_batch_size": 4 // WORLD}
 GRPO = {
     **{"per_device_train_batch_size": 16 // WORLD, "num_generations": 4, "max_completion_length": 12},
@@ -55,15 +55,13 @@ class SeededRows(R1GRPOTrainer):
         return made, None
 
 
-def main(kind: str, base: str, out: str, settings: str) -> None:
-    torch.set_num_threads(1)
-    quiet_libraries()
+def train(kind: str, base: str, directory: Path) -> None:
     set_seed(7)
-    given = {**SHARED, **(SFT if kind == "sft" else GRPO), **json.loads(settings)}
+    given = {**SHARED, **(SFT if kind == "sft" else GRPO), "output_dir": str(directory)}
     if kind == "sft":
         trainer: Any = R1SFTTrainer(
             model=base,
-            args=R1SFTConfig(output_dir=out, **given),
+            args=R1SFTConfig(**given),
             train_dataset=sft_dataset(answered(64)),
             processing_class=load_tokenizer(base),
         )
@@ -71,18 +69,24 @@ def main(kind: str, base: str, out: str, settings: str) -> None:
         trainer = SeededRows(
             model=base,
             reward_funcs=[by_vowels],
-            args=R1GRPOConfig(output_dir=out, **given),
+            args=R1GRPOConfig(**given),
             train_dataset=Dataset.from_list(prompt_rows(answered(64), "plain_en")),
             processing_class=load_tokenizer(base),
         )
     trainer.train()
     if trainer.accelerator.is_main_process:
-        directory = Path(out)
         directory.mkdir(parents=True, exist_ok=True)
         rows = [row for row in trainer.state.log_history if "loss" in row]
         (directory / "log.json").write_text(json.dumps(rows), encoding="utf-8")
         weights = trainer.accelerator.unwrap_model(trainer.model).state_dict()
         save_file({name: tensor.clone() for name, tensor in weights.items()}, directory / "weights.safetensors")
+
+
+def main(base: str, out: str) -> None:
+    torch.set_num_threads(1)
+    quiet_libraries()
+    for kind in ("sft", "grpo"):
+        train(kind, base, Path(out, kind))
 
 
 if __name__ == "__main__":

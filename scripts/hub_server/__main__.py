@@ -1,4 +1,4 @@
-"""Serve a Hub on 127.0.0.1 until Ctrl-C: python -m tests.hub_server --root DIR [--port 8999]
+"""Serve a Hub on 127.0.0.1 until Ctrl-C: python -m scripts.hub_server --root DIR [--port 8999]
 
 Then, in another terminal: export HF_ENDPOINT=http://127.0.0.1:8999 HF_TOKEN=hf_local HF_HUB_DISABLE_XET=1
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -42,6 +43,12 @@ class HubServer:
     def __exit__(self, *_: object) -> None:
         self._http.shutdown()
         self._http.server_close()
+
+    def environment(self, home: Path, token: str | None = None) -> dict[str, str]:
+        """The environment of a person whose Hub this is; the libraries read it when they are imported."""
+        env = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
+        env |= {"HF_ENDPOINT": self.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1"}
+        return env | ({"HF_TOKEN": token} if token else {})
 
     def asked(self, method: str, pattern: str = "") -> list[str]:
         """Paths of the requests so far with this method that hold `pattern`."""
