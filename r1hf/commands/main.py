@@ -7,6 +7,7 @@ import importlib
 import sys
 
 import r1hf
+from r1hf.checks.secrets import mask, mask_tracebacks
 from r1hf.core.errors import R1Error
 from r1hf.core.yamlfile import nearest
 
@@ -15,6 +16,7 @@ COMMANDS = {
     "doctor": ("r1hf.commands.doctor", "find what would fail in a configuration before it is launched"),
     "dry-run": ("r1hf.commands.dry_run", "try every stage of a configuration on miniatures, without training"),
     "plan": ("r1hf.commands.plan", "predict memory, time and cost of a stage or a pipeline"),
+    "pull": ("r1hf.commands.pull", "download from the Hub, and prove whose it is by its signature"),
     "push": ("r1hf.commands.push", "push a run or a stage to the Hub, with its card"),
     "rollouts": ("r1hf.commands.rollouts", "show what a policy wrote in training, with its rewards"),
     "serve": ("r1hf.commands.serve", "serve models over an OpenAI-compatible interface, with the chat if asked"),
@@ -24,6 +26,7 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> int:
     """Runs one subcommand and returns its exit status: 1 for an error that a person can mend, 2 for wrong usage."""
     arguments = sys.argv[1:] if argv is None else argv
+    mask_tracebacks()
     parser, name = _parser(), _command_name(arguments)
     if name is None:
         parser.parse_args(arguments)
@@ -38,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return int(module.run(subparser.parse_args(arguments[arguments.index(name) + 1 :])))
     except R1Error as error:
-        print(f"r1hf {name}: {error}", file=sys.stderr)
+        print(mask(f"r1hf {name}: {error}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -25,6 +25,7 @@ from typing import Any
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from r1hf.checks.foreign import asked_for, faults
+from r1hf.checks.secrets import MASK, mask
 from r1hf.checks.values import contradictions, refuse
 from r1hf.core.errors import ConfigError, R1Error
 from r1hf.core.places import output_problems, paths_in
@@ -32,10 +33,10 @@ from r1hf.core.source import paths_of, selection
 from r1hf.core.yamlfile import nearest, parse_scalar, read_yaml, settled
 from r1hf.stage.manifest import is_hub_id
 
-_SECRET_KEY = re.compile(r"(^|_)(token|api_key|password|secret)$", re.IGNORECASE)
+_SECRET_KEY = re.compile(
+    r"(^|_)(token|api_?key|access_?key|private_?key|passw(or)?d|passphrase|pwd|secret|credentials?)$", re.IGNORECASE
+)
 _TOKENIZER_KEY = re.compile(r"^(eos|bos|pad|unk|sep|cls|mask|image|video|audio)_token$")
-_SECRET_VALUE = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
-MASK = "***"
 _UNIONS = (typing.Union, types.UnionType)
 
 
@@ -264,7 +265,7 @@ def _convert(given: _Given, annotation: Any) -> Any:
 
 def _mismatch(value: Any, annotation: Any, error: ValidationError) -> str:
     first = error.errors()[0]
-    shown = MASK if isinstance(value, str) and _SECRET_VALUE.search(value) else repr(value)
+    shown = MASK if isinstance(value, str) and mask(value) != value else repr(value)
     text = f"{shown} is not {type_name(annotation)}"
     place = [part for part in first["loc"] if isinstance(part, int)]
     constrained = first["type"] in {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
@@ -405,12 +406,14 @@ def jsonable(value: Any) -> Any:
 
 
 def redact(value: Any) -> Any:
-    """The same JSON value with secrets masked: by the key's name, and Hub tokens wherever they stand."""
+    """The same JSON value with secrets masked: by the key's name, and by their shape wherever they stand."""
     if isinstance(value, dict):
-        return {key: MASK if item is not None and _is_secret(key) else redact(item) for key, item in value.items()}
+        return {
+            mask(key): MASK if item is not None and _is_secret(key) else redact(item) for key, item in value.items()
+        }
     if isinstance(value, list):
         return [redact(item) for item in value]
-    return _SECRET_VALUE.sub(MASK, value) if isinstance(value, str) else value
+    return mask(value) if isinstance(value, str) else value
 
 
 def redact_argv(argv: Sequence[str]) -> list[str]:
@@ -425,7 +428,7 @@ def redact_argv(argv: Sequence[str]) -> list[str]:
         elif secret and equals:
             shown.append(f"--{key}={MASK}")
         else:
-            shown.append(_SECRET_VALUE.sub(MASK, word))
+            shown.append(mask(word))
         hide = secret and not equals
     return shown
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
+from r1hf.checks.secrets import mask, mask_tracebacks
 from r1hf.core.config import Parsed, StageConfig, jsonable, redact, redact_argv
 from r1hf.core.errors import ConfigError, R1Error, StageError
 from r1hf.core.files import read_object
@@ -208,7 +209,7 @@ class Stage:
             raise StageError(f"stage {self.name} ended without finish(metrics): its work is not done")
         self._check_inputs()
         shutil.rmtree(self.checkpoints, ignore_errors=True)
-        outputs = hash_outputs(self.work)
+        outputs = hash_outputs(self.work, hidden=True)
         if not set(outputs) - {LOG}:
             raise StageError(f"stage {self.name} wrote no output")
         sync_files([self.work / name for name in outputs])
@@ -378,6 +379,7 @@ def run(main: Callable[[], object]) -> None:
 
     With `--dry_run` the recipe is tried on miniatures in its place (r1hf/dryrun).
     """
+    mask_tracebacks()
     try:
         if is_dry(sys.argv[1:]) and "CONFIGS" in getattr(main, "__globals__", {}):
             importlib.import_module("r1hf.dryrun.script").main(Path(sys.argv[0]), sys.argv[1:])
@@ -386,7 +388,7 @@ def run(main: Callable[[], object]) -> None:
     except R1Error as error:
         # Each rank finds the same mistakes in the same configuration.
         if not (isinstance(error, ConfigError) and os.environ.get("RANK", "0") != "0"):
-            print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+            print(mask(f"{Path(sys.argv[0]).name}: {error}"), file=sys.stderr)
         raise SystemExit(2) from None
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
