@@ -20,7 +20,6 @@ from transformers import set_seed
 
 from r1hf.commands.recipe import run
 from r1hf.rewards import format_reward
-from r1hf.stage.stage import run
 from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
 
 GROUP = 4

@@ -8,6 +8,8 @@ import random
 from pathlib import Path
 from typing import Any
 
+from r1hf.stage.manifest import fingerprint, hash_outputs
+
 GRAPH: dict[str, list[str]] = {
     "base": [],
     "r1_zero": ["base"],
@@ -76,11 +78,15 @@ def write_run(folder: Path, seed: int = 42, steps: int = 100) -> Path:
         rows = _log(stage, steps, draw)
         if rows:
             write_rows(folder / stage / "log.jsonl", rows)
-        write_json(folder / stage / "manifest.json", manifest(stage, seed))
+        write_rows(folder / stage / "rows.jsonl", [{}])
     models = {name: _scores(values) for name, values in SCORES.items()}
     settings = {"temperature": 1.0, "k": 4, "problems": 640, "general_prompts": 128, "max_new_tokens": 64}
     write_json(folder / "evaluate" / "results.json", {"settings": settings, "models": models})
     write_rows(folder / "evaluate" / "samples.jsonl", [_sample(name, i, draw) for name in SCORES for i in range(5)])
+    for stage in GRAPH:
+        made = {name: vars(output) for name, output in hash_outputs(folder / stage).items()}
+        content = manifest(stage, seed) | {"outputs": made, "fingerprint": fingerprint(hash_outputs(folder / stage))}
+        write_json(folder / stage / "manifest.json", content)
     return folder
 
 

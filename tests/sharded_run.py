@@ -21,7 +21,6 @@ from torch.distributed.fsdp import fully_shard
 
 from r1hf.commands.recipe import run
 from r1hf.models.loading import load_model, load_tokenizer
-from r1hf.stage.stage import run
 from r1hf.trainers.adapters import AdapterConfig, export, lora
 from r1hf.trainers.sharded import gather, spread
 

@@ -163,6 +163,7 @@ TABLE: dict[int, tuple[str, str, list[str]]] = {
         [
             "test_stage::test_an_edited_input_is_refused_by_name_and_a_good_one_recorded",
             "test_pipeline_run::test_one_edited_byte_is_refused_by_name",
+            "test_stage_readers::test_a_stage_with_a_stranger_is_not_read",
         ],
     ),
     19: (
@@ -257,6 +258,8 @@ TABLE: dict[int, tuple[str, str, list[str]]] = {
             "test_serving_models::test_pickles_are_refused",
             "test_stage::test_no_secret_in_anything_that_a_stage_leaves",
             "test_hub_faults::test_the_token_is_nowhere",
+            "test_hub_faults::test_what_lies_here_is_proved_first",
+            "test_secrets::test_a_secret_is_found_and_masked_whatever_stands_around",
         ],
     ),
 }

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import ast
+import dataclasses
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from hub_run import evaluate, finish, make_run, model_stage
+from huggingface_hub import RepoCard
+from markdown_it import MarkdownIt
 from small_run import ROOT, write
 
 from r1hf.core.errors import R1Error
-from r1hf.publish.card import CardError, check, render, templates
+from r1hf.publish.card import CardError, check, one_line, render, shown, templates
+from r1hf.publish.context import Place, Run, dataset_context, model_context
+from r1hf.publish.data import data_configs
+from r1hf.publish.graph import draw
+from r1hf.publish.licences import Source
+from r1hf.publish.lineage import Made, sources
 from r1hf.publish.plan import Options, Plan, make_plan
+from r1hf.publish.scores import load_evaluation
 from r1hf.text.chat_templates import chat_template
 
 
@@ -243,3 +255,89 @@ def test_the_examples_and_the_readme_show_one_run(readme: str) -> None:
             truncated_and_errors = (5, 7, 9)
             short = [number for place, number in enumerate(found) if place not in truncated_and_errors]
             assert short == shown[name][:7], (path.name, name)
+
+
+HOSTILE = [
+    '"}]); __import__("os").system("id"); print([{"x": "',
+    "x\n```\n\n<script>alert(1)</script>",
+    "\\",
+    "a\rb\u2028c\x0bd\x85e",
+    "<img src=x onerror=alert(1)>",
+    "[click](https://evil.example) ![x](https://evil.example/p.png)",
+    "https://evil.example/ and www.evil.example and a@evil.example",
+    "```mermaid\ngraph TD\n```",
+    "---\nlicense: other\n---",
+    "| x | y |\n|---|---|",
+    "`code` **bold** _under_ ~~gone~~ &lt;b&gt; $x$ # head",
+    "\n# head\n\n- list\n1. list\n> quote\n<!-- hidden",
+    "\u202eevil\u202c",
+    "; rm -rf ~; $(id) 'q' \"",
+]
+
+
+def tokens_of(text: str) -> list[Any]:
+    parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    tokens = parser.parse(text.split("\n---\n", 1)[1])
+    return [token for each in tokens for token in (each, *(each.children or []))]
+
+
+def shape(text: str) -> list[tuple[str, str, str]]:
+    """What a renderer makes of a card, without its words."""
+    kinds = ("fence", "code_block", "html_block", "html_inline", "link_open", "image", "heading_open", "hr")
+    return [
+        (token.type, token.info, str(token.attrs.get("href", ""))) for token in tokens_of(text) if token.type in kinds
+    ]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_no_value_is_more_than_words_in_a_card(text: str, run: Path) -> None:
+    """A question, names, settings, columns: each is put into both templates, and the card keeps its shape."""
+    made = Run(load_evaluation(run / "evaluate"), {"r1": Place("me/one")})
+    stage = Made(run / "r1")
+    context = model_context(stage, Place("me/one", branch="r1"), "mit", sources(stage, {}), made)
+    plain = render("model.md.jinja", context)
+    spoilt = context | {
+        **{key: text for key in ("name", "paper", "question", "licence", "revision", "hardware", "method")},
+        "graph": draw([dataclasses.replace(stage, inside=text)], text),
+        "hyperparameters": {text: text},
+        "inputs": [(text, text, text)] * len(context["inputs"]),
+        "sources": [Source(text, text, text)] * len(context["sources"]),
+        "manifest": dataclasses.replace(
+            stage.manifest, recipe=text, command=[text], versions={text: text}, git={"revision": text, "dirty": True}
+        ),
+        "rows": [row | {"name": text} for row in context["rows"]],
+    }
+    card = render("model.md.jinja", spoilt)
+    assert shape(card) == shape(plain) and not set("\r\u2028\u202e\x85\x0b") & set(card)
+    for address in ("https://evil", "www.evil", "a@evil"):  # a link wherever it is not code
+        assert address not in "".join(token.content for token in tokens_of(card) if token.type == "text")
+    (snippet,) = [token.content for token in tokens_of(card) if token.info == "python"]
+    values = [node.value for node in ast.walk(ast.parse(snippet)) if isinstance(node, ast.Constant)]
+    assert text in values and len(ast.parse(snippet).body) == 4
+    for line in next(token.content for token in tokens_of(card) if token.info == "sh").splitlines():
+        assert line.startswith("#") or not line or shlex.split(line)[:2] in (["vllm", "serve"], ["python", "-m"])
+
+    configs = data_configs(Made(run / "cold_start"))
+    whole = dataset_context(configs, Place("me/one", "dataset"), "mit", [], made)
+    odd = whole["configs"][0] | {"columns": [text, "question"], "sampling": {text: text}, "rejected": {text: 3}}
+    odd |= {"generators": [(text, text)], "name": text, "about": text}
+    before = render("dataset.md.jinja", whole | {"configs": [whole["configs"][0] | {"rejected": {"x": 3}}]})
+    after = render("dataset.md.jinja", whole | {"configs": [odd], "first": text, "repo": text, "licence": text})
+    assert shape(after) == shape(before)
+    headed = render("dataset.md.jinja", whole | {"front": {"license": "mit", "tags": [text]}})
+    front = RepoCard(headed).data.to_dict()
+    assert front == {"license": "mit", "tags": [one_line(text)]}
+
+
+def test_ordinary_values_are_shown_as_they_are() -> None:
+    for text in (
+        "r1_zero",
+        "62.5 ± 3.8%",
+        "2 cores of Intel(R) Xeon(R)",
+        "Qwen/Qwen2.5-0.5B",
+        "中文 答案",
+        "1,290",
+        "",
+    ):
+        assert shown(text) == text
+    assert shown("a|b") == "`a\\|b`" and shown(3) == "3"

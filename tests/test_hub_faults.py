@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import random
 import shutil
 import signal
@@ -11,11 +13,14 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy
 import pytest
 from hub_run import ROOT, TOKEN, environment, make_run, push
 from hub_server import HubServer
 
-from r1hf.stage.manifest import sha256_file
+from r1hf.core.errors import R1Error
+from r1hf.publish.plan import Options, make_plan
+from r1hf.stage.manifest import fingerprint, hash_outputs, read_manifest, sha256_file, write_manifest
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +226,38 @@ def other_weights(toy: Path) -> None:
     model_stage(toy / "r1", toy / "base", "all_scenario_rl", 2.0, model=toy / "sft2")
 
 
+def stray(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("{}")
+
+
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def again(stage: Path) -> None:
+    """The manifest of what now lies there, as one who forges it would write it."""
+    manifest = read_manifest(stage)
+    assert manifest is not None
+    outputs = hash_outputs(stage)
+    write_manifest(stage, dataclasses.replace(manifest, outputs=outputs, fingerprint=fingerprint(outputs)))
+
+
+def own_code(toy: Path, name: str) -> None:
+    content = json.loads((toy / "r1" / name).read_text())
+    (toy / "r1" / name).write_text(json.dumps(content | {"auto_map": {"AutoModel": "own.Model"}}))
+    again(toy / "r1")
+    from hub_run import evaluate
+
+    evaluate(toy, {"base": toy / "base", "r1": toy / "r1"})
+
+
+def results(toy: Path, content: object) -> None:
+    (toy / "evaluate/results.json").write_text(json.dumps(content))
+    again(toy / "evaluate")
+
+
 LOCAL: dict[str, tuple[Callable[[Path], object], str]] = {
     "weights changed": (lambda toy: (toy / "r1/model.safetensors").write_bytes(b"x" * 99), "was changed after"),
     "file gone": (lambda toy: (toy / "r1/tokenizer.json").unlink(), "tokenizer.json is missing"),
@@ -231,6 +268,15 @@ LOCAL: dict[str, tuple[Callable[[Path], object], str]] = {
     "score in manifest": (lambda toy: edited(toy / "evaluate/manifest.json", "0.59", "0.99"), "was edited"),
     "no evaluation": (no_evaluation, "holds no finished evaluation"),
     "other weights evaluated": (other_weights, "measured another version of r1"),
+    "adapter beside": (lambda toy: (toy / "r1/adapter_config.json").write_text("{}"), "no stage made this"),
+    "template beside": (lambda toy: stray(toy / "r1/additional_chat_templates/x.jinja"), "no stage made this"),
+    "evaluation beside": (lambda toy: stray(toy / "evaluate/more.jsonl"), "no stage made this"),
+    "code in the model": (lambda toy: own_code(toy, "config.json"), "brings code of its own (auto_map"),
+    "code in the tokenizer": (lambda toy: own_code(toy, "tokenizer_config.json"), "brings code of its own (auto_map"),
+    "manifest is a pipe": (lambda toy: pipe(toy / "r1/manifest.json"), "is no plain file"),
+    "weights are a pipe": (lambda toy: pipe(toy / "r1/model.safetensors"), "is no plain file any more"),
+    "odd results": (lambda toy: results(toy, []), "is not a JSON object"),
+    "odd settings": (lambda toy: results(toy, {"settings": {"k": "1); import os"}}), "does not say"),
     "manifest gone": (lambda toy: (toy / "r1/manifest.json").unlink(), "neither a run nor a finished stage"),
 }
 
@@ -245,6 +291,29 @@ def test_what_lies_here_is_proved_first(
     result = push(toy / "r1", "--repo", "me/one", env=env)
     assert result.returncode == 1 and words in result.stderr and "Traceback" not in result.stderr
     assert not hub.requests
+
+
+def odd(stage: Path, content: object) -> None:
+    manifest = read_manifest(stage)
+    assert manifest is not None
+    write_manifest(stage, dataclasses.replace(manifest, **content))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("metrics", [{}, {"rejected": 7, "by_method": {}, "kept": 1}, {"rejected": {"a": {"b": "c"}}}])
+def test_a_manifest_with_odd_values_is_a_sentence(metrics: dict[str, object], run: Path, tmp_path: Path) -> None:
+    toy = shutil.copytree(run, tmp_path / "toy")
+    odd(toy / "cold_start", {"metrics": metrics})
+    with pytest.raises(R1Error, match="has another shape than r1hf writes"):
+        make_plan(toy / "cold_start", Options("me/cold"))
+
+
+@pytest.mark.parametrize("text", ["[1]\n", "{", '{"question": 1}\n', "\udcff\n", "[" * 10**5])
+def test_rows_of_another_shape_are_a_sentence(text: str, run: Path, tmp_path: Path) -> None:
+    toy = shutil.copytree(run, tmp_path / "toy")
+    (toy / "cold_start/data.jsonl").write_bytes(text.encode(errors="surrogateescape"))
+    again(toy / "cold_start")
+    with pytest.raises(R1Error):
+        make_plan(toy / "cold_start", Options("me/cold"))
 
 
 @pytest.mark.parametrize("spoil", ["partial", "missing"])
@@ -276,6 +345,24 @@ def test_the_token_is_nowhere(run: Path, hub: HubServer, env: dict[str, str], tm
         assert TOKEN.encode() not in blob.read_bytes()
 
 
+def test_a_token_in_the_metadata_of_weights_refuses_the_push(
+    run: Path, hub: HubServer, env: dict[str, str], tmp_path: Path
+) -> None:
+    """Also in a file of more than ten megabytes."""
+    from hub_run import evaluate
+    from safetensors.numpy import load_file, save_file
+
+    toy = shutil.copytree(run, tmp_path / "toy")
+    weights = load_file(toy / "r1/model.safetensors") | {"more": numpy.zeros(3_000_000, "float32")}
+    secret = "ghp_" + "aB3dE6" * 6
+    save_file(weights, toy / "r1/model.safetensors", metadata={"format": "pt", "note": secret})
+    again(toy / "r1")
+    evaluate(toy, {"base": toy / "base", "r1": toy / "r1"})
+    result = push(toy / "r1", "--repo", "me/one", env=env)
+    assert result.returncode == 1 and "model.safetensors (github)" in result.stderr
+    assert secret not in result.stderr and not hub.requests
+
+
 @pytest.mark.parametrize("secret", [TOKEN, "hf_" + "SomebodyElses" * 3])
 def test_a_token_in_a_file_refuses_the_push(
     secret: str, run: Path, hub: HubServer, env: dict[str, str], tmp_path: Path
@@ -288,5 +375,5 @@ def test_a_token_in_a_file_refuses_the_push(
     inputs = {field: record["path"] for field, record in manifest["inputs"].items()}
     finish(toy / "cold_start", "cold_start", inputs, manifest["metrics"])
     result = push(toy / "cold_start", "--repo", "me/cold", env=env)
-    assert result.returncode == 1 and "cold_start/train.jsonl would publish an access token" in result.stderr
+    assert result.returncode == 1 and "cold_start/train.jsonl, line 1 (huggingface)" in result.stderr
     assert secret not in result.stderr and not hub.requests

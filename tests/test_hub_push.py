@@ -71,6 +71,28 @@ def test_a_stage_gets_a_branch_main_and_a_tag(run: Path, hub: HubServer, env: di
     assert not [path for method, path in hub.requests if method not in ("GET", "HEAD")]
 
 
+def test_a_signed_push_is_signed_once_and_by_its_key(
+    run: Path, hub: HubServer, env: dict[str, str], tmp_path: Path
+) -> None:
+    from test_hub_signing import make_key
+
+    key, public = make_key(tmp_path / "own.pem")
+    done(run / "r1", "--repo", "me/one", "--sign-key", key, env=env)
+    hub.requests.clear()
+    assert "nothing to upload" in done(run / "r1", "--repo", "me/one", "--sign-key", key, env=env)
+    assert not [path for method, path in hub.requests if method not in ("GET", "HEAD")]
+    for place in (("model", "me/one"), ("dataset", "me/one-held-out")):
+        files = hub.store.repos[place].files()
+        assert "model.sig" in files and not any("pem" in name or "key" in name for name in files)
+    command = "from r1hf.commands.main import main; import sys; sys.exit(main(sys.argv[1:]))"
+    pulled = [sys.executable, "-c", command, "pull", "me/one", "--key", str(public)]
+    assert subprocess.run(pulled, env=env, capture_output=True, timeout=300).returncode == 0
+    other, _ = make_key(tmp_path / "other.pem")
+    done(run / "r1", "--repo", "me/one", "--sign-key", other, env=env)
+    refused = subprocess.run(pulled, env=env, capture_output=True, text=True, timeout=300)
+    assert refused.returncode == 1 and "was not made by the key in" in refused.stderr
+
+
 def test_main_is_not_sent_twice(run: Path, hub: HubServer, env: dict[str, str]) -> None:
     done(run / "r1", "--repo", "me/one", env=env)
     assert len(hub.asked("PUT", "/lfs/")) == 1

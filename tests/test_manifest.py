@@ -125,10 +125,98 @@ def test_part_of_a_stage_is_verified_alone(stage: Path) -> None:
         verify(stage)
 
 
-def test_files_that_no_manifest_lists_are_let_be(stage: Path) -> None:
-    (stage / ".lock").write_text("1")
-    (stage / "notes.txt").write_text("mine")
+# What libraries load by its name alone, and what only looks like an accident.
+STRANGERS = [
+    "adapter_config.json",
+    "special_tokens_map.json",
+    "additional_chat_templates/tool.jinja",
+    "sub/tokenizer_config.json",
+    "sub/deep/er/weights.safetensors",
+    ".hidden/file",
+    ".lock",
+    "notes.txt",
+    "config.json~",
+    "log.jsonl.1",
+    "._model.bin",
+    "__pycache__.py",
+]
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_a_file_that_no_manifest_lists_is_named(stage: Path, name: str) -> None:
+    (stage / name).parent.mkdir(parents=True, exist_ok=True)
+    (stage / name).write_text("{}")
+    for check in (True, False):
+        with pytest.raises(IntegrityError) as raised:
+            verify(stage, contents=check)
+        assert f"{stage / name}: no stage made this" in str(raised.value) and "move it away" in str(raised.value)
+    (stage / name).unlink()
+    verify(stage)  # an empty folder is nothing to load
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".DS_Store", "sub/.DS_Store", "Thumbs.db", "desktop.ini", "._model.safetensors", "sub/._config.json"]
+    + [".nfs00000000024e1a9f", ".cache/huggingface/download/x.lock", "__pycache__/a.pyc", ".ipynb_checkpoints/a"]
+    + [".replaced", ".request.json"],
+)
+def test_what_systems_and_the_stage_itself_leave_behind_is_let_be(stage: Path, name: str) -> None:
+    (stage / name).parent.mkdir(parents=True, exist_ok=True)
+    (stage / name).write_bytes(b"\0")
+    assert verify(stage) == verify(stage, contents=False)
+
+
+def test_links_pipes_and_folders_in_a_stage(stage: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "x.json").write_text("{}")
+    for name, make in {
+        "link.json": lambda path: path.symlink_to(outside / "x.json"),
+        "folder": lambda path: path.symlink_to(outside),
+        "root": lambda path: path.symlink_to("/"),
+        "loop": lambda path: path.symlink_to("."),
+        "nowhere": lambda path: path.symlink_to("nothing"),
+        ".DS_Store": lambda path: path.symlink_to(outside / "x.json"),
+        "pipe": os.mkfifo,
+    }.items():
+        make(stage / name)
+        with pytest.raises(IntegrityError, match=f"{name}: no stage made this"):
+            verify(stage)
+        (stage / name).unlink()
+    # The listed files may lie elsewhere: a person moves what is large to another disk.
+    (stage / "sub").rename(tmp_path / "moved")
+    (stage / "sub").symlink_to(tmp_path / "moved")
     verify(stage)
+    (tmp_path / "moved" / "more.json").write_text("{}")
+    with pytest.raises(IntegrityError, match="sub/more.json: no stage made this"):
+        verify(stage)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+def test_something_else_in_the_place_of_a_listed_file(stage: Path, kind: str) -> None:
+    path = stage / "model.safetensors"
+    path.unlink()
+    {"pipe": os.mkfifo, "folder": os.mkdir, "device": lambda path: os.symlink("/dev/zero", path)}[kind](path)
+    with pytest.raises(IntegrityError, match="model.safetensors is no plain file any more"):
+        verify(stage)
+
+
+def test_sizes_alone_are_looked_at_if_asked(stage: Path) -> None:
+    (stage / "model.safetensors").write_bytes(b"WEIGHTS")
+    verify(stage, contents=False)
+    (stage / "model.safetensors").write_bytes(b"WEIGHT")
+    with pytest.raises(IntegrityError, match="model.safetensors has 6 bytes and not 7"):
+        verify(stage, contents=False)
+
+
+def test_a_stranger_elsewhere_does_not_change_a_part(stage: Path) -> None:
+    (stage / "adapter_config.json").write_text("{}")
+    verify(stage, under="sub")
+    verify(stage, under="sub/config.json")
+    (stage / "sub" / "adapter_config.json").write_text("{}")
+    verify(stage, under="sub/config.json")  # one file is read, and nothing beside it
+    with pytest.raises(IntegrityError, match="sub/adapter_config.json: no stage made this"):
+        verify(stage, under="sub")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"stage": "x"}', '{"stage": "x", "outputs": {"a": {}}}', "\udcff"])
@@ -136,6 +224,87 @@ def test_a_manifest_that_cannot_be_read_is_refused(stage: Path, text: str) -> No
     (stage / MANIFEST).write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(IntegrityError, match="manifest.json is no manifest that can be read"):
         read_manifest(stage)
+
+
+DEEP = json.loads("[" * 200 + "]" * 200)
+HASH = {"sha256": "0" * 64, "bytes": 1}
+MALFORMED: list[dict[str, Any]] = [
+    {"outputs": {}},
+    {"outputs": []},
+    {"outputs": None},
+    *({"outputs": {name: HASH}} for name in ("/etc/passwd", "../x", "a/../../x", "", "a\nb", "a//b", "./a", "a\0")),
+    *({"outputs": {"a": HASH | {"sha256": value}}} for value in (None, 7, "", "0" * 63, "Z" * 64, [])),
+    *({"outputs": {"a": HASH | {"bytes": value}}} for value in (None, "1", -1, True, 1.5, 2**80)),
+    {"outputs": {"a": HASH | {"more": 1}}},
+    *({key: None} for key in ("stage", "recipe", "command", "created", "seed", "request", "config", "metrics")),
+    *({key: "text"} for key in ("seconds", "peak_rss_mb", "seed", "inputs", "versions", "git", "hardware", "command")),
+    *({"seconds": value} for value in (1e300, True, {}, 10**400)),
+    {"command": [1]},
+    {"stage": ["x"]},
+    {"format": "1"},
+    {"digest": 7},
+    {"git": {"revision": 7}},
+    {"versions": {"torch": 2}},
+    {"unknown": 1},
+    {"config": DEEP},
+    {"metrics": {"a": DEEP}},
+    *({"inputs": {"model": value}} for value in ("base", ["base"], {"path": "x"}, {"path": 1, "fingerprint": ""}, 7)),
+]
+
+
+@pytest.mark.parametrize("changes", MALFORMED, ids=lambda changes: json.dumps(changes)[:40])
+def test_a_manifest_of_another_shape_is_a_sentence(stage: Path, changes: dict[str, Any]) -> None:
+    content = json.loads((stage / MANIFEST).read_text())
+    (stage / MANIFEST).write_text(json.dumps(content | changes))
+    for read in (read_manifest, verify, lambda directory: input_record(str(directory))):
+        with pytest.raises(IntegrityError, match=f"{stage / MANIFEST} is no manifest that can be read") as raised:
+            read(stage)
+        assert len(str(raised.value)) < 600 and "make the stage again" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"stage": "x", "metrics": NaN}',
+        '{"stage": "x", "seed": 1e999}',
+        '{"stage": "\\ud800"}',
+        '{"stage": 1' + "0" * 5000,
+    ]
+    + ["[" * 100_000, '{"stage":' * 100_000, '{"stage": "a", "stage": "b"}', "\ufeff{}", '{"outputs": 1}'],
+)
+def test_broken_json_is_a_sentence(stage: Path, text: str) -> None:
+    (stage / MANIFEST).write_text(text)
+    with pytest.raises(IntegrityError, match="is no manifest that can be read"):
+        read_manifest(stage)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "loop"])
+def test_a_manifest_that_is_no_file(stage: Path, kind: str) -> None:
+    path = stage / MANIFEST
+    path.unlink()
+    links = {"device": "/dev/zero", "loop": MANIFEST}
+    {"pipe": os.mkfifo, "folder": os.mkdir}.get(kind, lambda path: os.symlink(links[kind], path))(path)
+    with pytest.raises(IntegrityError, match="is no manifest that can be read"):
+        read_manifest(stage)
+
+
+@given(st.data())
+def test_whatever_a_manifest_holds_is_read_or_refused(tmp_path_factory: Any, data: st.DataObject) -> None:
+    """Any value at any place, with the digest that fits it."""
+    directory = stage_with(tmp_path_factory.mktemp("stage"), {"a": b"1"})
+    content = json.loads((directory / MANIFEST).read_text())
+    leaf = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+    value = st.recursive(leaf, lambda each: st.lists(each, max_size=3) | st.dictionaries(st.text(max_size=5), each))
+    content[data.draw(st.sampled_from(sorted(content)))] = data.draw(value)
+    (directory / MANIFEST).write_text(json.dumps(content))
+    try:
+        manifest = read_manifest(directory)
+    except IntegrityError as error:
+        assert MANIFEST in str(error)
+        return
+    if manifest is not None:
+        write_manifest(directory, manifest)
+        assert read_manifest(directory) == manifest
 
 
 def test_an_edited_list_of_outputs_is_refused(stage: Path) -> None:

@@ -267,6 +267,25 @@ def bad_manifest(run_dir: Path) -> None:
     (run_dir / "sft2" / "manifest.json").write_text('{"format": 1,')
 
 
+def strange_file(run_dir: Path) -> None:
+    (run_dir / "r1" / "adapter_config.json").write_text("{}")
+
+
+def other_log(run_dir: Path) -> None:
+    (run_dir / "sft1" / "log.jsonl").write_text("[]\n7\n" + "[" * 5000 + "\n" + '{"step": NaN, "loss": 1e999}\n')
+
+
+def pipes(run_dir: Path) -> None:
+    (run_dir / "sft1" / "log.jsonl").unlink()
+    (run_dir / "sft1" / "manifest.json").unlink()
+    os.mkfifo(run_dir / "sft1" / "log.jsonl")
+    os.mkfifo(run_dir / "sft1" / "manifest.json")
+
+
+def deep(run_dir: Path) -> None:
+    (run_dir / "sft1" / "manifest.json").write_text('{"metrics":' * 500 + "1" + "}" * 500)
+
+
 def nothing(run_dir: Path) -> None:
     for stage in GRAPH:
         shutil.rmtree(run_dir / stage)
@@ -281,6 +300,11 @@ def nothing(run_dir: Path) -> None:
         (no_row, "not measured"),
         (no_samples, "No sample answers"),
         (bad_manifest, "sft2/manifest.json could not be read"),
+        (no_samples, "evaluate is not what its stage made: evaluate/samples.jsonl was changed"),
+        (strange_file, "r1 is not what its stage made: r1/adapter_config.json: no stage made this"),
+        (other_log, "sft1/log.jsonl: 3 unreadable lines skipped"),
+        (pipes, "sft1/manifest.json is no plain file"),
+        (deep, "sft1/manifest.json could not be read: it is null or nested too deep"),
         (nothing, "Not finished, so without a manifest: base, r1_zero"),
     ],
 )

@@ -8,6 +8,7 @@ import sys
 
 import r1hf
 from r1hf.core.errors import R1Error
+from r1hf.core.secrets import mask, mask_tracebacks
 from r1hf.core.yamlfile import nearest
 
 COMMANDS = {
@@ -17,6 +18,7 @@ COMMANDS = {
         "try a stage or a pipeline before it is launched",
     ),
     "plan": ("r1hf.commands.check", "memory, time and cost alone: check --only estimate"),
+    "pull": ("r1hf.commands.pull", "download from the Hub, and prove whose it is by its signature"),
     "push": ("r1hf.commands.push", "push a run or a stage to the Hub, with its card"),
     "rollouts": ("r1hf.commands.rollouts", "show what a policy wrote in training, with its rewards"),
     "serve": ("r1hf.commands.serve", "serve models over an OpenAI-compatible interface, with the chat if asked"),
@@ -28,6 +30,7 @@ _GONE = {"doctor": "check FILE.yaml", "dry-run": "check FILE.yaml --only rehears
 def main(argv: list[str] | None = None) -> int:
     """Runs one subcommand and returns its exit status: 1 for an error that a person can mend, 2 for wrong usage."""
     arguments = sys.argv[1:] if argv is None else argv
+    mask_tracebacks()
     parser, name = _parser(), _command_name(arguments)
     if name is None:
         parser.parse_args(arguments)
@@ -44,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return int(module.run(subparser.parse_args([*_SHORT.get(name, []), *arguments[1:]])))
     except R1Error as error:
-        print(f"r1hf {name}: {error}", file=sys.stderr)
+        print(mask(f"r1hf {name}: {error}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from r1hf.core.errors import R1Error
+from r1hf.core.secrets import mask
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--space", metavar="ORG/NAME", help="also push the chat app as a Space that talks to the model"
     )
+    signing = parser.add_mutually_exclusive_group()
+    signing.add_argument("--sign-key", type=Path, metavar="FILE", help="sign everything with this private key (PEM)")
+    signing.add_argument(
+        "--sign", action="store_true", help="sign everything as whom Sigstore knows (needs a network)"
+    )
     parser.add_argument("--cards", type=Path, metavar="DIR", help="write the cards to DIR and stop; touch no network")
     parser.add_argument("--dry-run", action="store_true", help="print what would be uploaded; touch no network")
 
@@ -46,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
     from r1hf.explain.report.text import memory
     from r1hf.publish.plan import Options, make_plan
     from r1hf.publish.push import describe, push, write_cards
+    from r1hf.publish.signing import Signer, check_key
 
     licences = dict(item.partition("=")[::2] for item in options.licences)
     asked = Options(
@@ -59,6 +66,8 @@ def run(options: argparse.Namespace) -> int:
         options.base,
     )
     try:
+        if options.sign_key:
+            check_key(options.sign_key, private=True, pushed=options.path)
         plan = make_plan(options.path, asked)
         if options.space:
             from r1hf.publish.space import space_target
@@ -70,9 +79,11 @@ def run(options: argparse.Namespace) -> int:
         if options.dry_run:
             print(describe(plan, asked))
             return 0
+        if options.sign or options.sign_key:
+            plan = plan.signed(Signer(options.sign_key))
         done = push(plan, asked)
     except R1Error as error:
-        print(f"r1hf push: {error}", file=sys.stderr)
+        print(mask(f"r1hf push: {error}"), file=sys.stderr)
         print(
             f"{options.path} is kept as it is. When this is mended, go on with:\n  {shlex.join(command(options))}",
             file=sys.stderr,
@@ -88,10 +99,10 @@ def run(options: argparse.Namespace) -> int:
 def command(options: argparse.Namespace) -> list[str]:
     """The command line that repeats this push."""
     words = ["r1hf", "push", str(options.path), "--repo", options.repo]
-    for flag, value in (("--public", options.public), ("--pr", options.pr)):
+    for flag, value in (("--public", options.public), ("--pr", options.pr), ("--sign", options.sign)):
         words += [flag] if value else []
     pairs = {"--tag": options.tag, "--license": options.licence, "--evaluation": options.evaluation}
-    pairs |= {"--base": options.base, "--space": options.space}
+    pairs |= {"--base": options.base, "--space": options.space, "--sign-key": options.sign_key}
     for flag, value in pairs.items():
         words += [flag, str(value)] if value else []
     return words + [word for item in options.licences for word in ("--base-license", item)]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from r1hf.core.errors import ConfigError, R1Error
 from r1hf.core.given import is_dry, read_words, said
+from r1hf.core.secrets import mask, mask_tracebacks
 from r1hf.stage.locks import distributed_group, end_at_once
 
 
@@ -31,12 +32,13 @@ def run(main: Callable[[], object]) -> None:
 def run_script(main: Callable[[], object]) -> None:
     """Runs `main`; an error that is meant for people is printed without a traceback, exit status 2."""
     name = Path(sys.argv[0]).name
+    mask_tracebacks()
     try:
         main()
     except R1Error as error:
         # Each rank finds the same mistakes in the same configuration.
         if not (isinstance(error, ConfigError) and os.environ.get("RANK", "0") != "0"):
-            print(f"{name}: {error}", file=sys.stderr)
+            print(mask(f"{name}: {error}"), file=sys.stderr)
         raise SystemExit(2) from None
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

@@ -19,6 +19,7 @@ from r1hf.commands.table import figure, table
 from r1hf.core.errors import ConfigError, DataError
 from r1hf.explain.report.text import cut, visible
 from r1hf.rewards._common import question_text
+from r1hf.stage.manifest import prove
 from r1hf.trainers.outcome import OUTCOMES, RIGHT
 from r1hf.trainers.rollouts import files, read
 
@@ -55,6 +56,7 @@ def _directory(run: Path) -> Path:
             f"{run} has no rollouts: give the directory of an RL stage that ran with log_rollouts; looked for "
             f"step-*.parquet in {', '.join(map(str, places))}"
         )
+    prove(found)
     return found
 
 

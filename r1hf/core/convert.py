@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from r1hf.core.given import Given
-from r1hf.core.redaction import MASK, SECRET_VALUE
+from r1hf.core.secrets import MASK, mask
 
 _UNIONS = (typing.Union, types.UnionType)
 
@@ -43,7 +43,7 @@ def convert(given: Given, annotation: Any) -> Any:
 
 def _mismatch(value: Any, annotation: Any, error: ValidationError) -> str:
     first = error.errors()[0]
-    shown = MASK if isinstance(value, str) and SECRET_VALUE.search(value) else repr(value)
+    shown = MASK if isinstance(value, str) and mask(value) != value else repr(value)
     text = f"{shown} is not {type_name(annotation)}"
     place = [part for part in first["loc"] if isinstance(part, int)]
     constrained = first["type"] in {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}

@@ -1,4 +1,4 @@
-"""Secrets out of what is shown or written: by the key's name, and Hub tokens wherever they stand."""
+"""Secrets out of what is shown or written: by the key's name, and by their shape wherever they stand."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-_SECRET_KEY = re.compile(r"(^|_)(token|api_key|password|secret)$", re.IGNORECASE)
+from r1hf.core.secrets import MASK, mask
+
+_SECRET_KEY = re.compile(
+    r"(^|_)(token|api_?key|access_?key|private_?key|passw(or)?d|passphrase|pwd|secret|credentials?)$", re.IGNORECASE
+)
 _TOKENIZER_KEY = re.compile(r"^(eos|bos|pad|unk|sep|cls|mask|image|video|audio)_token$")
-SECRET_VALUE = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
-MASK = "***"
 
 
 def redact(value: Any) -> Any:
-    """The same JSON value with secrets masked: by the key's name, and Hub tokens wherever they stand."""
+    """The same JSON value with secrets masked: by the key's name, and by their shape wherever they stand."""
     if isinstance(value, dict):
-        return {key: MASK if item is not None and _is_secret(key) else redact(item) for key, item in value.items()}
+        return {
+            mask(key): MASK if item is not None and _is_secret(key) else redact(item) for key, item in value.items()
+        }
     if isinstance(value, list):
         return [redact(item) for item in value]
-    return SECRET_VALUE.sub(MASK, value) if isinstance(value, str) else value
+    return mask(value) if isinstance(value, str) else value
 
 
 def redact_argv(argv: Sequence[str]) -> list[str]:
@@ -33,7 +37,7 @@ def redact_argv(argv: Sequence[str]) -> list[str]:
         elif secret and equals:
             shown.append(f"--{key}={MASK}")
         else:
-            shown.append(SECRET_VALUE.sub(MASK, word))
+            shown.append(mask(word))
         hide = secret and not equals
     return shown
 

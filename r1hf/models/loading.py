@@ -19,6 +19,7 @@ from transformers import (
 
 from r1hf.core import foreign_code
 from r1hf.core.errors import ConfigError
+from r1hf.stage.manifest import prove
 from r1hf.text import template_checks
 from r1hf.text.chat_templates import chat_template as chat_template
 
@@ -31,8 +32,9 @@ dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
 def loading(source: str) -> Iterator[None]:
     """Around what loads `source`, a directory or Hub id: code of its own and pickles are refused.
 
-    Raises ConfigError for these, and for weights that are not whole.
+    Raises ConfigError for these, and for weights that are not whole; IntegrityError for a stage that is not its list.
     """
+    prove(Path(source), contents=False)  # a file that lies beside a model is loaded with it
     if wrong := foreign_code.faults(source.partition("@")[0]):
         raise ConfigError(wrong)
     try:

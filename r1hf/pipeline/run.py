@@ -27,7 +27,8 @@ from typing import Any
 from r1hf.core.errors import ConfigError, IntegrityError, R1Error
 from r1hf.core.files import sibling
 from r1hf.core.graph import Graph
-from r1hf.core.redaction import redact_argv
+from r1hf.core.redaction import redact, redact_argv
+from r1hf.core.secrets import mask
 from r1hf.pipeline import launch
 from r1hf.pipeline.plan import EVENTS, Decision, Planner
 from r1hf.pipeline.schedule import Capacity, startable
@@ -259,7 +260,7 @@ class Runner:
     def _event(self, event: str, **details: Any) -> None:
         row = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **details}
         with (self.graph.run_dir / EVENTS).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+            stream.write(json.dumps(redact(row), ensure_ascii=False) + "\n")
 
     def _report(self) -> int:
         """Writes the report once an evaluation is complete; its failure leaves the finished stages as they are."""
@@ -272,8 +273,8 @@ class Runner:
             importlib.import_module("r1hf.explain.report").write_report(self.graph.run_dir, self.graph.links)
         except Exception as error:
             if not isinstance(error, R1Error):
-                traceback.print_exc()
-            _say(f"the report failed: {type(error).__name__}: {error}")
+                print(mask(traceback.format_exc()), end="", file=sys.stderr)
+            _say(mask(f"the report failed: {type(error).__name__}: {error}"))
             _say("all stages are complete; repeat the same command to write the report again")
             return 1
         return 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from r1hf.explain.report.stages import info, paper_name
+from r1hf.publish.card import Safe, is_card_text
 from r1hf.publish.data import DataConfig, normal, read, rows_of
 from r1hf.publish.graph import draw, method
 from r1hf.publish.licences import Source
@@ -72,7 +73,7 @@ def model_context(made: Made, place: Place, licence: str, sources: Sequence[Sour
         "revision": place.branch,
         "title": place.repo.split("/")[-1] + (f" ({made.name})" if place.branch else ""),
         "paper": paper_name(made.name),
-        "about": info(made.name).about,
+        "about": Safe(info(made.name).about),
         "method": method(made),
         "graph": graph(made, run),
         "front": _front(made, place, licence, run),
@@ -268,9 +269,18 @@ def languages(evaluation: Evaluation | None) -> list[str]:
 
 
 def _question(evaluation: Evaluation) -> str:
+    """A question for the snippet: the first of the evaluation that is one short line."""
     path = evaluation.directory / "samples.jsonl"
-    first = next(iter(read(path)), None) if path.is_file() else None
-    return first["question"] if first else "What is 2 + 3 * 4?"
+    for row in read(path) if path.is_file() else ():
+        question = row.get("question")
+        if (
+            isinstance(question, str)
+            and question.isprintable()
+            and 0 < len(question) <= 200
+            and is_card_text(question)
+        ):
+            return question
+    return "What is 2 + 3 * 4?"
 
 
 def _config(made: Made) -> dict[str, Any]:

@@ -193,7 +193,7 @@ def _mix(made: Made) -> list[DataConfig]:
 
 def _preferences(made: Made) -> list[DataConfig]:
     about = {
-        "helpful": "Pairs of responses, the better one as `chosen`: the helpfulness model learns from them.",
+        "helpful": "Pairs of responses, the better one in the column chosen: the helpfulness model learns from them.",
         "harmless": "Responses marked safe or not: the harmlessness model learns from them.",
     }
     found = []

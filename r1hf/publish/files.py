@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import itertools
 import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
+from r1hf.core import foreign_code
 from r1hf.core.errors import StageError
-from r1hf.stage.hub_errors import TOKEN, secrets
+from r1hf.core.secrets import scan
+from r1hf.stage.hub_errors import secrets
 from r1hf.stage.manifest import LOG, MANIFEST, Manifest
 
 PROVENANCE = "provenance"  # folder of manifests and logs; its presence tells a repository that r1hf pushed
@@ -23,7 +28,7 @@ MODEL_FILES = re.compile(
     r"|preprocessor_config|processor_config)\.json|merges\.txt|tokenizer\.model|chat_template\.(jinja|json)"
     r"|(LICENSE|NOTICE|USE_POLICY)(\.\w+)?"
 )
-_LARGE = 10 * 2**20  # bytes; larger files go to LFS and are not read here
+_TEXT = (".json", ".jsonl", ".md", ".yaml", ".jinja", ".txt", ".py", ".css", ".html", ".toml")
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,10 @@ class Upload:
     def size(self) -> int:
         """Bytes."""
         return len(self.source) if isinstance(self.source, bytes) else self.source.stat().st_size
+
+    def open(self) -> IO[bytes]:
+        """The content, to be read."""
+        return io.BytesIO(self.source) if isinstance(self.source, bytes) else self.source.open("rb")
 
     def git_oid(self) -> str:
         """Git's SHA-1 of the content: how the Hub names a file that is not in LFS."""
@@ -62,8 +71,10 @@ def as_json(path: str, content: object) -> Upload:
 def model_files(directory: Path, inside: str, manifest: Manifest) -> list[Upload]:
     """The model in `directory/inside` as its manifest lists it, with the manifest and the training log.
 
-    Raises StageError where there is no safetensors file.
+    Raises StageError where there is no safetensors file, or where the model brings code of its own.
     """
+    if wrong := foreign_code.faults(directory / inside):
+        raise StageError("; ".join(wrong))
     prefix = f"{inside}/" if inside else ""
     found = [
         Upload(name.removeprefix(prefix), directory / name, output.sha256)
@@ -83,14 +94,17 @@ def file(path: str, source: Path) -> Upload:
 
 
 def check_secrets(uploads: Iterable[Upload]) -> None:
-    """Raises StageError that names each file with something like a Hub token in it; the token is not shown."""
-    known = [token.encode() for token in secrets()]
-    found = []
+    """Raises StageError that names each file with a secret in it, its kind and line; the secret is not shown.
+
+    Every byte of every file is read, weights and their metadata too.
+    """
+    known, found = secrets(), []
     for item in uploads:
-        if item.size > _LARGE or item.path.endswith(".safetensors"):
-            continue
-        content = item.source if isinstance(item.source, bytes) else item.source.read_bytes()
-        if TOKEN.search(content.decode("utf-8", "replace")) or any(token in content for token in known):
-            found.append(item.path)
+        with item.open() as stream:
+            seen = dict.fromkeys(itertools.islice(scan(stream, known), 1000))
+        seen |= dict.fromkeys(scan(io.BytesIO(item.path.encode()), known))
+        lines = item.path.endswith(_TEXT)
+        found += [f"{item.path}{f', line {line}' if lines else ''} ({name})" for name, line in list(seen)[:3]]
     if found:
-        raise StageError(f"{', '.join(found)} would publish an access token; remove it, and revoke it on the Hub")
+        shown = "; ".join(found[:10]) + (f" and {len(found) - 10} more" if len(found) > 10 else "")
+        raise StageError(f"what is to be pushed holds a secret: {shown}; remove it there, and revoke it at its maker")

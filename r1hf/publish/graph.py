@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from r1hf.publish.card import one_line
 from r1hf.publish.lineage import Made, Parent
 
 METHODS = {
@@ -67,7 +68,7 @@ def draw(stages: Sequence[Made], marked: str) -> str:
             mark = "   <- this data" if stage.name == marked else ""
             origins = ", ".join(dict.fromkeys(short_name(stage, parent) for parent in stage.parents))
             lines.append(f"{stage.name}: {method(stage)}, from {origins}{mark}")
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))
 
 
 def _label(stage: Made) -> str:

@@ -17,7 +17,8 @@ from r1hf.publish.files import Upload, as_json, check_secrets, model_files, text
 from r1hf.publish.licences import Source, choose
 from r1hf.publish.lineage import Made, find, order, run_stages, sources
 from r1hf.publish.scores import Evaluation, find_evaluation, load_evaluation, result_file
-from r1hf.stage.manifest import MANIFEST, read_manifest, verify
+from r1hf.publish.signing import SIGNATURE, Signer, sign, stands_for
+from r1hf.stage.manifest import MANIFEST, find_stage, read_manifest, verify
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,19 @@ class Target:
     @property
     def tag(self) -> str:
         """Name and hash of everything: the same content has the same tag."""
-        lines = "".join(f"{item.path}\0{item.sha256}\n" for item in sorted(self.uploads, key=lambda item: item.path))
+        content = sorted((item.path, _content(item)) for item in self.uploads)
+        lines = "".join(f"{path}\0{found}\n" for path, found in content)
         return f"{self.name}-{hashlib.sha256(lines.encode()).hexdigest()[:12]}"
 
     @property
     def size(self) -> int:
         return sum(item.size for item in self.uploads)
+
+
+def _content(item: Upload) -> str:
+    """The hash of a file; of a signature that of what it says, which is the same each time."""
+    said = stands_for(item.source) if item.path == SIGNATURE and isinstance(item.source, bytes) else None
+    return said or item.sha256
 
 
 @dataclass(frozen=True)
@@ -67,24 +75,29 @@ class Plan:
         """The same with one more at the end."""
         return replace(self, targets=(*self.targets, target))
 
+    def signed(self, signer: Signer) -> Plan:
+        """The same with a signature of each target's files."""
+        return replace(self, targets=tuple(replace(one, uploads=sign(one.uploads, signer)) for one in self.targets))
+
 
 def make_plan(path: Path, options: Options) -> Plan:
     """The plan for a run directory or a finished stage. Raises R1Error for everything that refuses the push."""
     if not path.exists():
         raise StageError(f"{path} does not exist; give a run (runs/tiny) or a stage of it (runs/tiny/r1)")
-    if path.is_dir() and read_manifest(path) is None and not _in_stage(path):
-        plan = _plan_run(path, options)
-    else:
-        plan = _plan_stage(find(path), options)
+    try:
+        if path.is_dir() and read_manifest(path) is None and find_stage(path) is None:
+            plan = _plan_run(path, options)
+        else:
+            plan = _plan_stage(find(path), options)
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+        raise StageError(
+            f"a manifest, evaluation or row below {path} has another shape than r1hf writes ({said}); "
+            "make the stage again (recipes/pipeline.py --force STAGE)"
+        ) from error
     for target in plan.targets:
         check_secrets(target.uploads)
     return plan
-
-
-def _in_stage(path: Path) -> bool:
-    from r1hf.stage.manifest import find_stage
-
-    return find_stage(path) is not None
 
 
 def prove(made: Made) -> None:

@@ -64,18 +64,20 @@ def _publish(remote: Remote, target: Target, tag: str | None) -> None:
     commit = None
     if branch is not None:
         remote.branch(branch)
-        commit = remote.put(branch, target.uploads, message)
+    uploads = remote.settled(branch or "main", target.uploads)
+    if branch is not None:
+        commit = remote.put(branch, uploads, message)
     if target.main:
-        commit = remote.put("main", target.uploads, message, source=branch)
+        commit = remote.put("main", uploads, message, source=branch)
     assert commit is not None
     name = tag if tag is not None and target.main else target.tag
-    if remote.tag(name, commit, target.uploads):
+    if remote.tag(name, commit, uploads):
         remote.say(f"{remote.repo}: tag {name} -> {commit[:10]}")
 
 
 def _propose(remote: Remote, target: Target, say: Callable[[str], None]) -> None:
     reference, url = remote.pull_request(f"r1hf: {target.tag}")
-    remote.put(reference, target.uploads, f"{target.name}: pushed by r1hf")
+    remote.put(reference, remote.settled(reference, target.uploads), f"{target.name}: pushed by r1hf")
     say(f"{remote.repo}: pull request {url}")
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from r1hf.core.errors import StageError
+from r1hf.core.errors import ConfigError, StageError
+from r1hf.core.files import read_object
 from r1hf.explain.report.text import number
 from r1hf.publish.lineage import Made, Parent
 from r1hf.stage.manifest import Manifest, read_manifest, verify
@@ -73,17 +73,22 @@ def load_evaluation(directory: Path) -> Evaluation:
     manifest = verify(directory)
     if RESULTS not in manifest.outputs:
         raise NoEvaluation(f"{directory} is no evaluation: it holds no {RESULTS}; run recipes/evaluate.py")
-    content = json.loads((directory / RESULTS).read_text(encoding="utf-8"))
-    lacking = [key for key in SETTINGS if key not in content.get("settings", {})]
-    if lacking or not isinstance(content.get("models"), dict):
+    try:
+        content = read_object(directory / RESULTS)
+    except ConfigError as error:
+        raise NoEvaluation(f"{' '.join(error.problems)}; run the evaluation again") from error
+    settings, models = content.get("settings"), content.get("models")
+    lacking = [key for key in SETTINGS if not isinstance(settings, dict) or number(settings.get(key)) is None]
+    if lacking or not isinstance(models, dict) or not all(isinstance(row, dict) for row in models.values()):
         raise NoEvaluation(
             f"{directory / RESULTS} does not say {', '.join(lacking) or 'models'}; run the evaluation again"
         )
-    if manifest.metrics.get("models") not in (None, content["models"]):
+    if manifest.metrics.get("models") not in (None, models):
         raise NoEvaluation(f"{directory / RESULTS} and its manifest have different numbers; run the evaluation again")
     records = manifest.inputs.get("models", [])
+    records = records if isinstance(records, list) else [records]
     fingerprints = {Path(r["path"].partition("@")[0]).name: r["fingerprint"] for r in records}
-    return Evaluation(directory, manifest, content["settings"], content["models"], fingerprints)
+    return Evaluation(directory, manifest, content["settings"], models, fingerprints)
 
 
 def find_evaluation(made: Made, given: Path | None) -> Evaluation:

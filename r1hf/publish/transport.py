@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from r1hf.publish.files import PROVENANCE, Upload
+from r1hf.publish.signing import SIGNATURE, stands_for
 from r1hf.stage.hub_errors import HubError, TransientHubError, explained, no_hub
 
 P = ParamSpec("P")
@@ -140,6 +143,20 @@ class Remote:
         self.commits.append(done.oid)
         self.say(f"{self.repo}@{revision}: {len(changed)} files, {len(gone)} removed, commit {done.oid[:10]}")
         return str(done.oid)
+
+    @again
+    def settled(self, revision: str, uploads: Sequence[Upload]) -> list[Upload]:
+        """The same files, with the signature that the branch has where it says the same as the new one."""
+        found = list(uploads)
+        index = next((index for index, item in enumerate(found) if item.path == SIGNATURE), None)
+        if index is None or SIGNATURE not in self.tree(revision):
+            return found
+        with explained(f"read {SIGNATURE} of {self.repo}@{revision}", self.repo):
+            old = Path(self.api.hf_hub_download(**self._where, filename=SIGNATURE, revision=revision)).read_bytes()
+        new = found[index].source
+        if isinstance(new, bytes) and stands_for(old) == stands_for(new):
+            found[index] = replace(found[index], source=old, sha256=hashlib.sha256(old).hexdigest())
+        return found
 
     def _operation(self, item: Upload, elsewhere: dict[str, Any], source: str | None) -> Any:
         from huggingface_hub import CommitOperationAdd, CommitOperationCopy

@@ -13,7 +13,7 @@ from typing import Any
 from r1hf.core.errors import ConfigError, R1Error
 from r1hf.core.files import read_object
 from r1hf.publish.files import PROVENANCE
-from r1hf.stage.manifest import is_hub_id, read_manifest
+from r1hf.stage.manifest import is_hub_id, prove, read_manifest
 from r1hf.text.served_prompts import Prompt, prompt_of
 
 TEMPERATURE, TOP_P = 0.6, 0.95  # DeepSeek-R1's advice, where the model says nothing
@@ -170,7 +170,8 @@ def read_model(directory: Path, name: str) -> ServedModel:
         weight_bytes, parameters = weight_bytes + more[0], parameters + more[1]
     if not (source / "tokenizer.json").exists() and not (source / "tokenizer.model").exists():
         raise ConfigError(f"{source} has no tokenizer (tokenizer.json); save the model's tokenizer beside it")
-    manifest = read_manifest(directory) or read_manifest(directory / PROVENANCE)  # the second: as pushed to the Hub
+    # The second: as pushed to the Hub.
+    manifest = prove(directory) or read_manifest(directory) or read_manifest(directory / PROVENANCE)
     sampling = _read_json(source / "generation_config.json", missing={})
     text = config.get("text_config") or config
     dtype = str(text.get("dtype") or text.get("torch_dtype") or "float32")

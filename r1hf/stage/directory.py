@@ -20,12 +20,12 @@ from typing import Any
 from r1hf.core.config import jsonable
 from r1hf.core.errors import IntegrityError, StageError
 from r1hf.core.files import sibling
+from r1hf.core.redaction import redact
+from r1hf.stage.contents import REPLACED as REPLACED
+from r1hf.stage.contents import REQUEST as REQUEST
+from r1hf.stage.contents import is_plain, strangers
 from r1hf.stage.locks import FileLock
 from r1hf.stage.manifest import LOG, MANIFEST, read_manifest, sync_directory
-
-REQUEST = ".request.json"  # marks a `.partial` as a stage's
-REPLACED = ".replaced"  # marks a `.old` as a stage's
-_TOOLS = (".cache", "__pycache__", ".ipynb_checkpoints", ".DS_Store", "Thumbs.db")
 
 
 class StageLog:
@@ -36,17 +36,10 @@ class StageLog:
         self.enabled = enabled
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """One JSON line. NaN becomes null."""
+        """One JSON line, without secrets. NaN becomes null."""
         if self.enabled:
             with self.path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(jsonable(dict(row)), ensure_ascii=False) + "\n")
-
-    def rows(self) -> list[dict[str, Any]]:
-        """All rows so far; a last line that a kill cut short is no row."""
-        if not self.path.is_file():
-            return []
-        lines = self.path.read_text(encoding="utf-8").split("\n")[:-1]
-        return [json.loads(line) for line in lines]
+                stream.write(json.dumps(redact(jsonable(dict(row))), ensure_ascii=False) + "\n")
 
     def rewrite(self, rows: list[dict[str, Any]]) -> None:
         """Replaces the log, at once."""
@@ -94,6 +87,8 @@ def _is_stage(directory: Path) -> bool:
     try:
         return read_manifest(directory) is not None
     except IntegrityError:
+        if not is_plain(directory / MANIFEST):
+            return False
         text = (directory / MANIFEST).read_text(encoding="utf-8", errors="replace")
         return all(f'"{key}"' in text for key in ("stage", "recipe", "request"))
 
@@ -112,13 +107,7 @@ def strange_files(directory: Path) -> list[str]:
         manifest = read_manifest(directory)
     except IntegrityError:
         return []  # what it listed cannot be told any more
-    known = {*(manifest.outputs if manifest else ()), MANIFEST, REQUEST, REPLACED}
-    found = []
-    for folder, folders, names in os.walk(directory):
-        folders[:] = [name for name in folders if name not in _TOOLS]
-        paths = [(Path(folder) / name).relative_to(directory).as_posix() for name in names if name not in _TOOLS]
-        found += [path for path in paths if path not in known]
-    return sorted(found)
+    return strangers(directory, manifest.outputs if manifest is not None else ())
 
 
 def clear_partial(partial: Path) -> None:

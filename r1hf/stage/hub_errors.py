@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from r1hf.core.errors import R1Error
+from r1hf.core.secrets import MASK, known, mask
 
 _TRANSPORT = ("httpx", "httpx2", "httpcore", "requests", "urllib3", "ssl", "socket")
-MASK = "***"
-TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
 _QUOTA = re.compile(r"storage|quota|limit reached|payment|upgrade", re.IGNORECASE)
 TRANSIENT = frozenset({408, 412, 425, 429, 500, 502, 503, 504})
 
@@ -116,15 +115,15 @@ def _made(transient: bool, text: str) -> HubError:
 
 
 def clean(text: str) -> str:
-    """The text in one line, at most 300 characters, with every token masked."""
+    """The text in one line, at most 300 characters, with every secret masked."""
     for token in secrets():
         text = text.replace(token, MASK)
-    return TOKEN.sub(MASK, " ".join(text.split())[:300])
+    return mask(" ".join(text.split()))[:300]
 
 
 def secrets() -> list[str]:
-    """Tokens that this process knows of: from the environment and from `hf auth login`."""
-    found = [os.environ.get("HF_TOKEN", ""), os.environ.get("HUGGING_FACE_HUB_TOKEN", "")]
+    """Secrets that this process knows of: its environment's, and the token of `hf auth login`."""
+    found = [os.environ.get("HF_TOKEN", ""), os.environ.get("HUGGING_FACE_HUB_TOKEN", ""), *known()]
     with contextlib.suppress(ImportError, OSError):
         from huggingface_hub import get_token
 

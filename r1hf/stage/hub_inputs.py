@@ -9,7 +9,8 @@ from typing import Any
 
 from r1hf.core.config import Parsed
 from r1hf.core.source import with_paths
-from r1hf.stage.hub_refs import Pin, checkout, pin, repo_type_of
+from r1hf.publish.signing import trusted
+from r1hf.stage.hub_refs import Pin, checkout, download, pin, repo_type_of
 from r1hf.stage.manifest import is_hub_id
 
 
@@ -23,6 +24,9 @@ def pin_inputs(parsed: Parsed) -> dict[str, Pin]:
     if not wanted:
         return {}
     pins = {f"{field} {text}": pin(text, repo_type_of(field)) for field, text in wanted}
+    if trusted() is not None:  # data is loaded by its reference; what is not signed is not
+        for item in pins.values():
+            download(item)
     places = {key: str(checkout(item)) if item.repo_type == "model" else str(item) for key, item in pins.items()}
     for field in dict.fromkeys(field for field, _ in wanted):
         for config in parsed.configs:

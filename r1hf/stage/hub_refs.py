@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from r1hf.publish.signing import Trust, trusted, verify_signature
 from r1hf.stage.hub_errors import HubError, TransientHubError, explained
 from r1hf.stage.manifest import is_hub_id
 
@@ -100,8 +101,20 @@ def _cache(repo: str, repo_type: RepoType) -> Path:
     return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type=repo_type)
 
 
-def download(pinned: Pin, files: list[str] | None = None) -> Path:
-    """The repository at that commit in the local cache, whole or the `files` that fit; nothing is fetched twice."""
+def download(pinned: Pin, files: list[str] | None = None, trust: Trust | None = None) -> Path:
+    """The repository at that commit in the local cache, whole or the `files` that fit; nothing is fetched twice.
+
+    trust: who must have signed it; by default whom this machine trusts (`R1HF_TRUSTED_KEY`). It is then fetched whole.
+    Raises IntegrityError where it is not signed so.
+    """
+    trust = trust or trusted()
+    place = _download(pinned, None if trust else files)
+    if trust is not None:
+        verify_signature(place, trust, str(pinned))
+    return place
+
+
+def _download(pinned: Pin, files: list[str] | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 

@@ -12,16 +12,17 @@ import re
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from r1hf.core.errors import IntegrityError, StageError
+from r1hf.core.errors import ConfigError, IntegrityError, StageError
+from r1hf.core.files import read_object
 from r1hf.core.source import paths_of
+from r1hf.stage.contents import MANIFEST, files_under, is_plain, shape_problem, strangers
 
-MANIFEST = "manifest.json"
 LOG = "log.jsonl"
 FORMAT = 1
 PACKAGES = (
@@ -75,21 +76,15 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def files_under(directory: Path) -> Iterator[str]:
-    """Relative POSIX paths of a directory's files, sorted; hidden ones and the manifest are no outputs."""
-    found = []
-    for folder, folders, names in os.walk(directory, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [(Path(folder) / name).relative_to(directory).as_posix() for name in names if name[0] != "."]
-    return (name for name in sorted(found) if name != MANIFEST)
-
-
-def hash_outputs(directory: Path) -> dict[str, Output]:
-    """Every output file of a stage with its hash and size."""
-    return {
-        name: Output(sha256_file(directory / name), (directory / name).stat().st_size)
-        for name in files_under(directory)
-    }
+def hash_outputs(directory: Path, hidden: bool = False) -> dict[str, Output]:
+    """Every output file of a stage with its hash and size. Raises StageError for a pipe or a device among them."""
+    found = {}
+    for name in files_under(directory, hidden):
+        path = directory / name
+        if is_plain(path) is False:  # reading a pipe could wait for ever
+            raise StageError(f"{path} is no plain file; remove it")
+        found[name] = Output(sha256_file(path), path.stat().st_size)
+    return found
 
 
 def fingerprint(outputs: Mapping[str, Output]) -> str:
@@ -123,25 +118,33 @@ def sync_directory(directory: Path) -> None:
 def read_manifest(directory: Path) -> Manifest | None:
     """The manifest of a directory, or None where there is none. Raises IntegrityError where it cannot be read."""
     path = directory / MANIFEST
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict) and not {"stage", "outputs"} & set(content):
-            return None  # another tool's file of the same name
-        content["outputs"] = {name: Output(**output) for name, output in content["outputs"].items()}
-        manifest = Manifest(**content)
-    except (FileNotFoundError, NotADirectoryError):
+    if not directory.is_dir():
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise IntegrityError(f"{path} is no manifest that can be read ({error}); {_way_out(directory)}") from error
-    if manifest.format != FORMAT:
-        raise IntegrityError(f"{path} has format {manifest.format}, this version reads {FORMAT}; make the stage again")
-    return manifest
+    try:
+        content = read_object(path)
+    except FileNotFoundError:
+        return None
+    except (ConfigError, OSError) as error:
+        wrong = " ".join(error.problems) if isinstance(error, ConfigError) else str(error)
+        raise IntegrityError(f"{path} is no manifest that can be read ({wrong}); {_way_out(directory)}") from error
+    if not {"stage", "outputs"} & set(content):
+        return None  # another tool's file of the same name
+    made_as = content.get("format", FORMAT)
+    if type(made_as) is int and made_as != FORMAT:
+        raise IntegrityError(f"{path} has format {made_as}, this version reads {FORMAT}; make the stage again")
+    unknown = set(content) - {field.name for field in dataclasses.fields(Manifest)}
+    found = f"{min(unknown)[:80]!r} is none of its keys" if unknown else shape_problem(content)
+    if found:
+        raise IntegrityError(f"{path} is no manifest that can be read ({found}); {_way_out(directory)}")
+    outputs = {name: Output(**output) for name, output in content["outputs"].items()}
+    return Manifest(**{**content, "outputs": outputs})
 
 
-def verify(directory: Path, under: str = "") -> Manifest:
-    """The manifest, after every file that it lists (below `under`, if given) proved unchanged.
+def verify(directory: Path, under: str = "", contents: bool = True) -> Manifest:
+    """The manifest, after the directory proved to hold what it lists (below `under`, if given) and nothing else.
 
-    Raises IntegrityError that names each file changed or missing. Files that it does not list are let be.
+    contents: also that each file has the content that it had; else its size is looked at, which takes no time.
+    Raises IntegrityError that names each file changed, missing, or added.
     """
     manifest = read_manifest(directory)
     if manifest is None:
@@ -151,24 +154,49 @@ def verify(directory: Path, under: str = "") -> Manifest:
         wrong.append(f"{directory / MANIFEST} was edited: its content does not fit its digest")
     wanted = _select(manifest.outputs, under)
     with ThreadPoolExecutor(4) as pool:  # hashing leaves the interpreter's lock
-        hashes = list(pool.map(lambda name: _hash_if_there(directory / name), wanted))
-    for (name, expected), actual in zip(wanted.items(), hashes, strict=True):
-        path = directory / name
-        if actual is None:
-            wrong.append(f"{path} is missing")
-        elif actual != expected.sha256:
-            wrong.append(
-                f"{path} was changed after the stage: sha256 {actual[:12]}…, expected {expected.sha256[:12]}…"
-            )
+        found = pool.map(lambda item: _changed(directory / item[0], item[1], contents), wanted.items())
+        wrong += [text for text in found if text]
     if manifest.fingerprint != fingerprint(manifest.outputs):
         wrong.append(f"{directory / MANIFEST} was changed: its fingerprint does not fit its list of outputs")
+    way_out = [_way_out(directory)] if wrong else []
+    try:
+        strays = added(directory, manifest, under)
+    except OSError as error:
+        raise IntegrityError(f"{error.filename} cannot be read ({error.strerror}); mend its permissions") from error
+    if strays:
+        shown = ", ".join(str(directory / name) for name in strays[:5])
+        more = f" and {len(strays) - 5} more" if len(strays) > 5 else ""
+        wrong.append(f"{shown}{more}: no stage made this, and what reads {directory} could load it; move it away")
     if wrong:
-        raise IntegrityError("; ".join(wrong) + f"; {_way_out(directory)}")
+        raise IntegrityError("; ".join(wrong + way_out))
     return manifest
 
 
-def _hash_if_there(path: Path) -> str | None:
-    return sha256_file(path) if path.is_file() else None
+def prove(path: Path, contents: bool = True) -> Manifest | None:
+    """`verify` for a stage or a part of one at `path`; None where no stage made it. Raises IntegrityError."""
+    stage = find_stage(path)
+    return None if stage is None else verify(*stage, contents=contents)
+
+
+def added(directory: Path, manifest: Manifest, under: str = "") -> list[str]:
+    """What lies in a stage's directory (below `under`) that its manifest does not list."""
+    return [name for name in strangers(directory, manifest.outputs) if not under or name.startswith(f"{under}/")]
+
+
+def _changed(path: Path, expected: Output, contents: bool) -> str | None:
+    plain = is_plain(path)
+    if not plain:
+        return f"{path} is missing" if plain is None else f"{path} is no plain file any more"
+    try:
+        size = path.stat().st_size
+        actual = sha256_file(path) if contents else expected.sha256
+    except OSError as error:
+        return f"{path} cannot be read ({error.strerror})"
+    if not contents and size != expected.bytes:
+        return f"{path} has {size:,} bytes and not {expected.bytes:,}"
+    if actual == expected.sha256:
+        return None
+    return f"{path} was changed after the stage: sha256 {actual[:12]}…, expected {expected.sha256[:12]}…"
 
 
 def _way_out(directory: Path) -> str:

@@ -204,7 +204,7 @@ class Stage:
             raise StageError(f"stage {self.name} ended without finish(metrics): its work is not done")
         self._check_inputs()
         shutil.rmtree(self.checkpoints, ignore_errors=True)
-        outputs = hash_outputs(self.work)
+        outputs = hash_outputs(self.work, hidden=True)
         if not set(outputs) - {LOG}:
             raise StageError(f"stage {self.name} wrote no output")
         sync_files([self.work / name for name in outputs])

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from r1hf.core.errors import DataError
+from r1hf.core.errors import DataError, IntegrityError
+from r1hf.stage.contents import DEEPEST, depth, is_plain
+from r1hf.stage.manifest import verify
 
 Row = dict[str, Any]
 
@@ -45,6 +47,7 @@ def load_run(run_dir: Path, graph: Mapping[str, Sequence[str]]) -> RunData:
         manifest = _read_object(run_dir / stage / "manifest.json", run.notes)
         if manifest is not None:
             run.manifests[stage] = manifest
+            _note_changes(run_dir / stage, run.notes)
         rows = _read_rows(run_dir / stage / "log.jsonl", run.notes)
         # A stage that trains several models marks the rows of all but its main one.
         for name in dict.fromkeys(row.get("run") for row in rows):
@@ -73,13 +76,49 @@ def _load_evaluation(run: RunData) -> None:
         run.notes.append("No sample answers (evaluate/samples.jsonl).")
 
 
-def _read_object(path: Path, notes: list[str]) -> Row | None:
+def _note_changes(directory: Path, notes: list[str]) -> None:
+    """Says where a stage is not what its manifest lists; of the evaluation, whose numbers are shown, every byte."""
+    try:
+        verify(directory, contents=directory.name == "evaluate")
+    except IntegrityError as error:
+        text = str(error).replace(f"{directory.parent}/", "")  # a page that is shown says nothing of this machine
+        notes.append(f"{directory.name} is not what its stage made: {text}.")
+
+
+def _text(path: Path, notes: list[str]) -> str | None:
+    """The content of a file; None, with a note, where it is no file or cannot be read."""
     name = f"{path.parent.name}/{path.name}"
     try:
-        value = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+        if is_plain(path) is False:  # a pipe would be waited for
+            notes.append(f"{name} is no plain file and was skipped.")
+            return None
+        return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        notes.append(f"{name} could not be read: {error}.")
+        return None
+
+
+def _parsed(text: str) -> Any:
+    """The JSON value. Raises ValueError, also where it is nested deeper than anything that r1hf writes."""
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        value = None
+    if value is None or depth(value) > DEEPEST:
+        raise ValueError("it is null or nested too deep")
+    return value
+
+
+def _read_object(path: Path, notes: list[str]) -> Row | None:
+    name = f"{path.parent.name}/{path.name}"
+    text = _text(path, notes)
+    if text is None:
+        return None
+    try:
+        value = _parsed(text)
+    except ValueError as error:
         notes.append(f"{name} could not be read: {error}.")
         return None
     if not isinstance(value, dict):
@@ -90,20 +129,14 @@ def _read_object(path: Path, notes: list[str]) -> Row | None:
 
 def _read_rows(path: Path, notes: list[str]) -> list[Row]:
     name = f"{path.parent.name}/{path.name}"
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        notes.append(f"{name} could not be read: {error}.")
-        return []
+    text = _text(path, notes) or ""
     rows: list[Row] = []
     skipped = 0
     for line in text.split("\n"):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = _parsed(line)
         except ValueError:
             row = None
         if isinstance(row, dict):
