@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -87,13 +88,23 @@ def make_adapter(directory: Path, base: Path, seed: int = 1) -> Path:
 class Served:
     """`r1hf serve` running as a process."""
 
-    def __init__(self, *arguments: object, log_dir: Path, **environment: str):
+    def __init__(self, *arguments: object, log_dir: Path, open_files: int | None = None, **environment: str):
         command = [*START, *map(str, arguments), "--port", "0", "--log-dir", str(log_dir)]
         self.output = log_dir.with_suffix(".out")
         environment = {**os.environ, **environment}
+
+        def limit() -> None:
+            if open_files is not None:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
+
         with self.output.open("wb") as stream:
             self.process = psutil.Popen(
-                command, stdout=stream, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+                command,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+                preexec_fn=limit,
             )
         self.log_dir, self.key = log_dir, environment.get("R1HF_API_KEY", "")
         self._port: int | None = None

@@ -10,9 +10,11 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+import psutil
 import pytest
 
 from r1hf.core.environment import HUB_TOKENS, child_environment, narrowed
+from r1hf.serving.renderer import Renderer
 from r1hf.verify import gym, pool
 
 SECRETS = {
@@ -65,9 +67,23 @@ def test_only_a_process_that_downloads_gets_the_token_of_the_hub(full: None):
     assert set(child_environment({}, names=HUB_TOKENS)) & set(SECRETS) == {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}
 
 
-def test_the_chat_gets_its_settings_but_no_key_that_is_not_its_own(full: None):
+def test_the_chat_gets_its_settings_but_no_key_that_is_not_its_own(full: None, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("R1HF_MAX_TOKENS", "128")
+    monkeypatch.setenv("R1HF_TOKENS", "abc")
     found = child_environment({"R1HF_BACKEND_KEY": "x"}, ("R1HF_",))
     assert set(found) & set(SECRETS) == {"R1HF_LOGIN"} and found["R1HF_BACKEND_KEY"] == "x"
+    assert found["R1HF_MAX_TOKENS"] == "128" and "R1HF_TOKENS" not in found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_process_that_renders_a_models_template_has_no_secret(full: None):
+    renderer = Renderer()
+    try:
+        assert renderer.render("{{ messages[0]['content'] }}", [{"role": "user", "content": "hi"}]) == "hi"
+        (process,) = [child for child in psutil.Process().children() if "r1hf.serving.renderer" in child.cmdline()]
+        assert not set(process.environ()) & set(SECRETS)
+    finally:
+        renderer.close()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

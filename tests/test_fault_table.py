@@ -243,6 +243,11 @@ TABLE: dict[int, tuple[str, str, list[str]]] = {
         "huge prompts and numbers, 50 clients, no key",
         "4xx, a bounded queue",
         [
+            "test_serving_attacks::test_row_29_megabytes_and_huge_numbers_of_fifty_clients_hold_nobody_up",
+            "test_serving_attacks::test_row_29_fifty_clients_at_once_are_answered_or_told_to_come_again",
+            "test_serving_attacks::test_a_request_that_is_no_good_gets_a_sentence",
+            "test_app_door::test_the_limits_hold_for_all_that_is_sent",
+            "test_app_door::test_one_persons_questions_leave_places_for_the_others",
             "test_serving_gateway::test_bad_requests",
             "test_serving_gateway::test_the_queue_is_bounded",
             "test_serving_gateway::test_the_key_is_asked_for",

@@ -22,6 +22,7 @@ from r1hf.serving.models import ServedModel  # noqa: E402
 from r1hf.serving.plan import GIB, Plan, Settings  # noqa: E402
 from r1hf.text.served_prompts import Prompt  # noqa: E402
 
+MESSAGES = [{"role": "user", "content": "x"}]
 SCRIPT = Path(__file__).with_name("small_engine.py")
 
 
@@ -191,7 +192,7 @@ def test_an_adapter_brings_its_template_and_nobody_elses(tmp_path: Path) -> None
         await until(lambda: fleet.engines["e"].state == "ready")
         seen = {}
         for name in ("base", "adapter"):
-            asked = {"model": name, "messages": [], "chat_template": "{{ 'evil' }}"}
+            asked = {"model": name, "messages": MESSAGES, "chat_template": "{{ 'evil' }}"}
             async with client.post("/v1/chat/completions", json=asked) as answer:
                 seen[name] = (await answer.json())["body"].get("chat_template")
         assert seen == {"base": None, "adapter": "{{ 'the template of adapter' }}"}

@@ -84,7 +84,7 @@ def copy(model: Path, tmp_path: Path) -> Path:
 def test_pickles_are_refused(model: Path, tmp_path: Path) -> None:
     directory = copy(model, tmp_path)
     (directory / "model.safetensors").rename(directory / "pytorch_model.bin")
-    assert "pickle only (pytorch_model.bin)" in refusal(directory)
+    assert "pytorch_model.bin, a format that can run code" in refusal(directory)
     (directory / "pytorch_model.bin").unlink()
     assert "has no weights" in refusal(directory)
 

@@ -10,19 +10,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from r1chat.backend import Backend, BackendError, Model
-from r1chat.limits import Places, TooManyWaiting
 from r1chat.reply import Reply, opening
+from r1hf.serving.fair import Fair, Full, Who
 
 TICK = 0.5  # seconds between two pictures of a silent stream: the timer runs on
 PACE = 0.1  # least seconds between two pictures of a busy one: each costs the browser 15 ms or more
 SLOWEST_PACE = 0.25
 DRAWN_A_SECOND = 15_000  # characters that a slow browser draws anew in a second
+CHARACTERS = 64  # a token's, at most; a server that sends more counts wrong
 BUSY_PATIENCE = 20.0  # seconds for which a busy server is asked again
 
 
 @dataclass(frozen=True)
 class Question:
-    """`budget`: most tokens of thinking, None for no limit. `max_tokens`: of the whole answer."""
+    """`budget`: most tokens of thinking, None for no limit. `max_tokens`: of the whole answer.
+
+    person: for whom it is asked, in no readable form.
+    """
 
     model: Model
     messages: list[dict[str, str]]
@@ -31,6 +35,7 @@ class Question:
     seed: int | None = None
     budget: int | None = None
     max_tokens: int = 8192
+    person: str = ""
 
     def body(self) -> dict[str, Any]:
         body: dict[str, Any] = {"model": self.model.id, "temperature": self.temperature, "top_p": self.top_p}
@@ -45,18 +50,18 @@ class Question:
 
 @dataclass
 class Asker:
-    """Asks `backend` on behalf of everybody: `places` limits the streams open at once."""
+    """Asks `backend` on behalf of everybody: `places` limits the streams open at once, and shares them fairly."""
 
     backend: Backend
-    places: Places
+    places: Fair
     patience: float = 180.0
 
-    async def answer(self, question: Question, reply: Reply, changed: Callable[[], None]) -> None:
+    async def answer(self, question: Question, reply: Reply, changed: Callable[[], None], who: Who = ("",)) -> None:
         """Fills `reply` to its end. Raises nothing; cancelling it closes the connection to the server."""
         try:
-            async with self.places.hold():
+            async with self.places.hold(*who):
                 await self._until_answered(question, reply, changed)
-        except TooManyWaiting:
+        except Full:
             reply.end(error=BackendError("crowded"))
         except asyncio.CancelledError:
             reply.end(stopped=True)
@@ -99,10 +104,13 @@ class Asker:
     ) -> bool:
         """Reads a stream into `reply`. True if it was left because the thought is over its budget."""
         native = "thinking_token_budget" in body
-        async with contextlib.aclosing(self.backend.stream(path, body)) as stream:
+        longest = CHARACTERS * question.max_tokens
+        async with contextlib.aclosing(self.backend.stream(path, body, question.person)) as stream:
             async for piece in stream:
                 reply.feed(piece)
                 changed()
+                if reply.size > longest:
+                    raise BackendError("broken", "the answer has no end")
                 if reply.tokens >= question.max_tokens and not reply.finish:
                     reply.finish = "length"
                     return False
@@ -120,10 +128,10 @@ class Asker:
         closing = reply.close_thought()
         changed()
         try:
-            prompt = await self.backend.tokenize(question.model.id, question.messages)
+            prompt = await self.backend.tokenize(question.model.id, question.messages, question.person)
             if split:
                 written = opening(prompt.pieces) + split
-            added = await self.backend.tokenize(question.model.id, written + closing)
+            added = await self.backend.tokenize(question.model.id, written + closing, question.person)
         except BackendError as error:
             raise BackendError("no_budget", error.detail) from error
         body = {**question.body(), "prompt": prompt.ids + added.ids}
@@ -137,11 +145,12 @@ class Asker:
 
 @dataclass
 class Round:
-    """Questions asked at once and watched together; the same object is what Stop acts on."""
+    """Questions asked at once and watched together; the same object is what Stop acts on. who: asks them."""
 
     asker: Asker
     questions: list[Question]
     at_once: int | None = None
+    who: Who = ("",)
     replies: list[Reply] = field(init=False)
     _stop: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _news: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -203,7 +212,7 @@ class Round:
         reply = self.replies[index]
         async with gate:
             reply.asked = reply.clock()
-            await self.asker.answer(self.questions[index], reply, changed)
+            await self.asker.answer(self.questions[index], reply, changed, self.who)
 
 
 def _known(form: str | None) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -37,7 +38,10 @@ _TOO_LONG = re.compile(
 _LOADING = re.compile(r"\bloading|\b(?:re)?starting|being (?:loaded|started)|warming up|not ready", re.I)
 _HOPELESS = re.compile(r"cannot be served", re.I)
 MAX_DETAIL = 300
+MODELS = 256  # that a page can list
 LINE = 2**20  # most bytes of an event
+ANSWER = 16 * 2**20  # and of an answer that is no stream
+PERSON = "X-R1HF-Person"  # for whom a question is; a server that started this chat shares its time by it
 
 
 class BackendError(Exception):
@@ -85,13 +89,13 @@ class Model:
         own = row.get("r1hf")
         own = own if isinstance(own, Mapping) else {}
         return cls(
-            id=str(row["id"]),
+            id=_name(row["id"]) or "?",
             max_model_len=_integer(row.get("max_model_len")),
-            stage=own.get("stage"),
-            form=own.get("form"),
+            stage=_name(own.get("stage")),
+            form=_name(own.get("form")),
             temperature=_number(own.get("temperature")),
             top_p=_number(own.get("top_p")),
-            state=own.get("state") or "ready",
+            state=_name(own.get("state")) or "ready",
             thinking_budget=bool(own.get("thinking_budget")),
         )
 
@@ -132,29 +136,31 @@ class Backend:
         rows = body.get("data")
         if not isinstance(rows, list):
             raise BackendError("broken", "/models has no list `data`")
-        return [Model.from_row(row) for row in rows if isinstance(row, Mapping) and row.get("id")]
+        return [Model.from_row(row) for row in rows[:MODELS] if isinstance(row, Mapping) and row.get("id")]
 
-    async def tokenize(self, model: str, prompt: list[dict[str, str]] | str) -> Tokens:
+    async def tokenize(self, model: str, prompt: list[dict[str, str]] | str, person: str = "") -> Tokens:
         """The tokens of messages through the chat template, or of a plain text without special tokens."""
         if isinstance(prompt, str):
             ask: dict[str, Any] = {"prompt": prompt, "add_special_tokens": False}
         else:
             ask = {"messages": prompt, "add_generation_prompt": True, "return_token_strs": True}
-        body = await self._json("POST", f"{self.root}/tokenize", json={"model": model, **ask})
+        headers = {PERSON: person}
+        body = await self._json("POST", f"{self.root}/tokenize", json={"model": model, **ask}, headers=headers)
         ids = body.get("tokens")
-        if not isinstance(ids, list):
-            raise BackendError("broken", "/tokenize has no list `tokens`")
+        # Of whole numbers: the page shows them, and what else a server sends might be a script.
+        if not isinstance(ids, list) or not set(map(type, ids)) <= {int}:
+            raise BackendError("broken", "/tokenize has no list `tokens` of whole numbers")
         pieces = body.get("token_strs")
-        known = isinstance(pieces, list) and len(pieces) == len(ids)
+        known = isinstance(pieces, list) and len(pieces) == len(ids) and set(map(type, pieces)) <= {str}
         return Tokens(ids, pieces if known else None, _integer(body.get("max_model_len")))
 
-    async def stream(self, path: str, body: dict[str, Any]) -> AsyncIterator[Piece]:
+    async def stream(self, path: str, body: dict[str, Any], person: str = "") -> AsyncIterator[Piece]:
         """Pieces of POST `url`/`path`. Close the generator to close the connection."""
         body = {**body, "stream": True, "stream_options": {"include_usage": True, "continuous_usage_stats": True}}
         started = finished = False
         try:
             async with contextlib.AsyncExitStack() as stack:
-                response = await self._open(stack, f"{self.url}/{path}", body)
+                response = await self._open(stack, f"{self.url}/{path}", body, person)
                 started = True
                 async for line in response.content:
                     data = line[5:].strip() if line.startswith(b"data:") else b""
@@ -175,9 +181,11 @@ class Backend:
         if not finished:
             raise BackendError("cut")
 
-    async def _open(self, stack: contextlib.AsyncExitStack, url: str, body: dict[str, Any]) -> aiohttp.ClientResponse:
+    async def _open(
+        self, stack: contextlib.AsyncExitStack, url: str, body: dict[str, Any], person: str
+    ) -> aiohttp.ClientResponse:
         """The response to a POST, its body unread; asked twice if the server just closed a connection kept open."""
-        ask = functools.partial(self._http().post, url, json=body, allow_redirects=False)
+        ask = functools.partial(self._http().post, url, json=body, headers={PERSON: person}, allow_redirects=False)
         try:
             response = await stack.enter_async_context(ask())
         except (aiohttp.ClientConnectorError, TimeoutError):
@@ -194,23 +202,38 @@ class Backend:
             async with self._http().request(method, url, allow_redirects=False, **options) as response:
                 if response.status != 200:
                     raise await _refusal(response)
-                body = json.loads(await response.read())
+                body = _object(await _bounded(response))
         except aiohttp.ConnectionTimeoutError as error:
             raise BackendError("down") from error
         except TimeoutError as error:
             raise BackendError("timeout") from error
         except aiohttp.ClientError as error:
             raise BackendError("down") from error
-        except ValueError as error:
-            raise BackendError("broken", "the answer is no JSON") from error
-        if not isinstance(body, dict):
-            raise BackendError("broken", "the answer is no JSON object")
         return body
 
     async def close(self) -> None:
         if self._client is not None:
             await self._client.close()
             self._client = None
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    body = await response.content.read(ANSWER + 1)
+    while len(body) <= ANSWER and (more := await response.content.read(ANSWER)):
+        body += more
+    if len(body) > ANSWER:
+        raise BackendError("broken", "the answer is too long")
+    return body
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BackendError("broken", "the answer is no JSON") from error
+    if not isinstance(value, dict):
+        raise BackendError("broken", "the answer is no JSON object")
+    return value
 
 
 def _piece(data: bytes) -> Piece:
@@ -223,21 +246,21 @@ def _piece(data: bytes) -> Piece:
         choice = (event.get("choices") or [{}])[0]
         delta = choice.get("delta") or {}
         return Piece(
-            text=delta.get("content") or choice.get("text") or "",
-            reasoning=delta.get("reasoning") or delta.get("reasoning_content") or "",
+            text=_text(delta.get("content") or choice.get("text")),
+            reasoning=_text(delta.get("reasoning") or delta.get("reasoning_content")),
             tokens=_integer((event.get("usage") or {}).get("completion_tokens")),
-            finish=choice.get("finish_reason"),
+            finish=_text(choice.get("finish_reason")) or None,
         )
-    except (ValueError, AttributeError, TypeError, LookupError) as error:
+    except (ValueError, AttributeError, TypeError, LookupError, RecursionError) as error:
         shown = data[:80].decode(errors="replace")
         raise BackendError("broken", f"an event that is not understood: {shown}") from error
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> BackendError:
-    text = (await response.read()).decode(errors="replace")
+    text = (await _bounded(response)).decode(errors="replace")
     try:
         detail = _message(json.loads(text))
-    except ValueError:
+    except (ValueError, RecursionError):
         detail = text
     status = response.status
     if status == 503 and _HOPELESS.search(detail):
@@ -261,12 +284,24 @@ def _message(body: Any) -> str:
     return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
 
 
+def _text(value: Any) -> str:
+    """A text of an event; TypeError for anything else but nothing. Halves of characters are shown as such."""
+    if value is not None and not isinstance(value, str):
+        raise TypeError("a text is expected")
+    return (value or "").encode("utf-8", "replace").decode()
+
+
 def _integer(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def _name(value: Any) -> str | None:
+    return value[:200].encode("utf-8", "replace").decode() if isinstance(value, str) else None
+
+
 def _number(value: Any) -> float | None:
     try:
-        return None if value is None else float(value)
-    except (TypeError, ValueError):
+        number = None if value is None else float(value)
+    except (TypeError, ValueError, OverflowError):
         return None
+    return number if number is None or math.isfinite(number) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 from r1chat import defang, history
 from r1chat.asking import Question
 from r1chat.controls import Controls
-from r1chat.desk import Desk, alert, buttons, number, translate, whole
+from r1chat.desk import Desk, alert, buttons, number, person, plain, translate, whole
+from r1chat.limits import Listeners, RateLimiter
 from r1chat.quick import gradio as gr
 from r1chat.render import LATEX, chat_messages
 
@@ -18,6 +18,8 @@ TAB = "chat"
 EXAMPLES = ("What is 2 + 3 * 4?", "2 + 3 * 4 等于多少？", "What is 7 * 8 - 5?", "Who are you?")
 FIRST_PICTURE = 0.05  # seconds for which the question waits, to be drawn together with the first token
 STORE_AFTER = 0.4  # seconds after which a question is kept even if its answer never ends
+LISTENERS = 128  # pages that may listen at once
+TYPING = 4  # times the rate of questions at which a person may begin to write
 LISTENING = 20.0  # seconds after the first key for which the page's stream of events stays open
 STORAGE_KEY, STORAGE_SECRET = "r1hf-chats", "kept readable across restarts"
 
@@ -27,6 +29,7 @@ class ChatTab:
 
     def __init__(self, desk: Desk):
         self.desk, words, t = desk, desk.words, translate("en")
+        self.typing, self.listeners = RateLimiter(TYPING * desk.settings.rate), Listeners(LISTENERS)
         self.store = gr.BrowserState(history.new_store(), storage_key=STORAGE_KEY, secret=STORAGE_SECRET)
         self.held = gr.JSON(history.new_store(), visible=False)
         self.bot = words(
@@ -104,9 +107,13 @@ class ChatTab:
             self.listen, None, None, concurrency_limit=None, **quiet
         )  # while it runs, further keys do nothing
 
-    async def listen(self) -> None:
-        """Somebody writes: the page's stream of events is opened now, so that the question need not wait for it."""
-        await asyncio.sleep(LISTENING)
+    async def listen(self, request: gr.Request) -> None:
+        """Somebody writes: the page's stream of events is opened now, so that the question need not wait for it.
+
+        Within the limits of the person: beyond them the question waits, by 15 ms.
+        """
+        if not self.typing.take(person(request)):
+            await self.listeners.listen(person(request), LISTENING)
 
     async def ask(self, request: gr.Request, text: str, value: Any, controls: Any) -> AsyncIterator[list[Any]]:
         asked, store = Controls.read(controls), history.restore(value)
@@ -152,18 +159,19 @@ class ChatTab:
         kept: str | None = None,
     ) -> AsyncIterator[list[Any]]:
         """Ask `text` after `turns`, which it replaces what came later; `kept` stays in the box if it is refused."""
-        t, text = translate(asked.language), text.strip()
+        t, text = translate(asked.language), plain(text)
         skip = [gr.skip()] * 7
         if self.desk.running(TAB, request):
             yield [gr.skip(), alert(t("still_answering")), *skip[2:]]
             return
-        if refusal := self.desk.refusal(text, asked.model, request, t):
+        await self.desk.acquainted()
+        sent = history.messages(turns, text, asked.system if asked.use_system else "")
+        if refusal := self.desk.refusal(text, asked.model, request, t, before=sent[:-1]):
             # An edited message was changed in the page already: show again what is true.
             yield [gr.skip() if kept is None else kept, alert(refusal), self._messages(store, t), *skip[3:]]
             return
         before, _ = chat_messages(turns, t)
-        await self.desk.acquainted()
-        running = self.desk.begin(TAB, [self._question(asked, turns, text)], request)
+        running = self.desk.begin(TAB, [self._question(asked, sent, request)], request)
         reply = running.replies[0]
         turn: history.Turn = {"question": text, "reply": None}
         try:
@@ -193,17 +201,18 @@ class ChatTab:
         yield [box, alert(""), before + chat_messages([turn], t)[0], *skip[3:]]
         yield [*skip[:3], store, *buttons(False), self._list(store)]
 
-    def _question(self, asked: Controls, turns: list[history.Turn], text: str) -> Question:
+    def _question(self, asked: Controls, messages: list[dict[str, str]], request: gr.Request) -> Question:
         desk = self.desk
         temperature, top_p = desk.sampling(asked.model)
         return Question(
             model=desk.model(asked.model),
-            messages=history.messages(turns, text, asked.system if asked.use_system else ""),
+            messages=messages,
             temperature=number(asked.temperature, 0, 2, temperature),
             top_p=number(asked.top_p, 0.01, 1, top_p),
             seed=whole(asked.seed),
             budget=int(number(asked.budget, 0, 1_000_000, 0)) or None,
             max_tokens=desk.settings.max_tokens,
+            person=desk.alias(request),
         )
 
     def _turn(self, turns: list[history.Turn], index: Any, language: str) -> int | None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +16,15 @@ from r1chat.asking import Asker, Question, Round
 from r1chat.backend import Backend, BackendError, Model
 from r1chat.controls import Controls
 from r1chat.judge import Judge
-from r1chat.limits import Places, RateLimiter
+from r1chat.limits import RateLimiter
 from r1chat.quick import gradio as gr
 from r1chat.render import model_label, stage_order
 from r1chat.settings import Settings
 from r1chat.texts import Translator, translator
+from r1hf.serving.fair import Fair, Who
+from r1hf.serving.request import most_characters
 
+LONGEST_CONTEXT = 16_384  # tokens, where the server does not say what a model holds
 FRESH = 1.5  # seconds for which one look at the server serves everybody
 DEFAULT_MODEL = "r1"
 DEFAULT_TEMPERATURE, DEFAULT_TOP_P = 0.6, 0.95
@@ -61,8 +67,9 @@ class Desk:
     def __post_init__(self) -> None:
         settings = self.settings
         self.backend = Backend(settings.backend, settings.key, settings.timeout)
-        self.asker = Asker(self.backend, Places(settings.max_streams, settings.max_waiting), settings.patience)
+        self.asker = Asker(self.backend, Fair(settings.max_streams, settings.max_waiting), settings.patience)
         self.limiter = RateLimiter(settings.rate)
+        self._salt = secrets.token_bytes(16)
 
     async def look(self) -> None:
         """Refresh `models` and `error`; one request at a time, however many browsers ask."""
@@ -109,22 +116,40 @@ class Desk:
             return "wait", t("status_loading", model=name)
         return "good", t("status_ready", n=len(self.models)) if len(self.models) > 1 else t("status_ready_one")
 
-    def refusal(self, question: str, model: str | None, request: gr.Request, t: Translator, units: int = 1) -> str:
-        """Why a question is not even asked; empty if it is."""
+    def refusal(
+        self,
+        question: str,
+        model: str | None,
+        request: gr.Request,
+        t: Translator,
+        units: int = 1,
+        before: Sequence[dict[str, str]] = (),
+    ) -> str:
+        """Why a question is not even asked; empty if it is. before: the messages that are sent with it."""
+        limit = self.settings.max_question
         if not question:
             return t("no_question")
-        if len(question) > self.settings.max_question:
-            return t("problem_question_too_long", limit=self.settings.max_question)
+        if len(question) > limit:
+            return t("problem_question_too_long", limit=limit)
+        if any(message["role"] == "system" and len(message["content"]) > limit for message in before):
+            return t("problem_system_too_long", limit=limit)
         if not model:
             return t("no_model")
+        context = self.model(model).max_model_len
+        if sum(len(message["content"]) for message in before) > most_characters(context or LONGEST_CONTEXT):
+            return t("problem_chat_too_long")
         seconds = self.limiter.take(person(request), units)
         return t("problem_too_fast", seconds=max(1, round(seconds))) if seconds else ""
 
     def begin(self, tab: str, questions: list[Question], request: gr.Request, at_once: int | None = None) -> Round:
         """A round that `stop` finds; end it with `finish`."""
-        started = Round(self.asker, questions, at_once)
+        started = Round(self.asker, questions, at_once, who(request))
         self.rounds[str(request.session_hash), tab] = started
         return started
+
+    def alias(self, request: gr.Request) -> str:
+        """A person, for the server behind this page: always the same while the app runs, and nothing else known."""
+        return hashlib.blake2b(person(request).encode("utf-8", "replace"), key=self._salt, digest_size=12).hexdigest()
 
     def running(self, tab: str, request: gr.Request) -> bool:
         return (str(request.session_hash), tab) in self.rounds
@@ -146,11 +171,15 @@ class Desk:
 
 
 def person(request: gr.Request) -> str:
-    """Whom the rate limit counts: the login, else the address; on this machine itself, each page."""
+    """Whom limits count: the login, else the address. Never the page, of which a browser can open any number."""
     if request.username:
         return f"user {request.username}"
-    host = request.client.host if request.client else ""
-    return f"page {request.session_hash}" if host in ("127.0.0.1", "::1", "") else f"address {host}"
+    return f"address {request.client.host if request.client else ''}"
+
+
+def who(request: gr.Request) -> Who:
+    """Whom places are shared by: persons first, and the pages of each among themselves."""
+    return person(request), f"page {request.session_hash}"
 
 
 def free_dropdown(*given: Any, **options: Any) -> gr.Dropdown:
@@ -187,6 +216,11 @@ def alert(text: str) -> Any:
 def buttons(running: bool) -> list[Any]:
     """Updates of a tab's start and Stop buttons, of which one is there."""
     return [gr.update(visible=not running), gr.update(visible=running)]
+
+
+def plain(value: Any) -> str:
+    """A text out of a box, which a browser may have sent as anything; halves of characters are shown as such."""
+    return value.encode("utf-8", "replace").decode().strip() if isinstance(value, str) else ""
 
 
 def number(value: Any, least: float, most: float, default: float) -> float:

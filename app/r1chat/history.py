@@ -12,10 +12,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from r1chat.reply import VERDICTS
+
 VERSION = 1
 MAX_CHATS = 30
 MAX_BYTES = 400_000  # browsers give a page five million; each event sends it all
 MAX_TITLE = 48
+MAX_TURNS = 200  # of a chat; the page draws them all with each picture
 
 Turn = dict[str, Any]
 Store = dict[str, Any]
@@ -52,12 +55,17 @@ def restore(value: Any) -> Store:
     chats = []
     for chat in value["chats"][:MAX_CHATS]:
         if isinstance(chat, Mapping) and isinstance(chat.get("turns"), list):
-            turns = [turn for turn in map(_restore_turn, chat["turns"]) if turn]
+            turns = [turn for turn in map(_restore_turn, chat["turns"][-MAX_TURNS:]) if turn]
             if turns:
                 title = str(chat.get("title") or "")[:MAX_TITLE] or _title(turns)
                 chats.append({"id": str(chat.get("id") or _new_id()), "title": title, "turns": turns})
     known = {chat["id"] for chat in chats}
-    return {"version": VERSION, "open": value.get("open") if value.get("open") in known else None, "chats": chats}
+    opened = value.get("open")
+    return {
+        "version": VERSION,
+        "open": opened if isinstance(opened, str) and opened in known else None,
+        "chats": chats,
+    }
 
 
 def _restore_turn(turn: Any) -> Turn | None:
@@ -66,18 +74,25 @@ def _restore_turn(turn: Any) -> Turn | None:
     reply = turn.get("reply")
     if not isinstance(reply, Mapping):
         return {"question": turn["question"], "reply": {**_REPLY, **_INTERRUPTED}}
-    kept = {key: _of_type(reply.get(key), default) for key, default in _REPLY.items()}
-    if kept["phase"] != "done":
+    kept = {key: _kept(key, reply.get(key)) for key in _REPLY}
+    if kept["phase"] != "done" or kept["verdict"] == "failed" and not kept["problem"]:
         kept |= _INTERRUPTED
     return {"question": turn["question"], "reply": kept}
 
 
-def _of_type(value: Any, default: Any) -> Any:
-    if default is None:
-        return value if isinstance(value, str | int | float | dict) else None
-    if isinstance(default, float):
-        return value if isinstance(value, int | float) else default
-    return value if isinstance(value, type(default)) else default
+def _kept(key: str, value: Any) -> Any:
+    """A part of a reply if it is of its kind, else what stands for nothing."""
+    default = _REPLY[key]
+    if key == "verdict":
+        fits = value in VERDICTS if isinstance(value, str) else False
+    elif key == "problem":
+        fits = isinstance(value, Mapping) and all(isinstance(item, str | int | None) for item in value.values())
+    elif key.endswith(("seconds", "second", "tokens")):
+        whole = isinstance(default, int)
+        fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool) and 0 <= value < 1e9
+    else:
+        fits = isinstance(value, bool if isinstance(default, bool) else str)
+    return value if fits else default
 
 
 def open_turns(store: Store) -> list[Turn]:
@@ -99,15 +114,21 @@ def with_turns(store: Store, turns: list[Turn]) -> Store:
 
 def opened(store: Store, identity: str | None) -> Store:
     known = {chat["id"] for chat in store["chats"]}
-    return {**store, "open": identity if identity in known else None}
+    return {**store, "open": identity if isinstance(identity, str) and identity in known else None}
 
 
 def _trimmed(store: Store) -> Store:
-    """Without the oldest chats, until it fits the browser; the open one stays."""
+    """Without the oldest chats, then the oldest turns of the open one, until it fits the browser."""
     chats = list(store["chats"])
-    while len(chats) > 1 and len(json.dumps(chats)) > MAX_BYTES:
+    while len(chats) > 1 and _size(chats) > MAX_BYTES:
         chats.pop()
+    while len(chats[0]["turns"]) > 1 and _size(chats) > MAX_BYTES:
+        chats[0] = {**chats[0], "turns": chats[0]["turns"][1:]}
     return {**store, "chats": chats}
+
+
+def _size(chats: list[Any]) -> int:
+    return len(json.dumps(chats))
 
 
 def _title(turns: list[Turn]) -> str:

@@ -15,11 +15,13 @@ from typing import Any, NamedTuple
 
 from r1chat.reply import Reply
 from r1hf.core.environment import narrowed
+from r1hf.serving.fair import Fair, Full, Who
 from r1hf.text.grammar import Mode
 from r1hf.verify import parse_number, read_answer, verify_math
 
 SECONDS = 30.0  # the longest wait for a judgement, the start of the worker included
 MAX_GOLD = 200
+WAITING = 256  # judgements
 
 
 class Rewards(NamedTuple):
@@ -38,18 +40,27 @@ class Judge:
     the page's process should not spend.
     """
 
+    _turn: Fair = field(default_factory=lambda: Fair(1, WAITING), init=False, repr=False)
     _pool: ProcessPoolExecutor | None = field(default=None, init=False, repr=False)
 
-    async def rewards(self, question: str, reply: Reply, gold: str) -> Rewards:
+    async def rewards(self, question: str, reply: Reply, gold: str, who: Who = ("",)) -> Rewards:
         """Accuracy is None without a gold answer; all are None if the worker fails."""
         given = (question, reply.completion(), gold.strip()[:MAX_GOLD], format_mode(reply), reply.form == "prefilled")
-        return await self._run(_rewards, *given) or Rewards(None, None, None)
+        return await self._run(who, _rewards, *given) or Rewards(None, None, None)
 
-    async def agrees(self, answer: str | None, gold: str) -> bool | None:
+    async def agrees(self, answer: str | None, gold: str, who: Who = ("",)) -> bool | None:
         """Whether an answer is the gold one; None where it cannot be judged."""
-        return await self._run(verify_math, answer, gold.strip()[:MAX_GOLD])
+        return await self._run(who, verify_math, answer, gold.strip()[:MAX_GOLD])
 
-    async def _run(self, function: Any, *given: Any) -> Any:
+    async def _run(self, who: Who, function: Any, *given: Any) -> Any:
+        """Persons take turns: answers that are slow to judge hold up their own."""
+        try:
+            async with self._turn.hold(*who):
+                return await self._judged(function, *given)
+        except Full:
+            return None
+
+    async def _judged(self, function: Any, *given: Any) -> Any:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_leave_with_parent)

@@ -1,12 +1,11 @@
-"""How often a person may ask, and how many answers may stream at once."""
+"""How often a person may ask, and how many pages may listen at once."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 MAX_PEOPLE = 10_000
 
@@ -38,29 +37,25 @@ class RateLimiter:
         return 0.0 if missing <= 0 else missing * 60 / self.rate
 
 
-class TooManyWaiting(Exception):
-    """Both the places and the queue for them are taken."""
+class Listeners:
+    """Pages in which somebody writes: at most `most`; of the person with the most of them, the oldest gives way."""
 
+    def __init__(self, most: int):
+        self.most = most
+        self._of: dict[str, list[asyncio.Event]] = {}
 
-class Places:
-    """At most `size` at once, `queue` more wait, any further are turned away."""
-
-    def __init__(self, size: int, queue: int):
-        self._semaphore = asyncio.Semaphore(size)
-        self._queue = queue
-        self.waiting = 0
-
-    @asynccontextmanager
-    async def hold(self) -> AsyncIterator[None]:
-        """Raises TooManyWaiting at once where the queue is full."""
-        if self._semaphore.locked() and self.waiting >= self._queue:
-            raise TooManyWaiting
-        self.waiting += 1
+    async def listen(self, person: str, seconds: float) -> None:
+        """Returns after `seconds`, or earlier for others."""
+        over = asyncio.Event()
+        self._of.setdefault(person, []).append(over)
+        if sum(map(len, self._of.values())) > self.most:
+            max(self._of.values(), key=len)[0].set()
         try:
-            await self._semaphore.acquire()
+            async with asyncio.timeout(seconds):
+                await over.wait()
+        except TimeoutError:
+            pass
         finally:
-            self.waiting -= 1
-        try:
-            yield
-        finally:
-            self._semaphore.release()
+            self._of[person].remove(over)
+            if not self._of[person]:
+                del self._of[person]

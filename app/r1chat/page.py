@@ -6,15 +6,14 @@ import hmac
 from pathlib import Path
 from typing import Any
 
-from starlette.middleware import Middleware
-
 from r1chat import defang, history
-from r1chat.chat_tab import ChatTab
+from r1chat.chat_tab import LISTENERS, ChatTab
 from r1chat.controls import Controls
 from r1chat.desk import Desk, free_dropdown, packed, translate
 from r1chat.prompt_tab import PromptTab
-from r1chat.quick import Blocks
+from r1chat.quick import Blocks, http_server, keep_waiting_sessions
 from r1chat.quick import gradio as gr
+from r1chat.server import starter
 from r1chat.settings import Settings
 from r1chat.stages_tab import MAX_MODELS, StagesTab
 from r1chat.texts import LANGUAGES, from_browser
@@ -24,45 +23,8 @@ _HERE = Path(__file__).parent
 # Gradio keeps a copy of the page's state for each page ever opened, up to so many. A page that is forgotten while it
 # is open loses nothing: its chats and settings are in the browser.
 SESSIONS = 300
+QUEUED = 4096  # events that Gradio has not looked at yet; each is looked at within milliseconds
 _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Noto Sans CJK SC", "sans-serif"]
-
-# A model's text must not make the browser ask anybody for anything, nor be framed into something else.
-POLICY = "; ".join(
-    [
-        "default-src 'self'",
-        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
-        "style-src 'self' 'unsafe-inline'",
-        "img-src 'self' data: blob:",
-        "media-src 'self' blob:",
-        "font-src 'self' data:",
-        "connect-src 'self'",
-        "worker-src 'self' blob:",
-        "frame-src 'none'",
-        "object-src 'none'",
-        "base-uri 'self'",
-        "form-action 'self'",
-    ]
-)
-
-
-class Headers:
-    """ASGI middleware: security headers on every answer, streams untouched."""
-
-    def __init__(self, app: Any):
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def with_headers(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                added = {
-                    b"content-security-policy": POLICY.encode(),
-                    b"referrer-policy": b"no-referrer",
-                    b"x-content-type-options": b"nosniff",
-                }
-                message = {**message, "headers": [*message["headers"], *added.items()]}
-            await send(message)
-
-        await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
 
 
 class Page:
@@ -244,6 +206,10 @@ def theme() -> Any:
     )
 
 
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
 def serve(page: Page) -> None:
     """Serves `page` until `blocks.close()`, and returns at once."""
     settings = page.desk.settings
@@ -252,23 +218,27 @@ def serve(page: Page) -> None:
         user, password = settings.login
 
         def login(name: str, word: str) -> bool:
-            right_name = hmac.compare_digest(name.encode(), user.encode())
-            return hmac.compare_digest(word.encode(), password.encode()) and right_name
+            pairs = ((name, user), (word, password))  # of whatever a form can hold, half characters too
+            return all([hmac.compare_digest(_bytes(given), _bytes(own)) for given, own in pairs])
 
-    page.blocks.queue(max_size=settings.max_waiting, default_concurrency_limit=None).launch(
+    head = f"<script>{(_HERE / 'page.js').read_text(encoding='utf-8')}</script>"
+    http_server.start_server = starter(settings, head)
+    page.blocks.queue(max_size=QUEUED, default_concurrency_limit=None)
+    keep_waiting_sessions(page.blocks)
+    page.blocks.launch(
         server_name=settings.host,
-        server_port=settings.port or None,
+        server_port=settings.port,
         auth=login,
         theme=theme(),
         css=(_HERE / "style.css").read_text(encoding="utf-8"),
-        head=f"<script>{(_HERE / 'page.js').read_text(encoding='utf-8')}</script>",
+        head=head,
         footer_links=[],
         ssr_mode=False,
         quiet=True,
         show_error=False,
-        app_kwargs={"middleware": [Middleware(Headers)]},
-        # Gradio's limit on events at once: answers, and pages in which somebody writes.
-        max_threads=settings.max_streams + settings.max_waiting + SESSIONS,
+        # Gradio's limit on events at once: answers, prompts that are shown, and pages in which somebody writes.
+        max_threads=settings.max_streams + settings.max_waiting + LISTENERS + SESSIONS,
+        max_file_size=1,
         state_session_capacity=SESSIONS,
         prevent_thread_lock=True,
     )

@@ -46,7 +46,7 @@ def full_text(pieces: list[str]) -> str:
 def view(tokens: Tokens, t: Translator) -> str:
     """The prompt in HTML: what its end means, the text with its marks, then a chip for each token with its id."""
     if tokens.pieces is None:
-        ids = " ".join(map(str, tokens.ids[:MAX_SHOWN]))
+        ids = defang.html(" ".join(map(str, tokens.ids[:MAX_SHOWN])))
         return f"<p>{defang.html(t('prompt_no_pieces', n=len(tokens.ids)))}</p><pre class='r1-prompt'>{ids}</pre>"
     text = full_text(tokens.pieces)
     ends_thinking = text.rstrip().endswith(THINK_OPEN)
@@ -87,9 +87,9 @@ def _chips(tokens: Tokens) -> str:
     for identity, piece, inside in zip(tokens.ids, pieces, thinking, strict=False):
         shown = _visible(piece)
         kind = "r1-think" if inside else "r1-special" if _SPECIAL.fullmatch(shown) else ""
+        text, number = defang.html(shown), defang.html(str(identity))
         chips.append(
-            f'<span role="listitem" class="r1-token {kind}"><span>{defang.html(shown)}</span><small>{identity}</small>'
-            "</span>"
+            f'<span role="listitem" class="r1-token {kind}"><span>{text}</span><small>{number}</small></span>'
         )
     if len(tokens.ids) > MAX_SHOWN:
         chips.append(f"<span>… +{len(tokens.ids) - MAX_SHOWN}</span>")

@@ -7,10 +7,11 @@ from typing import Any
 from r1chat import defang, history
 from r1chat.backend import BackendError
 from r1chat.controls import Controls
-from r1chat.desk import Desk, translate
+from r1chat.desk import Desk, plain, translate, who
 from r1chat.prompt import view
 from r1chat.quick import gradio as gr
 from r1chat.render import problem_sentence
+from r1hf.serving.fair import Full
 
 
 class PromptTab:
@@ -35,22 +36,23 @@ class PromptTab:
             self.show,
             [self.box, self.with_chat, store, controls],
             self.out,
-            queue=False,
+            concurrency_limit=None,
             **self.desk.quiet,
         )
 
-    async def show(self, text: str, with_chat: bool, value: Any, settings: Any) -> str:
+    async def show(self, request: gr.Request, text: str, with_chat: bool, value: Any, settings: Any) -> str:
         controls = Controls.read(settings)
-        t, text, model = translate(controls.language), (text or "").strip(), controls.model
-        if not text or not model:
-            return f'<p role="alert">{defang.html(t("no_model" if text else "no_question"))}</p>'
-        if len(text) > self.desk.settings.max_question:
-            sentence = t("problem_question_too_long", limit=self.desk.settings.max_question)
-            return f'<p role="alert">{defang.html(sentence)}</p>'
+        t, text, model = translate(controls.language), plain(text), controls.model or ""
         turns = history.open_turns(history.restore(value)) if with_chat else []
         messages = history.messages(turns, text, controls.system if controls.use_system else "")
+        await self.desk.acquainted()
+        if refusal := self.desk.refusal(text, model, request, t, before=messages[:-1]):
+            return f'<p role="alert">{defang.html(refusal)}</p>'
         try:
-            return view(await self.desk.backend.tokenize(model, messages), t)
+            async with self.desk.asker.places.hold(*who(request)):
+                return view(await self.desk.backend.tokenize(model, messages, self.desk.alias(request)), t)
+        except Full:
+            return f'<p role="alert">{defang.html(t("problem_crowded"))}</p>'
         except BackendError as error:
             context = self.desk.model(model).max_model_len
             problem = {"kind": error.kind, "detail": error.detail, "model": model, "context": context}

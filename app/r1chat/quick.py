@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import copy
 import inspect
 import os
 import sys
+import traceback
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
@@ -32,6 +34,7 @@ sys.modules["mcp"] = None  # type: ignore[assignment]
 inspect.getfile = _no_source_of_gradio
 try:
     import gradio as gradio
+    from gradio import http_server as http_server
 finally:
     inspect.getfile = _getfile
     del sys.modules["mcp"]
@@ -68,3 +71,44 @@ class Blocks(gradio.Blocks):
             for index, value in zip(given, made, strict=True):
                 output[index] = value
         return output
+
+    async def process_api(self, *given: Any, **more: Any) -> Any:
+        """A failure is one line in the log: the page says its own sentence, and anybody can send nonsense."""
+        try:
+            return await super().process_api(*given, **more)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            reason = (str(error).splitlines() or [""])[0][:200]
+            print(f"{type(error).__name__}: {reason} ({place.filename}:{place.lineno})", file=sys.stderr, flush=True)
+            raise gradio.Error("the event failed", print_exception=False) from None
+
+
+class _Waiting(dict[str, Any]):
+    """The messages for each page, by its session; the page that was told nothing for longest is forgotten first.
+
+    Gradio forgets the page that came first, though it may be in the middle of an answer.
+    """
+
+    def __init__(self, events: dict[str, Any], most: int = 20_000):
+        super().__init__()
+        self._events, self._most = events, most
+
+    def __getitem__(self, session: str) -> Any:
+        value = super().pop(session)
+        super().__setitem__(session, value)
+        return value
+
+    def __setitem__(self, session: str, value: Any) -> None:
+        while session not in self and len(self) >= self._most:
+            oldest = next(iter(self))
+            del self[oldest]
+            self._events.pop(oldest, None)
+        super().__setitem__(session, value)
+
+
+def keep_waiting_sessions(blocks: gradio.Blocks) -> None:
+    """No crowd of new pages makes Gradio forget one that waits for its answer."""
+    queue = blocks._queue
+    queue.pending_messages_per_session = _Waiting(queue.pending_event_ids_session)  # type: ignore[assignment]

@@ -7,8 +7,8 @@ from typing import Any
 
 from r1chat.asking import Question
 from r1chat.controls import Controls
-from r1chat.desk import Desk, alert, buttons, free_dropdown, translate, whole
-from r1chat.judge import Rewards
+from r1chat.desk import Desk, alert, buttons, free_dropdown, plain, translate, who, whole
+from r1chat.judge import MAX_GOLD, Rewards
 from r1chat.lanes import Lanes, stream
 from r1chat.quick import gradio as gr
 from r1chat.render import card, model_label, reward_marks
@@ -62,17 +62,17 @@ class StagesTab:
 
     async def ask(self, text: str, gold: str, value: Any, request: gr.Request) -> AsyncIterator[list[Any]]:
         controls = Controls.read(value)
-        t, text, gold = translate(controls.language), (text or "").strip(), (gold or "").strip()
+        t, text, gold = translate(controls.language), plain(text), plain(gold)[:MAX_GOLD]
         names = controls.stages[:MAX_MODELS]
         if self.desk.running(TAB, request):
             yield [alert(t("still_answering")), gr.skip(), gr.skip(), *self.lanes.skip()]
             return
+        await self.desk.acquainted()
         units = max(1, len(names) // 4)
         if refusal := self.desk.refusal(text, names[0] if names else None, request, t, units):
             yield [alert(refusal), gr.skip(), gr.skip(), *self.lanes.skip()]
             return
-        await self.desk.acquainted()
-        questions = [self._question(name, text, controls.seed) for name in names]
+        questions = [self._question(name, text, controls.seed, self.desk.alias(request)) for name in names]
         rewards: dict[int, Rewards] = {}
 
         def draw(index: int, reply: Reply) -> str:
@@ -81,7 +81,7 @@ class StagesTab:
 
         async def judge(index: int, reply: Reply) -> None:
             if reply.first is not None:
-                rewards[index] = await self.desk.judge.rewards(text, reply, gold)
+                rewards[index] = await self.desk.judge.rewards(text, reply, gold, who(request))
 
         running = self.desk.begin(TAB, questions, request)
         try:
@@ -92,12 +92,11 @@ class StagesTab:
             self.desk.finish(TAB, request, running)
         yield [gr.skip(), *buttons(False), *self.lanes.skip()]
 
-    def _question(self, name: str, text: str, seed: Any) -> Question:
+    def _question(self, name: str, text: str, seed: Any, person: str) -> Question:
         temperature, top_p = self.desk.sampling(name)
         model, limit = self.desk.model(name), self.desk.settings.max_tokens
-        return Question(
-            model, [{"role": "user", "content": text}], temperature, top_p, seed=whole(seed), max_tokens=limit
-        )
+        messages = [{"role": "user", "content": text}]
+        return Question(model, messages, temperature, top_p, whole(seed), max_tokens=limit, person=person)
 
     def recover(self, controls: Any, request: gr.Request) -> list[Any]:
         self.desk.stop(TAB, request)

@@ -7,8 +7,8 @@ from typing import Any
 
 from r1chat.asking import Question, Round
 from r1chat.controls import Controls
-from r1chat.desk import Desk, alert, buttons, number, translate, whole
-from r1chat.judge import answer_of, count_votes
+from r1chat.desk import Desk, alert, buttons, number, plain, translate, who, whole
+from r1chat.judge import MAX_GOLD, answer_of, count_votes
 from r1chat.lanes import Lanes, stream
 from r1chat.quick import gradio as gr
 from r1chat.render import card, vote_chart
@@ -65,16 +65,16 @@ class VoteTab:
 
     async def ask(self, text: str, gold: str, count: Any, value: Any, request: gr.Request) -> AsyncIterator[list[Any]]:
         controls = Controls.read(value)
-        t, text, gold = translate(controls.language), (text or "").strip(), (gold or "").strip()
+        t, text, gold = translate(controls.language), plain(text), plain(gold)[:MAX_GOLD]
         samples = int(number(count, 1, self.desk.settings.max_samples, 8))
         idle = [gr.skip(), gr.skip(), gr.skip(), *self.lanes.skip()]
         if self.desk.running(TAB, request):
             yield [alert(t("still_answering")), *idle]
             return
+        await self.desk.acquainted()
         if refusal := self.desk.refusal(text, controls.model, request, t, max(1, samples // 4)):
             yield [alert(refusal), *idle]
             return
-        await self.desk.acquainted()
         warm, nucleus = self.desk.sampling(controls.model)
         first = whole(controls.seed)
         questions = [
@@ -85,6 +85,7 @@ class VoteTab:
                 number(controls.top_p, 0.01, 1, nucleus),
                 seed=None if first is None else first + index,
                 max_tokens=self.desk.settings.max_tokens,
+                person=self.desk.alias(request),
             )
             for index in range(samples)
         ]
@@ -92,7 +93,7 @@ class VoteTab:
         agreed: dict[int, bool | None] = {}
 
         async def judge(index: int, reply: Reply) -> None:
-            agreed[index] = await self.desk.judge.agrees(answer_of(reply), gold) if gold else None
+            agreed[index] = await self.desk.judge.agrees(answer_of(reply), gold, who(request)) if gold else None
 
         def draw(index: int, reply: Reply) -> str:
             mark = {True: " ✓", False: " ✗", None: ""}[agreed.get(index)]

@@ -19,6 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "models", nargs="+", metavar="MODEL", help="[NAME=] a model directory, LoRA adapter, run directory, or Hub id"
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="another name that requests may call this server by (its address and localhost are known)",
+    )
     parser.add_argument("--port", type=_port, help="port; 0 for any (default: the first free one from 8000 on)")
     parser.add_argument("--engine", choices=("auto", "vllm", "transformers"), default="auto", help="what generates")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where it generates")

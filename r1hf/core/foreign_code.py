@@ -29,6 +29,7 @@ _FIXED = {
 }
 _CODE = ("trust_remote_code", "allow_all_kernels", "custom_generate")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
+_READ_TOO = ("additional_chat_templates", "provenance")  # folders of a model whose files are read
 _NO_MODEL_FILE = ("training_args.bin", "optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state.pth")
 
 
@@ -73,7 +74,8 @@ def faults(source: str | Path) -> list[str]:
         return []
     if not {"config.json", "adapter_config.json", "tokenizer_config.json", "tokenizer.json"} & files.keys():
         return []
-    found = [f"{path} is no plain file" for path in files.values() if not _is_plain(path)]
+    inside = [path for name in _READ_TOO for path in (directory / name).glob("*")]
+    found = [f"{path} is no plain file" for path in (*files.values(), *inside) if not _is_plain(path)]
     found += [
         text for name, path in sorted(files.items()) if name.endswith("config.json") for text in _configured(path)
     ]

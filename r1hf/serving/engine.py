@@ -20,6 +20,7 @@ from r1hf.core.redaction import redact
 
 State = Literal["stopped", "loading", "ready", "failed"]
 Kind = Literal["vllm", "transformers"]
+UNLOADABLE = 78  # the status of an engine that will fail at each start; its log's last line says why
 TRIES = 4  # starts without success before an engine is given up
 LONGEST_PAUSE = 30.0  # seconds
 SETTLED = 60.0  # seconds of health after which earlier failures are forgotten
@@ -65,6 +66,7 @@ class Engine:
         self._task: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._keep: int | None = None
+        self._hopeless = False
         self._suspected = asyncio.Event()
 
     @property
@@ -108,8 +110,9 @@ class Engine:
                 reason = await self._watch()
             failures = 1 if time.monotonic() - started > SETTLED else failures + 1
             await self._end()
-            if failures >= TRIES:
-                self.state, self.error = "failed", f"{reason}, {failures} times in a row; its log: {self.log}"
+            if failures >= TRIES or self._hopeless:
+                times = "" if self._hopeless else f", {failures} times in a row"
+                self.state, self.error = "failed", f"{reason}{times}; its log: {self.log}"
                 self.changed(self, f"given up: {self.error}\n{self.tail()}")
                 return
             pause = min(LONGEST_PAUSE, 0.5 * 2 ** (failures - 1))
@@ -149,6 +152,9 @@ class Engine:
             if time.monotonic() > deadline:
                 return f"did not answer within {self.spec.start_timeout:.0f} s"
             await asyncio.sleep(POLL)
+        if self._process.returncode == UNLOADABLE:
+            self._hopeless = True
+            return (self.tail().splitlines() or ["it cannot start"])[-1].strip()
         return f"ended with status {self._process.returncode} while starting"
 
     async def _health(self) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from typing import Any
 from r1hf.serving.engine import Engine, State
 from r1hf.serving.models import ServedModel
 from r1hf.serving.plan import GIB, Plan, Settings
+
+SHARE = 4  # a client with less than this part of a model's queue is let in when others have filled it
+CROWD = 4  # and that up to so many queues
 
 
 class Unavailable(Exception):
@@ -34,7 +38,7 @@ class Fleet:
             for index, spec in enumerate(plan.engines)
         }
         self.created = int(time.time())
-        self.busy = dict.fromkeys(self.models, 0)
+        self.busy: dict[str, Counter[str]] = {name: Counter() for name in self.models}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def on_change(self, report: Callable[[Engine, str], None]) -> None:
@@ -55,10 +59,15 @@ class Fleet:
                     return engine
         return engines[0]
 
-    def acquire(self, model: str) -> Engine:
-        """An engine that is ready, counted as in use until `release`. Raises Unavailable, starting one if possible."""
-        if self.busy[model] >= self.settings.max_requests:
-            raise Unavailable(f"the queue of {model} is full ({self.busy[model]} requests): try again shortly", 1)
+    def acquire(self, model: str, client: str = "", samples: int = 1) -> Engine:
+        """An engine that is ready, counted as in use until `release`. Raises Unavailable, starting one if possible.
+
+        One client's samples fill the model's queue at most; another that has few in it still finds room.
+        """
+        most, busy = self.settings.max_requests, self.busy[model]
+        full = busy.total() + samples > max(most, samples)
+        if full and (busy[client] + samples > max(1, most // SHARE) or busy.total() + samples > CROWD * most):
+            raise Unavailable(f"the queue of {model} is full ({busy.total()} samples): try again shortly", 1)
         engine = self.engine_of(model)
         if engine.state == "stopped":
             self.begin(engine)
@@ -66,13 +75,15 @@ class Fleet:
             raise Unavailable(f"{model} cannot be served: {engine.error}", 60)
         if engine.state != "ready":
             raise Unavailable(f"{model} is loading: try again in {engine.retry_after} s", engine.retry_after)
-        self.busy[model] += 1
+        busy[client] += samples
         engine.in_flight += 1
         return engine
 
-    def release(self, model: str, engine: Engine) -> None:
+    def release(self, model: str, engine: Engine, client: str = "", samples: int = 1) -> None:
         """Ends what `acquire` began."""
-        self.busy[model] -= 1
+        self.busy[model][client] -= samples
+        if not self.busy[model][client]:
+            del self.busy[model][client]
         engine.in_flight -= 1
         engine.last_used = time.monotonic()
 

@@ -1,12 +1,13 @@
 """Token-by-token generation for many requests at once, over Transformers models of one process.
 
-One thread takes the requests in turn, one step each, so that all of them progress and a cancelled one stops at its
-next step. A request's samples are one batch.
+One thread takes the clients and their requests in turn, one step each, so that all of them progress and a cancelled
+one stops at its next step. A request's samples are one batch.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,9 +25,11 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
+from r1hf.core.foreign_code import NO_CODE, WEIGHTS
+from r1hf.serving.turns import Turns
 from r1hf.text.grammar import THINK_CLOSE, THINK_OPEN
 
-RUNNING = 64  # requests that take turns; more wait
+CHUNK = 512  # tokens of a prompt that are read in one step
 
 
 @dataclass(frozen=True)
@@ -66,16 +69,19 @@ class LoadedModel:
         self.context: int = row["context"]
         self.defaults = {"temperature": row["temperature"], "top_p": row["top_p"]}
         tokens_from = own if (own / "tokenizer.json").exists() else source
-        self.tokenizer = AutoTokenizer.from_pretrained(tokens_from)
-        if row["chat_template"]:
-            self.tokenizer.chat_template = row["chat_template"]
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=row["dtype"], use_safetensors=True)
+        self.tokenizer = AutoTokenizer.from_pretrained(tokens_from, **NO_CODE)
+        try:
+            self.template = row["chat_template"] or self.tokenizer.get_chat_template()
+        except ValueError:
+            self.template = None
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=row["dtype"], **WEIGHTS)
         if row["base"]:
             from peft import PeftModel
 
             model = PeftModel.from_pretrained(model, own).merge_and_unload()
         self.model = model.eval().to(device)
         self.device = device
+        self.vocabulary = max(len(self.tokenizer), int(model.config.vocab_size))
         settings = model.generation_config.to_diff_dict()
         for name in ("top_k", "min_p", "repetition_penalty"):
             if settings.get(name) is not None:
@@ -89,13 +95,19 @@ class LoadedModel:
 
 @dataclass(eq=False)
 class Request:
-    """One request. `emit` is called from the generating thread. Set `cancelled` to stop it at its next step."""
+    """One request. `emit` is called from the generating thread. Set `cancelled` to stop it at its next step.
+
+    client: for whom it is; clients share the time equally, however many requests each has.
+    """
 
     model: LoadedModel
     prompt: list[int]
     sampling: Sampling
     emit: Callable[[Event], None]
+    client: str = ""
     cancelled: bool = False
+    read: int = 0  # tokens of the prompt that are in the cache
+    history: torch.Tensor | None = None  # [samples, tokens], only where a sampler looks back
     rows: list[_Row] = field(default_factory=list)
     cache: DynamicCache | None = None
     warpers: LogitsProcessorList | None = None
@@ -173,56 +185,46 @@ class Generator(threading.Thread):
 
     def __init__(self) -> None:
         super().__init__(name="generator", daemon=True)
-        self._waiting: deque[Request] = deque()
-        self._running: deque[Request] = deque()
+        self._turns = Turns()
         self._wake = threading.Condition()
 
     def submit(self, request: Request) -> None:
         """Queues a request; its events come through `request.emit`."""
         with self._wake:
-            self._waiting.append(request)
+            self._turns.add(request)
             self._wake.notify()
 
     @property
     def active(self) -> int:
         """Requests waiting or running."""
-        return len(self._waiting) + len(self._running)
+        return len(self._turns)
 
     def run(self) -> None:
         while True:
             with self._wake:
-                while not self._waiting and not self._running:
+                while not self._turns:
                     self._wake.wait()
-                while self._waiting and len(self._running) < RUNNING:
-                    self._running.append(self._waiting.popleft())
-            request = self._running[0]
+                request = self._turns.next()
+            began = time.monotonic()
             try:
                 going_on = not request.cancelled and step(request)
             except Exception as error:  # one request's failure must not end the others
                 request.emit(Event(-1, f"{type(error).__name__}: {error}", 0, "error"))
                 going_on = False
-            if going_on:
-                self._running.rotate(-1)
-            else:
-                self._running.popleft()
-                request.cache = None
+            if not going_on:
+                request.cache = request.history = None
+            with self._wake:
+                self._turns.took(request, time.monotonic() - began, going_on)
 
 
 @torch.inference_mode()
 def step(request: Request) -> bool:
     """One token for every unfinished sample of a request. False when all are finished."""
-    model, sampling = request.model, request.sampling
-    if request.cache is None:
-        request.cache = DynamicCache(config=model.model.config)
-        request.warpers = _warpers(sampling)
-        request.generator = torch.Generator(model.device)
-        request.generator.manual_seed(sampling.seed) if sampling.seed is not None else request.generator.seed()
-        tokens = torch.tensor([request.prompt], device=model.device)
-        logits = _forward(request, tokens)
-        if sampling.n > 1:
-            request.cache.batch_repeat_interleave(sampling.n)
-            logits = logits.repeat_interleave(sampling.n, 0)
-        request.rows = [_Row(index, request) for index in range(sampling.n)]
+    model = request.model
+    if request.read < len(request.prompt):
+        logits = _read(request)
+        if logits is None:
+            return True
     else:
         logits = _forward(request, torch.tensor([[row.tokens[-1]] for row in request.rows], device=model.device))
     kept = []
@@ -233,10 +235,38 @@ def step(request: Request) -> bool:
             request.emit(event)
         if event is None or event.finish is None:
             kept.append(position)
-    if kept and len(kept) < len(request.rows):
+    if request.cache is not None and kept and len(kept) < len(request.rows):
         request.cache.batch_select_indices(torch.tensor(kept, device=model.device))
+    if request.history is not None:
+        new = torch.tensor([[row.tokens[-1]] for row in request.rows], device=model.device)
+        request.history = torch.cat([request.history, new], dim=1)[kept]
     request.rows = [request.rows[position] for position in kept]
     return bool(kept)
+
+
+def _read(request: Request) -> torch.Tensor | None:
+    """Reads the next piece of the prompt. Its logits are for the first token of each sample; None before its end.
+
+    In pieces, so that a long prompt does not make the others wait.
+    """
+    sampling, device = request.sampling, request.model.device
+    if request.cache is None:
+        request.cache = DynamicCache(config=request.model.model.config)
+        request.warpers = _warpers(sampling)
+        request.generator = torch.Generator(device)
+        request.generator.manual_seed(sampling.seed) if sampling.seed is not None else request.generator.seed()
+    piece = request.prompt[request.read : request.read + CHUNK]
+    logits = _forward(request, torch.tensor([piece], device=device))
+    request.read += len(piece)
+    if request.read < len(request.prompt):
+        return None
+    if sampling.n > 1:
+        request.cache.batch_repeat_interleave(sampling.n)
+        logits = logits.repeat_interleave(sampling.n, 0)
+    request.rows = [_Row(index, request) for index in range(sampling.n)]
+    if sampling.repetition_penalty != 1.0:
+        request.history = torch.tensor([request.prompt] * sampling.n, device=device)
+    return logits
 
 
 def _forward(request: Request, tokens: torch.Tensor) -> torch.Tensor:
@@ -247,9 +277,8 @@ def _forward(request: Request, tokens: torch.Tensor) -> torch.Tensor:
 
 def _sample(request: Request, logits: torch.Tensor) -> list[int]:
     sampling, warpers = request.sampling, request.warpers
-    if warpers:
-        history = torch.tensor([request.prompt + row.tokens for row in request.rows], device=logits.device)
-        logits = warpers(history, logits)
+    if warpers:  # without a penalty, none of them looks at the tokens before
+        logits = warpers(logits if request.history is None else request.history, logits)
     if sampling.temperature == 0:
         return logits.argmax(-1).tolist()
     return torch.multinomial(logits.softmax(-1), 1, generator=request.generator).squeeze(-1).tolist()

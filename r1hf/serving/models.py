@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from r1hf.core.errors import ConfigError, R1Error
-from r1hf.core.files import read_object
+from r1hf.core.foreign_code import faults
 from r1hf.publish.files import PROVENANCE
+from r1hf.serving.directory import (
+    Settings,
+    adapter_settings,
+    attention,
+    cache_bytes,
+    generates,
+    has_think_tokens,
+    read_json,
+    weights,
+)
 from r1hf.stage.manifest import is_hub_id, prove, read_manifest
 from r1hf.text.served_prompts import Prompt, prompt_of
 
 TEMPERATURE, TOP_P = 0.6, 0.95  # DeepSeek-R1's advice, where the model says nothing
 STAGES = ("base", "r1_zero", "sft1", "reasoning_rl", "sft2", "r1")
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _DOWNLOADED = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
 _NAME = re.compile(r"[\w.@:+-]+")
 
@@ -103,7 +110,7 @@ def _message(error: R1Error) -> str:
 
 def _split_name(source: str) -> tuple[str | None, str]:
     name, equals, path = source.partition("=")
-    return (name, path) if equals and _NAME.fullmatch(name) and not Path(source).exists() else (None, source)
+    return (name, path) if equals and _NAME.fullmatch(name) and not _exists(Path(source)) else (None, source)
 
 
 def _short_name(source: str, directory: Path) -> str:
@@ -114,17 +121,21 @@ def _short_name(source: str, directory: Path) -> str:
 
 def _directories(source: str) -> list[Path]:
     """Model directories behind one source, downloaded first if it is a Hub id."""
-    path = Path(source).expanduser()
-    if not path.exists():
+    try:
+        path = Path(source).expanduser()
+    except RuntimeError:
+        path = Path(source)  # ~somebody who is not here
+    if not _exists(path):
         if is_hub_id(source):
             return [_download(source)]
-        raise ConfigError(f"{source} does not exist, and is no Hub id (org/name); give a directory or a Hub id")
+        shown = repr(source[:200])[1:-1]  # halves of characters cannot be printed
+        raise ConfigError(f"{shown} does not exist, and is no Hub id (org/name); give a directory or a Hub id")
     if not path.is_dir():
         raise ConfigError(f"{source} is a file; give the directory that holds config.json and *.safetensors")
     path = path.resolve()
     if (path / "config.json").exists() or (path / "adapter_config.json").exists():
         return [path]
-    stages = [item.parent for item in path.glob("*/config.json") if _generates(item)]
+    stages = [item.parent for item in path.glob("*/config.json") if generates(item)]
     stages += [item.parent for item in path.glob("*/adapter_config.json")]
     stages = [item for item in stages if not item.name.endswith((".partial", ".old"))]
     if not stages:
@@ -133,144 +144,88 @@ def _directories(source: str) -> list[Path]:
     return sorted(set(stages), key=lambda item: (known.get(item.name, len(known)), item.name))
 
 
-def _generates(config: Path) -> bool:
-    """False for a reward model: its architecture has no language modelling head."""
-    try:
-        names = json.loads(config.read_text(encoding="utf-8")).get("architectures") or []
-    except (OSError, ValueError, AttributeError):
-        return True  # read_model says what is wrong with it
-    return not names or any(
-        name.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")) for name in names
-    )
-
-
 def _download(source: str) -> Path:
     from r1hf.stage.hub_refs import resolve
 
     try:
         return resolve(source, files=_DOWNLOADED).path
-    except R1Error as error:
-        raise ConfigError(f"{source} is no directory here and could not be had from the Hub: {error}") from error
+    except (R1Error, OSError, ValueError) as error:
+        raise ConfigError(
+            f"{source[:200]} is no directory here and could not be had from the Hub: {str(error)[:300]}"
+        ) from error
 
 
 def read_model(directory: Path, name: str) -> ServedModel:
     """One model directory or adapter, checked. Raises ConfigError."""
     if not _NAME.fullmatch(name):
         raise ConfigError(f"'{name}' is no name for a model; name it yourself: my_model={directory}")
+    _refuse_faults(directory)
     base, rank = None, 0
     if (directory / "adapter_config.json").exists() and not (directory / "config.json").exists():
         base, rank = _adapter(directory)
+        _refuse_faults(base)
     source = base or directory
-    config = _read_json(source / "config.json")
-    if not _generates(source / "config.json"):
-        raise ConfigError(f"{source} is a {config['architectures'][0]}: it does not generate text, so is not served")
-    weight_bytes, parameters = _weights(source)
+    config = Settings(source / "config.json", read_json(source / "config.json"))
+    kinds = config.texts("architectures")
+    if not generates(source / "config.json"):
+        raise ConfigError(f"{source} is a {kinds[0][:60]}: it does not generate text, so is not served")
+    weight_bytes, parameters = weights(source)
     if base is not None:
-        more = _weights(directory)
+        more = weights(directory)
         weight_bytes, parameters = weight_bytes + more[0], parameters + more[1]
     if not (source / "tokenizer.json").exists() and not (source / "tokenizer.model").exists():
         raise ConfigError(f"{source} has no tokenizer (tokenizer.json); save the model's tokenizer beside it")
-    # The second: as pushed to the Hub.
-    manifest = prove(directory) or read_manifest(directory) or read_manifest(directory / PROVENANCE)
-    sampling = _read_json(source / "generation_config.json", missing={})
-    text = config.get("text_config") or config
-    dtype = str(text.get("dtype") or text.get("torch_dtype") or "float32")
-    prompt = prompt_of(directory, manifest.config if manifest else {}, fallback=base)
+    stage, asked = _made_by(directory)
+    file = source / "generation_config.json"
+    sampling = Settings(file, read_json(file, missing={}))
+    text = config.inside("text_config")
+    dtype = text.text(["dtype", "torch_dtype"], "float32")
+    prompt = prompt_of(directory, asked, fallback=base)
     return ServedModel(
         name=name,
         directory=directory,
         base=base,
-        stage=manifest.stage if manifest else None,
+        stage=stage,
         prompt=prompt,
-        temperature=float(sampling.get("temperature") or TEMPERATURE),
-        top_p=float(sampling.get("top_p") or TOP_P),
-        context=int(text.get("max_position_embeddings") or text.get("n_positions") or 2048),
+        temperature=sampling.number("temperature", TEMPERATURE, 100),
+        top_p=sampling.number("top_p", TOP_P, 1),
+        context=text.whole(["max_position_embeddings", "n_positions"], 2048),
         dtype=dtype,
         weight_bytes=weight_bytes,
         parameters=parameters,
-        cache_bytes=_cache_bytes(text, 4 if dtype == "float32" else 2),
-        think_tokens=_has_think_tokens(source / "tokenizer.json"),
-        head_size=_heads(text)[1],
+        cache_bytes=cache_bytes(text, 4 if dtype == "float32" else 2),
+        think_tokens=has_think_tokens(source / "tokenizer.json"),
+        head_size=attention(text)[1],
         lora_rank=rank,
         notes=(prompt.note,) if prompt.note else (),
     )
 
 
-def _read_json(path: Path, missing: dict[str, Any] | None = None) -> dict[str, Any]:
-    try:
-        return read_object(path)
-    except FileNotFoundError:
-        if missing is not None:
-            return missing
-        raise ConfigError(f"{path.parent} has no {path.name}: it is no model directory") from None
+def _refuse_faults(directory: Path) -> None:
+    if problems := faults(directory):
+        raise ConfigError(problems)
+
+
+def _made_by(directory: Path) -> tuple[str | None, Mapping[str, Any]]:
+    """(stage, configuration) of the stage that made a model. Raises R1Error for a manifest that cannot be read."""
+    # The second place: as pushed to the Hub.
+    manifest = prove(directory) or read_manifest(directory) or read_manifest(directory / PROVENANCE)
+    return (manifest.stage, manifest.config) if manifest is not None else (None, {})
 
 
 def _adapter(directory: Path) -> tuple[Path, int]:
     """(base directory, rank) of a LoRA adapter."""
-    config = _read_json(directory / "adapter_config.json")
-    if config.get("peft_type") != "LORA":
-        raise ConfigError(f"{directory} is a {config.get('peft_type')} adapter; only LORA is served. Merge it first")
-    base = str(config.get("base_model_name_or_path") or "")
+    base, rank = adapter_settings(directory)
     for candidate in (Path(base), directory / base, directory.parent / Path(base).name):
-        if base and (candidate / "config.json").exists():
-            return candidate.resolve(), int(config.get("r") or 8)
+        if base and _exists(candidate / "config.json"):
+            return candidate.resolve(), rank
     if is_hub_id(base):
-        return _download(base), int(config.get("r") or 8)
-    raise ConfigError(f"{directory}: its base model '{base}' is not here; mend adapter_config.json")
+        return _download(base), rank
+    raise ConfigError(f"{directory}: its base model {base!r:.80} is not here; mend adapter_config.json")
 
 
-def _weights(directory: Path) -> tuple[int, int]:
-    """(bytes, parameters) of the safetensors files. Raises ConfigError for pickles, and missing or damaged files."""
-    files = sorted(directory.glob("*.safetensors"))
-    index = directory / "model.safetensors.index.json"
-    if index.exists():
-        named = {directory / file for file in _read_json(index).get("weight_map", {}).values()}
-        if lost := sorted(file.name for file in named if not file.exists()):
-            raise ConfigError(f"{directory}: weights are missing: {', '.join(lost)}; copy or download them again")
-        files = sorted(named) or files
-    if not files:
-        pickles = sorted(file.name for pattern in _PICKLES for file in directory.glob(pattern))
-        if pickles:
-            raise ConfigError(
-                f"{directory} has its weights as a pickle only ({pickles[0]}), which can run any code when loaded; "
-                "convert it to safetensors (model.save_pretrained) and serve that"
-            )
-        raise ConfigError(f"{directory} has no weights (*.safetensors)")
-    return sum(file.stat().st_size for file in files), sum(math.prod(shape) for shape in _shapes(files))
-
-
-def _shapes(files: Sequence[Path]) -> Iterator[list[int]]:
-    from safetensors import SafetensorError, safe_open
-
-    for file in files:
-        try:
-            with safe_open(file, "np") as tensors:
-                for key in tensors.keys():
-                    yield tensors.get_slice(key).get_shape()
-        except (SafetensorError, OSError) as error:
-            raise ConfigError(f"{file} is damaged ({error}); copy or make it again") from error
-
-
-def _cache_bytes(config: dict[str, Any], width: int) -> int:
-    """Bytes that one token's keys and values take in all layers."""
-    layers = int(config.get("num_hidden_layers") or config.get("n_layer") or 1)
-    heads, size = _heads(config)
-    return 2 * layers * int(config.get("num_key_value_heads") or heads) * size * width
-
-
-def _heads(config: dict[str, Any]) -> tuple[int, int]:
-    """(number, size) of the attention's query heads."""
-    heads = int(config.get("num_attention_heads") or config.get("n_head") or 1)
-    hidden = int(config.get("hidden_size") or config.get("n_embd") or 1)
-    return heads, int(config.get("head_dim") or hidden // heads)
-
-
-def _has_think_tokens(file: Path) -> bool:
+def _exists(path: Path) -> bool:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        vocabulary = content["model"].get("vocab") or {}
-        known = {item["content"] for item in content.get("added_tokens", [])}
-        known |= set(vocabulary) if isinstance(vocabulary, dict) else {item[0] for item in vocabulary}
-    except (OSError, ValueError, KeyError, TypeError):
+        return path.exists()
+    except (OSError, ValueError):  # no path at all
         return False
-    return {"<think>", "</think>"} <= known

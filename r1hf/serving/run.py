@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -26,7 +27,7 @@ if TYPE_CHECKING:  # aiohttp may be missing, which `serve` says in a sentence
     from r1hf.serving.models import ServedModel
 
 DEFAULT_PORT = 8000
-_OF_THE_CHAT = ("R1HF_", "GRADIO_", "SPACE_ID")  # variables that it reads
+_OF_THE_CHAT = ("R1HF_", "GRADIO_", "SPACE_ID", "SPACE_HOST")  # variables that it reads
 PORTS_TRIED = 20
 SHARE = 0.8  # of the free memory, where no budget is given
 NOTE_EVERY = 15.0  # seconds between signs of life while something loads, where there is no terminal
@@ -50,6 +51,7 @@ class Options:
     engine_args: str = ""
     log_dir: str | None = None
     chat: bool = False
+    allow_host: Sequence[str] = ()
 
 
 def serve(options: Options) -> int:
@@ -68,6 +70,7 @@ def serve(options: Options) -> int:
     from r1hf.serving.plan import Settings, find_device, make_plan, parse_arguments
 
     chat = _chat_script() if options.chat else None
+    hosts = _host_names(options.allow_host)
     models = resolve(options.models)
     listener = _listen(options.host, options.port)
     port = listener.getsockname()[1]
@@ -91,7 +94,8 @@ def serve(options: Options) -> int:
     try:
         for log in logs.glob("*.log"):
             log.unlink()
-        return asyncio.run(_Run(Fleet(models, plan, settings, sockets, logs), first, listener, logs, chat).main())
+        fleet = Fleet(models, plan, settings, sockets, logs)
+        return asyncio.run(_Run(fleet, first, listener, logs, chat, hosts).main())
     finally:
         shutil.rmtree(sockets, ignore_errors=True)
 
@@ -117,6 +121,17 @@ def budget(text: str | None, device: str) -> int:
     if match is None or number <= 0 or (match[2] != "%" and match[3] not in _UNITS):
         raise ConfigError(f"--memory {text!r} is no amount: write 12GiB, or 60% (of what is free)")
     return int(free * number / 100) if match[2] == "%" else int(number * _UNITS[match[3]])
+
+
+def _host_names(given: Sequence[str]) -> list[str]:
+    """The names that requests may call the server by. Raises ConfigError."""
+    from r1hf.serving.door import host_name
+
+    names = {name: host_name(name) for name in given}
+    hint = "is no host name: give one like models.example.org"
+    if wrong := [f"--allow-host {name!r} {hint}" for name, host in names.items() if host is None]:
+        raise ConfigError(wrong)
+    return [host for host in names.values() if host]
 
 
 def _listen(host: str, port: int | None) -> socket.socket:
@@ -163,9 +178,19 @@ def _chat_script() -> Path:
 class _Run:
     """One run: what is printed, what is awaited, and the end."""
 
-    def __init__(self, fleet: Fleet, first: ServedModel, listener: socket.socket, logs: Path, chat: Path | None):
+    def __init__(
+        self,
+        fleet: Fleet,
+        first: ServedModel,
+        listener: socket.socket,
+        logs: Path,
+        chat: Path | None,
+        hosts: Sequence[str] = (),
+    ):
         self.fleet, self.first, self.listener, self.logs, self.chat = fleet, first, listener, logs, chat
+        self.chat_key = secrets.token_urlsafe(24)  # tells the chat's requests from others of this machine
         host, port = listener.getsockname()[:2]
+        self.hosts = [*hosts, host]
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{port}/v1"
         self.stop = asyncio.Event()
@@ -174,19 +199,21 @@ class _Run:
         self._announced = False
 
     async def main(self) -> int:
-        from aiohttp import web
-
-        from r1hf.serving.gateway import make_app
+        from r1hf.serving.connections import Connections, most_connections
+        from r1hf.serving.gateway import Gate, make_app
+        from r1hf.serving.http import listen, make_runner
 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._asked_to_stop)
         self.fleet.on_change(self._report)
-        app = make_app(self.fleet, self.first.name, os.environ.get("R1HF_API_KEY"))
-        runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+        connections = Connections(most_connections(share=2))  # a request takes one more, to its engine
+        key = os.environ.get("R1HF_API_KEY")
+        gate = Gate(key, self.chat_key, self.hosts, connections)
+        runner = make_runner(make_app(self.fleet, self.first.name, gate))
         await runner.setup()
+        server = await listen(runner, connections, self.listener)
         try:
-            await web.SockSite(runner, self.listener).start()
             for note in self.fleet.plan.notes:
                 self._say(note)
             for model in self.fleet.models.values():
@@ -203,6 +230,7 @@ class _Run:
             self._say("Stopping")
             await self._stop_chat()
             await self.fleet.stop()
+            server.close()
             await runner.cleanup()
 
     def _asked_to_stop(self) -> None:
@@ -236,9 +264,8 @@ class _Run:
             print(text, flush=True)
 
     async def _start_chat(self, script: Path) -> None:
-        more = {"R1HF_BACKEND": self.url, "GRADIO_ANALYTICS_ENABLED": "False", "PYTHONUNBUFFERED": "1"}
-        if key := os.environ.get("R1HF_API_KEY"):
-            more["R1HF_BACKEND_KEY"] = key
+        more = {"R1HF_BACKEND": self.url, "R1HF_BACKEND_KEY": self.chat_key}
+        more |= {"GRADIO_ANALYTICS_ENABLED": "False", "PYTHONUNBUFFERED": "1"}
         theirs, self._keep = os.pipe()
         command = [sys.executable, "-m", "r1hf.serving.guard", "--", sys.executable, str(script)]
         try:

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
 import uuid
@@ -17,23 +18,20 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from aiohttp import web
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from r1hf.serving.errors import error_body
+from r1hf.serving import door
+from r1hf.serving.engine import UNLOADABLE
+from r1hf.serving.errors import Refused, error_body
 from r1hf.serving.generation import Event, Generator, LoadedModel, Request, Sampling
+from r1hf.serving.http import CLIENT, Inflow, errors, make_runner, read_body
+from r1hf.serving.reading import Reader, whole_number_list
+from r1hf.serving.request import MOST_SAMPLES, check_request, most_bytes
 
-MOST_SAMPLES = 64
 _UNSUPPORTED = ("logprobs", "top_logprobs", "prompt_logprobs", "tools", "functions", "response_format", "logit_bias",
                 "structured_outputs", "echo", "suffix", "best_of", "use_beam_search")  # fmt: skip
-
-
-class Refused(Exception):
-    """A request that cannot be answered, with its HTTP status."""
-
-    def __init__(self, message: str, status: int = 400, param: str | None = None):
-        super().__init__(message)
-        self.status, self.param = status, param
 
 
 class Message(BaseModel):
@@ -44,8 +42,6 @@ class Message(BaseModel):
         """With the content as one string."""
         content = self.content
         if isinstance(content, list):
-            if any(part.get("type") != "text" for part in content):
-                raise Refused("messages: only parts of type 'text' can be read", param="messages")
             content = "".join(str(part.get("text", "")) for part in content)
         return {"role": self.role, "content": content or ""}
 
@@ -95,9 +91,10 @@ class Server:
 
     def __init__(self, models: dict[str, LoadedModel], generator: Generator):
         self.models, self.generator = models, generator
+        self.reader, self.inflow = Reader(models), Inflow()
 
     def app(self) -> web.Application:
-        app = web.Application(client_max_size=16 * 2**20, middlewares=[_errors])
+        app = web.Application(middlewares=[errors])
         app.router.add_get("/health", self.health)
         app.router.add_get("/v1/models", self.list_models)
         app.router.add_post("/v1/chat/completions", self.complete)
@@ -117,23 +114,22 @@ class Server:
         return web.json_response({"object": "list", "data": rows})
 
     async def tokenize(self, request: web.Request) -> web.Response:
-        body = await _read(request)
-        model = self._model(body)
-        tokens = self._prompt(body, model)
+        body, model, client = await self._read(request)
+        tokens = await self._prompt(body, model, client)
         answer = {"count": len(tokens), "max_model_len": model.context, "tokens": tokens, "token_strs": None}
         if body.return_token_strs:
-            answer["token_strs"] = model.tokenizer.convert_ids_to_tokens(tokens)
+            answer["token_strs"] = await self.reader.run(client, lambda: model.tokenizer.convert_ids_to_tokens(tokens))
         return web.json_response(answer)
 
     async def detokenize(self, request: web.Request) -> web.Response:
-        body = await _read(request)
-        return web.json_response({"prompt": self._model(body).tokenizer.decode(body.tokens or [])})
+        body, model, client = await self._read(request)
+        tokens = whole_number_list(body.tokens, model, "tokens")
+        return web.json_response({"prompt": await self.reader.run(client, lambda: model.tokenizer.decode(tokens))})
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         """Chat and text completions, as one JSON object or as server-sent events."""
-        body = await _read(request)
-        model = self._model(body)
-        prompt = self._prompt(body, model)
+        body, model, client = await self._read(request)
+        prompt = await self._prompt(body, model, client)
         chat = request.path.endswith("/chat/completions")
         queue: asyncio.Queue[Event] = asyncio.Queue()
         loop = asyncio.get_running_loop()
@@ -146,6 +142,7 @@ class Server:
             prompt,
             sampling_of(body, model, len(prompt)),
             emit=emit,
+            client=client,
         )
         answer = Answer(model.name, chat, len(prompt), work.sampling.n)
         self.generator.submit(work)
@@ -159,34 +156,32 @@ class Server:
         finally:
             work.cancelled = True  # the client may have gone; aiohttp then cancels this handler
 
-    def _model(self, body: Body) -> LoadedModel:
-        name = body.model or next(iter(self.models))
-        if name not in self.models:
-            raise Refused(f"The model `{name}` does not exist.", 404, "model")
-        return self.models[name]
+    async def _read(self, request: web.Request) -> tuple[Body, LoadedModel, str]:
+        """The request, its model, and for whom it is; all that bounds its work is checked. Raises Refused."""
+        client = request.headers.get(CLIENT, "")
+        longest = max(model.context for model in self.models.values())
+        given = door.read_json(await read_body(request, most_bytes(longest), self.inflow, client))
+        if not isinstance(given, dict):
+            raise Refused("the request is not a JSON object")
+        name = given.get("model") or next(iter(self.models))
+        if not isinstance(name, str) or name not in self.models:
+            raise Refused(f"The model `{str(name)[:200]}` does not exist.", 404, "model")
+        check_request(given, name, self.models[name].context)
+        return _body(given), self.models[name], client
 
-    def _prompt(self, body: Body, model: LoadedModel) -> list[int]:
+    async def _prompt(self, body: Body, model: LoadedModel, client: str) -> list[int]:
         if body.messages is not None:
-            if not body.messages:
-                raise Refused("messages: give at least one", param="messages")
-            try:
-                return model.tokenizer.apply_chat_template(
-                    [message.plain() for message in body.messages],
-                    add_generation_prompt=body.add_generation_prompt,
-                    return_dict=False,
-                )
-            except (ValueError, TypeError, KeyError) as error:
-                raise Refused(f"the chat template cannot be rendered: {error}", param="messages") from error
+            messages = [message.plain() for message in body.messages]
+            text = await self.reader.render(model, messages, body.add_generation_prompt, client)
+            return await self.reader.encode(model, text, False, client)
         prompt = body.prompt[0] if isinstance(body.prompt, list) and len(body.prompt) == 1 else body.prompt
         if isinstance(prompt, int):
             prompt = [prompt]
         if isinstance(prompt, str):
-            return model.tokenizer.encode(prompt, add_special_tokens=body.add_special_tokens is not False)
-        if prompt and all(isinstance(token, int) for token in prompt):
-            if not all(0 <= int(token) < model.model.config.vocab_size for token in prompt):
-                raise Refused("prompt: a token is outside the vocabulary", param="prompt")
-            return [int(token) for token in prompt]
-        raise Refused("prompt: give one text, or one list of tokens", param="prompt")
+            return await self.reader.encode(model, prompt, body.add_special_tokens is not False, client)
+        if not prompt:
+            raise Refused("prompt: give one text, or one list of tokens", param="prompt")
+        return whole_number_list(prompt, model, "prompt")
 
 
 def sampling_of(body: Body, model: LoadedModel, prompt: int) -> Sampling:
@@ -289,25 +284,38 @@ async def _stream(
     return response
 
 
-async def _read(request: web.Request) -> Body:
+def _body(given: dict[str, Any]) -> Body:
     try:
-        return Body.model_validate(await request.json())
+        return Body.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise Refused(f"{where}: {first['msg']}" if where else first["msg"], param=where or None) from error
-    except ValueError as error:
-        raise Refused(f"the request is not JSON: {error}") from error
 
 
-@web.middleware
-async def _errors(request: web.Request, handler: Any) -> web.StreamResponse:
+async def serve(server: Server, socket: str) -> None:
+    """Until SIGTERM or SIGINT."""
+    asked = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked.set)
+    runner = make_runner(server.app())
+    await runner.setup()
+    await web.UnixSite(runner, socket).start()
+    await asked.wait()
+    await runner.cleanup()
+    server.reader.close()
+
+
+def _load(row: dict[str, Any], device: str) -> LoadedModel:
+    """The model, or the end of this process with the reason as its last line: a damaged one fails at each start."""
     try:
-        return await handler(request)
-    except Refused as error:
-        return web.json_response(error_body(str(error), error.status, error.param), status=error.status)
-    except web.HTTPException as error:
-        return web.json_response(error_body(error.reason, error.status), status=error.status)
+        return LoadedModel(row, device)
+    except (MemoryError, torch.OutOfMemoryError, KeyboardInterrupt):
+        raise  # another time there may be room
+    except BaseException as error:  # the tokenizers' panics are no Exception
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        print(f"{row['name']} cannot be loaded from {row['directory']}: {reason}", file=sys.stderr, flush=True)
+        sys.exit(UNLOADABLE)
 
 
 def main() -> None:
@@ -318,13 +326,12 @@ def main() -> None:
     spec = json.loads(options.spec.read_text(encoding="utf-8"))
     started = time.monotonic()
     sys.setswitchinterval(0.001)  # the generating thread must not keep the event loop waiting
-    models = {row["name"]: LoadedModel(row, spec["device"]) for row in spec["models"]}
+    models = {row["name"]: _load(row, spec["device"]) for row in spec["models"]}
     print(f"{len(models)} models loaded in {time.monotonic() - started:.1f} s", flush=True)
     generator = Generator()
     generator.start()
     os.umask(0o077)
-    app = Server(models, generator).app()
-    web.run_app(app, path=options.socket, print=None, handler_cancellation=True, access_log=None)
+    asyncio.run(serve(Server(models, generator), options.socket))
 
 
 if __name__ == "__main__":

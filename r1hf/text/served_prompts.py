@@ -6,16 +6,18 @@ to with messages, whatever the engine.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from r1hf.core.errors import DataError, R1Error
+from r1hf.core.errors import ConfigError, DataError, R1Error
+from r1hf.core.files import read_object
+from r1hf.serving.renderer import Runaway, render_safely
 from r1hf.text import prompt_templates as templates
 from r1hf.text.grammar import THINK_OPEN
 
+LONGEST = 2**18  # bytes of a chat template; the longest that people write have a tenth
 Form = Literal["inline", "prefilled", "cold_start"]
 
 # Characters that tell the language of a question apart from one in Latin letters.
@@ -50,38 +52,48 @@ class Prompt:
 def prompt_of(directory: Path, config: Mapping[str, Any], fallback: Path | None = None) -> Prompt:
     """The prompt of the model in `directory`, whose manifest says `config` (empty where no stage made it).
 
-    fallback: an adapter's base, asked for a chat template where the adapter has none.
+    fallback: an adapter's base, asked for a chat template where the adapter has none. Raises DataError for a template
+    that is no text.
     """
     own = own_template(directory) or (own_template(fallback) if fallback else None)
     note = ""
     if asked := config.get("prompt_template"):
         texts = asked if isinstance(asked, dict) else {"": asked}
         try:
-            loaded = {language: templates.load(name) for language, name in texts.items()}
+            loaded = {language: templates.load(str(name)) for language, name in texts.items()}
             text = chat_template_for(loaded)
             languages = tuple(language for language in texts if language)
             return Prompt("template", _form(text, config), text, True, languages)
-        except R1Error as error:
-            note = f"its prompt template cannot be had ({error}), so the chat template is used"
-    if own is None:
-        text = chat_template_for({"": _PLAIN})
-        note = note or "it has no chat template: plain User/Assistant is used"
-        return Prompt("template", _form(text, config), text, True, (), note)
-    return Prompt("chat", _form(own, config), own, False, (), note)
+        except (R1Error, OSError, ValueError, RuntimeError) as error:  # a name may be no path at all
+            note = f"its prompt template cannot be had ({str(error)[:200]}), so the chat template is used"
+    if own is not None:
+        try:
+            return Prompt("chat", _form(own, config), own, False, (), note)
+        except Runaway as error:  # an engine that renders it would stand still
+            note = f"its chat template is not used ({error}): plain User/Assistant is"
+    text = chat_template_for({"": _PLAIN})
+    note = note or "it has no chat template: plain User/Assistant is used"
+    return Prompt("template", _form(text, config), text, True, (), note)
 
 
 def own_template(directory: Path) -> str | None:
-    """The chat template beside a tokenizer, None where there is none."""
+    """The chat template beside a tokenizer, None where there is none. Raises DataError for a file that is no text."""
     file = directory / "chat_template.jinja"
     if file.is_file():
-        return file.read_text(encoding="utf-8")
+        try:
+            if file.stat().st_size > LONGEST:
+                raise DataError(f"{file} has more than {LONGEST:,} bytes, which no chat template needs")
+            return file.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise DataError(f"{file} cannot be read as UTF-8 text: {error}") from error
     try:
-        found = json.loads((directory / "tokenizer_config.json").read_text(encoding="utf-8")).get("chat_template")
-    except (OSError, ValueError, AttributeError):
+        found = read_object(directory / "tokenizer_config.json").get("chat_template")
+    except (ConfigError, OSError):
         return None
     if isinstance(found, list):  # named templates
-        found = next((item.get("template") for item in found if item.get("name") == "default"), None)
-    return found if isinstance(found, str) else None
+        named = [item.get("template") for item in found if isinstance(item, dict) and item.get("name") == "default"]
+        found = named[-1] if named else None
+    return found if isinstance(found, str) and len(found) <= LONGEST else None
 
 
 def chat_template_for(texts: Mapping[str, str]) -> str:
@@ -121,37 +133,9 @@ def _form(template: str, config: Mapping[str, Any]) -> Form:
     if config.get("format_mode") == "cold_start":
         return "cold_start"
     try:
-        rendered = render(template, [{"role": "user", "content": "?"}])
+        rendered = render_safely(template, [{"role": "user", "content": "?"}])
+    except Runaway:
+        raise
     except DataError:
         return "inline"  # only the engine's own renderer can tell
     return "prefilled" if rendered.rstrip().endswith(THINK_OPEN) else "inline"
-
-
-def render(template: str, messages: list[dict[str, str]], **variables: Any) -> str:
-    """The text that a chat template makes of `messages`, as Transformers renders it. Raises DataError if it fails."""
-    from jinja2 import TemplateError
-    from jinja2.ext import Extension
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    class Generation(Extension):
-        """`{% generation %}` marks what is trained on; here it means nothing."""
-
-        tags = {"generation"}
-
-        def parse(self, parser: Any) -> Any:
-            next(parser.stream)
-            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-    def raise_exception(message: str) -> None:
-        raise TemplateError(message)
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, "jinja2.ext.loopcontrols"]
-    )
-    environment.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
-    environment.globals.update(raise_exception=raise_exception, strftime_now=lambda form: form)
-    values = {"bos_token": "", "eos_token": "", "tools": None, "add_generation_prompt": True, **variables}
-    try:
-        return environment.from_string(template).render(messages=messages, **values)
-    except (TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
-        raise DataError(f"the chat template cannot be rendered: {error}") from error

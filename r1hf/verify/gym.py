@@ -18,8 +18,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from r1hf.core.environment import worker_environment
 from r1hf.core.errors import ConfigError, DataError
-from r1hf.verify.pool import worker_environment
 
 SECONDS = 3.0  # for one answer
 START_SECONDS = 180.0  # reasoning-gym imports a lot, and its data sets may read files

@@ -18,9 +18,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from r1hf.core.environment import child_environment
+from r1hf.core.environment import worker_environment
 
 CPU_SECONDS = 1.0  # budget of one question
 WALL_SECONDS = 6.0  # the same on a machine with other work to do
@@ -121,13 +120,6 @@ class _Worker:
                         stream.close()
                 except OSError:
                     pass
-
-
-def worker_environment(**more: str) -> dict[str, str]:
-    """What Python needs to find the same packages, and nothing of the caller's secrets."""
-    root = str(Path(__file__).resolve().parents[2])
-    paths = [root, *(path for path in sys.path if path and path != root)]
-    return child_environment({"PYTHONPATH": os.pathsep.join(paths), **more})
 
 
 class _Pool:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -38,7 +41,9 @@ class Server:
     ready: str
     env: dict[str, str] = field(default_factory=dict)
     cwd: Path = ROOT
+    open_files: int | None = None
     process: subprocess.Popen[bytes] | None = None
+    log: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
 
     @property
     def url(self) -> str:
@@ -46,17 +51,33 @@ class Server:
 
     def start(self, seconds: float = 120) -> Server:
         own = {name: value for name, value in os.environ.items() if not name.startswith(("R1HF_", "GRADIO_"))}
+
+        def limit() -> None:
+            if self.open_files is not None:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (self.open_files, self.open_files))
+
         self.process = subprocess.Popen(
-            self.command, env={**own, **self.env}, cwd=self.cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            self.command,
+            env={**own, **self.env},
+            cwd=self.cwd,
+            stdout=subprocess.DEVNULL,
+            stderr=self.log,
+            preexec_fn=limit,
         )
         return self.wait(seconds)
+
+    @property
+    def said(self) -> str:
+        """What it wrote to its error output, of all its lives."""
+        self.log.seek(0)
+        return self.log.read().decode(errors="replace")
 
     def wait(self, seconds: float = 120) -> Server:
         """Waits until the process answers. Raises RuntimeError if it ends, or not within `seconds`."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
-                raise RuntimeError(f"{self.command} ended: {self.process.stderr.read().decode()[-2000:]}")
+                raise RuntimeError(f"{self.command} ended: {self.said[-2000:]}")
             with contextlib.suppress(urllib.error.URLError, OSError):
                 urllib.request.urlopen(self.url + self.ready, timeout=5)
                 return self
@@ -67,7 +88,6 @@ class Server:
         if self.process is not None:
             self.process.send_signal(number)
             self.process.wait(30)
-            self.process.stderr.close()
             self.process = None
 
 
@@ -85,7 +105,7 @@ def faulty_server() -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def chat(backend: str, **env: str) -> Iterator[Server]:
+def chat(backend: str, open_files: int | None = None, **env: str) -> Iterator[Server]:
     """The chat itself, on a port of its own, with quick health checks."""
     port = free_port()
     own = {
@@ -96,7 +116,7 @@ def chat(backend: str, **env: str) -> Iterator[Server]:
         "R1HF_TIMEOUT": "4",
         "R1HF_RATE": "0",
     }
-    server = Server([sys.executable, str(APP / "app.py")], port, "/", {**own, **env}).start()
+    server = Server([sys.executable, str(APP / "app.py")], port, "/", {**own, **env}, open_files=open_files).start()
     try:
         yield server
     finally:

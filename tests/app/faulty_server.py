@@ -93,6 +93,7 @@ def refusal(model: str) -> Response | None:
         return say(503, "The server is overloaded.", **{"Retry-After": "1"})
     if model == "loading" and count <= 2:
         return say(503, "The model is loading.", **{"Retry-After": "1"})
+    REFUSED[model] = 0  # for the next test that asks it
     if model == "too_long":
         return say(400, "This model's maximum context length is 1024 tokens. You requested 4000 tokens.")
     if model == "broken":

@@ -17,8 +17,9 @@ pytest.importorskip("math_verify")
 from chat_servers import Server, free_port
 from r1chat.asking import Asker, Question, Round
 from r1chat.backend import Backend, BackendError, Model
-from r1chat.limits import Places
 from r1chat.reply import Reply
+
+from r1hf.serving.fair import Fair
 
 
 def seen(server: Server, model: str) -> list[dict[str, Any]]:
@@ -38,7 +39,7 @@ def question(model: str, text: str = "What is 2 + 3 * 4?", **values: Any) -> Que
 async def ask(url: str, *questions: Question, timeout: float = 2.0, patience: float = 20.0) -> list[Reply]:
     backend = Backend(f"{url}/v1", "sk-1", timeout)
     try:
-        started = Round(Asker(backend, Places(8, 8), patience), list(questions))
+        started = Round(Asker(backend, Fair(8, 8), patience), list(questions))
         async for _ in started.watch():
             pass
         return started.replies
@@ -81,7 +82,7 @@ def test_a_server_that_says_when_is_asked_again(faulty: Server, model: str) -> N
 def test_stopping_ends_the_connection(faulty: Server) -> None:
     async def stop_soon() -> Reply:
         backend = Backend(f"{faulty.url}/v1")
-        started = Round(Asker(backend, Places(8, 8)), [question("slow")])
+        started = Round(Asker(backend, Fair(8, 8)), [question("slow")])
         async for _ in started.watch():
             if started.replies[0].tokens > 3:
                 started.stop()
@@ -96,9 +97,9 @@ def test_stopping_ends_the_connection(faulty: Server) -> None:
 
 def test_many_at_once_are_not_mixed(faulty: Server) -> None:
     replies = run(ask(faulty.url, *[question("echo", f"number {index}") for index in range(20)]))
-    assert [reply.snapshot()["answer"] for reply in replies[:16]] == [f"number {index}" for index in range(16)]
-    # Eight places and eight that wait: the others are told so.
-    assert {reply.problem["kind"] for reply in replies[16:]} == {"crowded"}
+    assert [reply.snapshot()["answer"] for reply in replies[:14]] == [f"number {index}" for index in range(14)]
+    # Six of the eight places are for one person, and eight wait: the others are told so.
+    assert {reply.problem["kind"] for reply in replies[14:]} == {"crowded"}
 
 
 @pytest.mark.parametrize("model", ["budget", "prefilled", "split"])
@@ -135,7 +136,7 @@ def test_the_key_is_sent_to_the_server_and_a_limit_only_where_it_fits(faulty: Se
 
 def test_silence_still_gives_pictures_for_the_clock(faulty: Server) -> None:
     async def watch() -> int:
-        started = Round(Asker(Backend(f"{faulty.url}/v1", timeout=2), Places(8, 8)), [question("stall")])
+        started = Round(Asker(Backend(f"{faulty.url}/v1", timeout=2), Fair(8, 8)), [question("stall")])
         return len([None async for _ in started.watch() if time.monotonic()])
 
     assert run(watch()) > 3

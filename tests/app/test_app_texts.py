@@ -90,7 +90,16 @@ def test_what_is_harmless_stays() -> None:
     assert defang.markdown("\\(a<b\\)") == "\\(a< b\\)"
     assert "*" not in defang.markdown("2*3*4 and x2**3")
     assert defang.markdown("这是**粗体**字") == "这是**粗体**字"
-    assert "mermaid" not in defang.markdown("```mermaid\ngraph TD\n```")
+    for fence in (
+        "```mermaid",
+        "~~~ Mermaid",
+        "1. ```mermaid",
+        "- > 2) ````mermaid",
+        "a\r```mermaid",
+        "$$x\n```mermaid\ny$$",
+    ):
+        assert "mermaid" not in defang.markdown(f"{fence}\ngraph TD\n```").lower()
+    assert defang.original(defang.markdown("a mermaid")) == "a mermaid"
 
 
 def test_a_line_means_nothing_to_markdown_or_html() -> None:
