@@ -94,7 +94,10 @@ def test_every_value_that_is_no_default_has_its_reason(path: Path) -> None:
     bare = [
         f"{file.where(key)}: {key}"
         for key, value in file.values.items()
-        if key not in exempt and not _is_default(schemas, key, value) and not _explained(file.where(key))
+        if key not in exempt
+        and "r1hf/tasks/" not in file.where(key)  # a benchmark's own page, explained in its head
+        and not _is_default(schemas, key, value)
+        and not _explained(file.where(key))
     ]
     assert not bare, "no reason in the line:\n" + "\n".join(bare)
 

@@ -11,6 +11,8 @@ from r1hf.core.errors import R1Error
 from r1hf.core.yamlfile import nearest
 
 COMMANDS = {
+    "compare": ("r1hf.commands.compare", "hold evaluated models against each other, question by question"),
+    "evaluate": ("r1hf.commands.evaluate", "evaluate models on a benchmark, or judge kept samples again"),
     "explain": ("r1hf.commands.explain", "rewards, advantages and the GRPO objective of one question, step by step"),
     "doctor": ("r1hf.commands.doctor", "find what would fail in a configuration before it is launched"),
     "dry-run": ("r1hf.commands.dry_run", "try every stage of a configuration on miniatures, without training"),

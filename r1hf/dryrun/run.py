@@ -186,7 +186,7 @@ def _model(job: Job, name: str, number: int, source: str, directory: Path, repor
     found = architecture(source, job.family)
     tokenizer = find_tokenizer(source)
     kept = "its own tokenizer" if tokenizer is not None else "the tiny world's tokenizer and r1hf's chat template"
-    classifier = name.endswith("_model")
+    classifier = name.endswith("_model") and name != "base_model"
     place = directory / f"{name}-{number}" / Path(source.partition("@")[0]).name
     count = write_miniature(place, found.config, tokenizer or tiny_tokenizer(), classifier)
     kind = (found.config.get("text_config") or found.config).get("model_type")

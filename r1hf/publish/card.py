@@ -86,7 +86,7 @@ def front_matter(data: Mapping[str, Any]) -> str:
 
 
 def _filters() -> dict[str, Any]:
-    from r1hf.explain.report.summary import with_error
+    from r1hf.explain.report.summary import scored
     from r1hf.explain.report.text import duration, memory, percent, plain, words
 
     def cell(value: Any) -> str:
@@ -99,7 +99,7 @@ def _filters() -> dict[str, Any]:
     return {
         "rest": rest,
         **{"percent": percent, "plain": plain, "duration": duration, "memory": memory, "words": words, "cell": cell},
-        **{"with_error": with_error, "front_matter": front_matter},
+        **{"scored": scored, "front_matter": front_matter},
     }
 
 
