@@ -18,7 +18,7 @@ from r1hf.evaluation import (
     follows_reference,
     general_metrics,
     judge,
-    judge_samples,
+    judge_all,
     mean_and_error,
     reasoning_metrics,
 )
@@ -188,7 +188,11 @@ def test_general_metrics_keep_the_tasks_apart() -> None:
 
 def test_a_model_that_knows_the_answers_gets_them_right(memorised: Path) -> None:
     rows = answered(12)
-    groups = judge_samples(Sampler.load(str(memorised)), rows, 2, temperature=0.01, max_new_tokens=60, seed=1)
+    sampler = Sampler.load(str(memorised))
+    drawn = sampler.sample(
+        sampler.chat([row["question"] for row in rows]), 2, temperature=0.01, max_new_tokens=60, seed=1
+    )
+    groups = [judge_all([row, row], group) for row, group in zip(rows, drawn, strict=True)]
     assert [len(group) for group in groups] == [2] * 12
     known = reasoning_metrics(groups[:8])
     assert (known["pass_at_1"], known["format_rate"], known["language_consistency"]) == (1.0, 1.0, 1.0)

@@ -12,6 +12,8 @@ from r1hf.core.secrets import mask, mask_tracebacks
 from r1hf.core.yamlfile import nearest
 
 COMMANDS = {
+    "compare": ("r1hf.commands.compare", "hold evaluated models against each other, question by question"),
+    "evaluate": ("r1hf.commands.evaluate", "evaluate models on a benchmark, or judge kept samples again"),
     "explain": ("r1hf.commands.explain", "rewards, advantages and the GRPO objective of one question, step by step"),
     "check": (
         "r1hf.commands.check",

@@ -63,7 +63,9 @@ def check_sampler(problems: list[str], config: SamplingConfig) -> None:
         problems.append(f"vllm: {config.vllm} would not be read with sampler transformers; set sampler: vllm")
     if "tensor_parallel_size" in config.vllm:
         parts = config.vllm["tensor_parallel_size"]
-        models = [path for key in ("model", "zero", "models") for path in paths_of(getattr(config, key, None))]
+        models = [
+            path for key in ("model", "zero", "models", "base_model") for path in paths_of(getattr(config, key, None))
+        ]
         problems += check_parts("vllm: tensor_parallel_size", parts, models)
         here = 0 if gpu_assumed() else torch.cuda.device_count()
         if isinstance(parts, int) and 0 < here < parts:

@@ -159,7 +159,7 @@ def names(values: Iterable[Any]) -> Safe:
 
 
 def _filters() -> dict[str, Any]:
-    from r1hf.explain.report.summary import with_error
+    from r1hf.explain.report.summary import scored
     from r1hf.explain.report.text import duration, memory, percent, plain, words
 
     def rest(share: float | None) -> float | None:
@@ -169,7 +169,7 @@ def _filters() -> dict[str, Any]:
         "rest": rest,
         **{"percent": percent, "plain": plain, "duration": duration, "memory": memory, "words": words},
         **{"code": code, "python": python, "shell": shell, "block": block, "names": names},
-        **{"with_error": with_error, "front_matter": front_matter},
+        **{"scored": scored, "front_matter": front_matter},
     }
 
 

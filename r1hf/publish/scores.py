@@ -8,6 +8,7 @@ from typing import Any
 
 from r1hf.core.errors import ConfigError, StageError
 from r1hf.core.files import read_object
+from r1hf.explain.report.summary import bounds
 from r1hf.explain.report.text import number
 from r1hf.publish.lineage import Made, Parent
 from r1hf.stage.manifest import Manifest, read_manifest, verify
@@ -96,6 +97,12 @@ def find_evaluation(made: Made, given: Path | None) -> Evaluation:
     return load_evaluation(given or made.directory.parent / "evaluate")
 
 
+def _sure(scores: dict[str, Any]) -> str:
+    error = f"standard error {100 * scores['stderr']:.2f}"
+    found = bounds(scores, "pass_at_1")
+    return error if found is None else f"95% interval {100 * found[0]:.2f} to {100 * found[1]:.2f}, {error}"
+
+
 def result_file(
     evaluation: Evaluation, made: Made, dataset: str, revision: str | None, url: str
 ) -> list[dict[str, Any]]:
@@ -107,7 +114,7 @@ def result_file(
 
     scores, settings = evaluation.scores(made), evaluation.settings
     note = (
-        f"pass@1 in percent, standard error {100 * scores['stderr']:.2f}; {settings['problems']} problems, "
+        f"pass@1 in percent, {_sure(scores)}; {settings['problems']} problems, "
         f"{settings['k']} samples each, temperature {settings['temperature']}, top-p {settings['top_p']}, "
         f"at most {settings['max_new_tokens']} tokens"
     )

@@ -110,15 +110,31 @@ def _table_row(name: str, row: Mapping[str, Any]) -> list[str]:
     tokens = row["mean_completion_tokens"]
     return [
         name,
-        with_error(row["pass_at_1"], row["stderr"]),
+        scored(row, "pass_at_1"),
         percent(row["format_rate"]),
         percent(row["language_consistency"]),
         MISSING if tokens is None else f"{tokens:.1f}",
         percent(row["truncation_rate"]),
-        with_error(row["helpful_rate"], row["helpful_stderr"]),
-        with_error(row["harmless_rate"], row["harmless_stderr"]),
+        scored(row, "helpful_rate"),
+        scored(row, "harmless_rate"),
         duration(row["seconds"]),
     ]
+
+
+def bounds(row: Mapping[str, Any], key: str) -> tuple[float, float] | None:
+    """The 95% interval of a score; None where the evaluation is of an earlier version, or nothing was judged."""
+    intervals = row.get("intervals")
+    pair = intervals.get(key) if isinstance(intervals, Mapping) else None
+    low, high = map(number, pair) if isinstance(pair, list) and len(pair) == 2 else (None, None)
+    return None if low is None or high is None else (low, high)
+
+
+def scored(row: Mapping[str, Any], key: str) -> str:
+    """`89.1% (87.9–90.2)`, with its 95% interval; of an evaluation without any, `89.1 ± 0.6%`."""
+    found = bounds(row, key)
+    if found is None or number(row.get(key)) is None:
+        return with_error(row.get(key), row.get({"pass_at_1": "stderr"}.get(key, f"{key.split('_')[0]}_stderr")))
+    return f"{percent(row[key])} ({100 * found[0]:.1f}–{100 * found[1]:.1f})"
 
 
 def with_error(value: Any, error: Any) -> str:
@@ -133,8 +149,9 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]).rstrip()
 
 
-def _scores(row: Mapping[str, Any]) -> dict[str, float | None]:
-    return {key: number(row.get(key)) for key in SCORES}
+def _scores(row: Mapping[str, Any]) -> dict[str, Any]:
+    intervals = {key: list(found) for key in SCORES if (found := bounds(row, key)) is not None}
+    return {**{key: number(row.get(key)) for key in SCORES}, "intervals": intervals}
 
 
 def _costs(run: RunData, name: str) -> dict[str, float | None]:

@@ -175,7 +175,7 @@ def _sampling(
     if "zero" in values:
         count *= 3  # cold start: two prompts to the base, one to R1-Zero
     models = values.get("models")
-    count *= len(models) if isinstance(models, list) else 1
+    count *= (len(models) if isinstance(models, list) else 1) + (values.get("base_model") is not None)
     longest, mean = int(values["max_new_tokens"]), given.mean or MEAN
     vllm, options = values.get("sampler") == "vllm", values.get("vllm") or {}
     parallel = int(options.get("tensor_parallel_size", 1)) if vllm else 1

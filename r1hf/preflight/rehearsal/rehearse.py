@@ -146,7 +146,9 @@ class _Attempt:
         tokenizer = find_tokenizer(source)
         kept = "its own tokenizer" if tokenizer is not None else "the tiny world's tokenizer and r1hf's chat template"
         place = directory / Path(source.partition("@")[0]).name
-        what = self.miniatures.write(place, found, source, tokenizer, classifier=name.endswith("_model"))
+        what = self.miniatures.write(
+            place, found, source, tokenizer, classifier=name.endswith("_model") and name != "base_model"
+        )
         self.done.replaced.append((source, f"{what}, {kept}"))
         self.places[str(place)] = source
         return str(place)

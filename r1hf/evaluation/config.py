@@ -1,0 +1,145 @@
+"""The keys of an evaluation, and what can be found wrong with them before it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from r1hf.core.config import Parsed
+from r1hf.core.errors import ConfigError, DataError
+from r1hf.core.source import Source
+from r1hf.data.language_column import check_languages
+from r1hf.data.rows import Row, check_rows, check_tasks
+from r1hf.evaluation.asked import Gold, with_options
+from r1hf.evaluation.judged import GENERAL, PROBLEMS, Reading
+from r1hf.evaluation.programs import with_tests
+from r1hf.models.loading import check_chat_template, check_tokenizer
+from r1hf.models.sampling import SamplingConfig, check_sampler
+from r1hf.sandbox import check_sandbox
+from r1hf.stage.stage import preflight_inputs
+from r1hf.text import prompt_templates as templates
+from r1hf.verify.choice import verify_choice
+from r1hf.verify.code_cases import parse_tests
+from r1hf.verify.code_layouts import ROW_KEYS
+
+COLUMNS = ("question", "answer", "language", "task")
+
+
+@dataclass(kw_only=True)
+class EvaluateConfig(SamplingConfig):
+    save_strategy = "steps"  # the stage keeps what an interrupted run has sampled
+
+    models: list[str] = field(metadata={"input": True, "help": "stage directories or Hub ids"})
+    base_model: str | None = field(
+        default=None, metadata={"input": True, "help": "the base that the models came from: evaluated too, first"}
+    )
+    base_template: str | None = field(
+        default=None, metadata={"help": "text template that the base is asked with; none: its chat template"}
+    )
+    prompts: Source = field(metadata={"input": True, "help": f"held-out problems: {', '.join(COLUMNS)}"})
+    general_prompts: Source | None = field(
+        default=None, metadata={"input": True, "help": "held-out general prompts, with reference, required, forbidden"}
+    )
+    benchmark: str | None = field(default=None, metadata={"help": "name of the problems, as results show it"})
+    source: str | None = field(default=None, metadata={"help": "where the problems are published", "request": False})
+    licence: str | None = field(default=None, metadata={"help": "the problems' licence", "request": False})
+    instruction: str | None = field(
+        default=None,
+        metadata={"help": "what is asked: text with {question}, {options}, {starter_code}; none: the question"},
+    )
+    options: list[str] = field(
+        default_factory=list,
+        metadata={"help": "columns with a choice's options; with `answer` among them they are shuffled"},
+    )
+    gold: Gold = field(default="answer", metadata={"help": "place: a choice's answer is the option's number from 0"})
+    reading: Reading = field(
+        default="prose", metadata={"help": "how an answer is read: strict: a box, tag or statement; prose: any text"}
+    )
+    force_think: bool = field(default=False, metadata={"help": "end each prompt in <think>, as the paper did"})
+    k: int = field(default=4, metadata={"help": "samples a problem (paper: 64 for AIME and GPQA, 16 for MATH-500)"})
+    general_k: int = field(default=8, metadata={"help": "samples a general prompt"})
+    temperature: float = field(default=0.6, metadata={"help": "0: the likeliest token each time (paper: 0.6)"})
+    top_p: float = field(default=0.95, metadata={"help": "nucleus (paper: 0.95)"})
+    max_new_tokens: int = field(default=32768, metadata={"help": "tokens of a sample (paper: 32768)"})
+    shown: list[str] = field(default_factory=list, metadata={"help": "questions whose answers go to samples.jsonl"})
+
+
+def preflight(parsed: Parsed) -> None:
+    """Adds what is wrong to `parsed.problems`."""
+    preflight_inputs(parsed)
+    config = parsed.configs[0]
+    if config is None:
+        return
+    if config.instruction is not None and "{question}" not in config.instruction:
+        parsed.problems.append("instruction: {question} does not stand in it, so every question would be the same")
+    rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
+    check_tasks(parsed.problems, "prompts", rows, PROBLEMS)
+    check_languages(parsed, "prompts", rows, None)
+    _check_judgeable(parsed.problems, config, rows)
+    general = check_rows(parsed.problems, "general_prompts", config.general_prompts, (*COLUMNS, "reference"))
+    check_tasks(parsed.problems, "general_prompts", general, set(GENERAL))
+    known = {row["question"] for row in rows + general}
+    for question in config.shown if known else ():
+        if question not in known:
+            parsed.problems.append(f"shown: {question!r} is among neither prompts nor general_prompts")
+    check_sampler(parsed.problems, config)
+    for model in config.models:
+        check_chat_template(parsed.problems, "models", model)
+    if config.base_template is None:
+        check_chat_template(parsed.problems, "base_model", config.base_model)
+    elif config.base_model is not None:
+        check_tokenizer(parsed.problems, "base_model", config.base_model)
+        try:
+            templates.load(config.base_template)
+        except ConfigError as error:
+            parsed.problems += [f"base_template: {problem}" for problem in error.problems]
+    if not config.models:
+        parsed.problems.append("models: names none; give directories or Hub ids")
+    if len({model_name(model) for model, _ in sources(config)}) < len(sources(config)):
+        parsed.problems.append("models: two have the same name; results are kept by name")
+
+
+def _check_judgeable(problems: list[str], config: EvaluateConfig, rows: list[Row]) -> None:
+    """Adds what would leave a row without a verdict: its column is missing, or cannot be read."""
+    faults = [(number, fault) for number, row in enumerate(rows, 1) if (fault := row_fault(row, config)) is not None]
+    problems += [f"prompts: row {number}: {fault}" for number, fault in faults[:5]]
+    if len(faults) > 5:
+        problems.append(f"prompts: {len(faults) - 5} more rows are at fault")
+    if any(row["task"] == "code" for row in rows):
+        try:
+            check_sandbox()
+        except ConfigError as error:
+            problems += [f"prompts: programs cannot be judged here: {problem}" for problem in error.problems]
+
+
+def ready(row: Row, config: EvaluateConfig) -> Row:
+    """A row with what its verdict needs. Raises DataError where that cannot be made of it."""
+    return with_tests(with_options(row, config.options, config.gold))
+
+
+def row_fault(row: Row, config: EvaluateConfig) -> str | None:
+    """Why nothing could be said about an answer to a row; None where something can."""
+    try:
+        row = ready(row, config)
+        if row["task"] == "choice" and verify_choice("", row["answer"], row.get("choices")) is None:
+            return f"task choice, and the answer {row['answer']!r} names no option; give its letter or text"
+        if row["task"] == "code":
+            if not row.get("tests"):
+                return "task code, and no tests; name the column that holds them (columns: {tests: NAME})"
+            parse_tests(row["tests"], {key: row.get(key) for key in ROW_KEYS})
+    except DataError as error:
+        return str(error)
+    if row["task"] == "gym" and not row.get("gym"):
+        return "task gym, and no column gym; r1hf.verify.gym_rows makes such rows"
+    return None
+
+
+def sources(config: EvaluateConfig) -> list[tuple[str, str | None]]:
+    """The models, each with the text template that it is asked with; None: its own chat template."""
+    base = [(config.base_model, config.base_template)] if config.base_model is not None else []
+    return [*base, *((model, None) for model in config.models)]
+
+
+def model_name(source: str) -> str:
+    """`runs/tiny/r1_zero` -> r1_zero, `org/name@main` -> name."""
+    return Path(source.partition("@")[0]).name

