@@ -25,6 +25,8 @@ from r1hf.models.sampling import SamplingConfig, check_sampler, load_sampler
 from r1hf.stage.stage import Stage, preflight_inputs, run
 from r1hf.trainers.rl import COLUMNS
 
+GENERAL = (*COLUMNS, "reference")
+
 
 @dataclass(kw_only=True)
 class EvaluateConfig(SamplingConfig):
@@ -49,10 +51,12 @@ def preflight(parsed: Parsed) -> None:
     config = parsed.configs[0]
     if config is None:
         return
-    rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
+    rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS, max_bad=config.max_bad_rows)
     check_tasks(parsed.problems, "prompts", rows, {"reasoning"})
     check_languages(parsed, "prompts", rows, None)
-    general = check_rows(parsed.problems, "general_prompts", config.general_prompts, (*COLUMNS, "reference"))
+    general = check_rows(
+        parsed.problems, "general_prompts", config.general_prompts, GENERAL, max_bad=config.max_bad_rows
+    )
     check_tasks(parsed.problems, "general_prompts", general, {"helpful", "harmless"})
     known = {row["question"] for row in rows + general}
     for question in config.shown if known else ():
@@ -93,7 +97,7 @@ def main(argv: list[str] | None = None) -> None:
     (config,) = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
         rows = stage_rows(stage, "prompts", COLUMNS)
-        general = stage_rows(stage, "general_prompts", COLUMNS) if config.general_prompts else []
+        general = stage_rows(stage, "general_prompts", GENERAL) if config.general_prompts else []
         sampling = {"temperature": config.temperature, "top_p": config.top_p, "max_new_tokens": config.max_new_tokens}
         results: dict[str, Any] = {}
         samples: list[dict[str, Any]] = []

@@ -30,6 +30,7 @@ from r1hf.core.errors import ConfigError, R1Error
 from r1hf.core.places import output_problems, paths_in
 from r1hf.core.source import paths_of, selection
 from r1hf.core.yamlfile import nearest, parse_scalar, read_yaml, settled
+from r1hf.data.bad import MAX_BAD
 from r1hf.stage.manifest import is_hub_id
 
 _SECRET_KEY = re.compile(r"(^|_)(token|api_key|password|secret)$", re.IGNORECASE)
@@ -48,6 +49,10 @@ class StageConfig:
     seed: int = field(default=42, metadata={"help": "seed of every random generator"})
     num_threads: int | None = field(
         default=None, metadata={"help": "torch's intra-op threads; sums, and so results, depend on it"}
+    )
+    max_bad_rows: float = field(
+        default=MAX_BAD,
+        metadata={"help": "share of a data source's rows that may be unusable; they are left out", "request": False},
     )
     restart: bool = field(
         default=False, metadata={"help": "start anew where an interrupted run left checkpoints", "request": False}

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from r1hf.core.files import read_text
+from r1hf.core.errors import ConfigError
+from r1hf.core.files import read_text, reason_of
 from r1hf.core.yamlfile import read_yaml
 
 _FILE = re.compile(r"(?<!\S)(\S*accelerate/\S+\.ya?ml)(?!\S)")
@@ -17,8 +18,11 @@ _SERVER = re.compile(r"\S*/slurm/\S*vllm\S*")
 
 
 def opening(config: Path) -> str:
-    """The comment lines before the first key, without their signs."""
-    lines = read_text(config).splitlines()
+    """The comment lines before the first key, without their signs. Raises ConfigError where it cannot be read."""
+    try:
+        lines = read_text(config).splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{config}: cannot be read: {reason_of(error)}") from None
     comments: list[str] = []
     for line in lines:
         if line.strip() and not line.startswith("#"):
@@ -46,9 +50,17 @@ def launch_of(config: Path) -> tuple[Path | None, int]:
 
 
 def processes_of(file: Path | None) -> int:
-    """`num_processes` of an accelerate file; 1 without."""
-    count = read_yaml(file).values.get("num_processes", 1) if file is not None else 1
+    """`num_processes` of an accelerate file; 1 without. Raises ConfigError where it cannot be read."""
+    count = read_accelerate(file).get("num_processes", 1) if file is not None else 1
     return count if isinstance(count, int) and count > 0 else 1
+
+
+def read_accelerate(file: Path) -> dict[str, Any]:
+    """What an accelerate file says. Raises ConfigError where it cannot be read."""
+    read = read_yaml(file)
+    if read.problems:
+        raise ConfigError(read.problems)
+    return read.values
 
 
 def _find(name: str, config: Path) -> Path | None:

@@ -46,11 +46,14 @@ def local(source: Any) -> bool:
     return bool(paths) and all(Path(path).is_file() for path in paths)
 
 
-def first_rows(source: Any, count: int, seed: int) -> tuple[list[Row], int]:
-    """The first rows that a stage would read of its own files, and how many it leaves out. Raises DataError."""
-    rows = load_rows(source, (), seed)
+def first_rows(source: Any, count: int, seed: int, max_bad: float) -> tuple[list[Row], int, int]:
+    """The first rows that a stage would read of its own files, how many it leaves out, and of how many.
+
+    Raises DataError.
+    """
+    rows = load_rows(source, (), seed, max_bad=max_bad)
     judged = [row for row in rows if not without_gold(row)] or rows
-    return judged[:count], len(rows) - len(judged)
+    return judged[:count], len(rows) - len(judged), len(rows)
 
 
 def write_source(directory: Path, field: str, rows: list[Row]) -> str:

@@ -165,7 +165,7 @@ def _quietly(module: ModuleType, argv: list[str]) -> None:
 def _inputs(job: Job, parsed: Parsed, config: StageConfig, directory: Path, report: Report) -> dict[str, Any]:
     """Each input field with something of this machine in place of what it names."""
     directory.mkdir(parents=True)
-    made = {}
+    made: dict[str, Any] = {}
     hints = typing.get_type_hints(type(config))
     for name, value in parsed.inputs.items():
         if _names_models(hints[name]):
@@ -173,7 +173,8 @@ def _inputs(job: Job, parsed: Parsed, config: StageConfig, directory: Path, repo
             places = [_model(job, name, n, source, directory, report) for n, source in enumerate(sources)]
             made[name] = places if isinstance(value, list) else places[0]
         else:
-            made[name] = _rows(job, parsed, config, name, value, directory, report)
+            made[name], allowed = _rows(job, parsed, config, name, value, directory, report)
+            made["max_bad_rows"] = max(allowed, made.get("max_bad_rows", 0.0))
     return made
 
 
@@ -197,9 +198,10 @@ def _model(job: Job, name: str, number: int, source: str, directory: Path, repor
 
 def _rows(
     job: Job, parsed: Parsed, config: StageConfig, name: str, value: Any, directory: Path, report: Report
-) -> str:
+) -> tuple[str, float]:
+    """A file for a data field, and the share of its rows that may be bad."""
     args = parsed.configs[-1]
-    count = 2
+    count, allowed = 2, config.max_bad_rows
     if _is_trainer(parsed):
         groups = getattr(args, "num_generations", None)
         batch = args.per_device_train_batch_size * args.gradient_accumulation_steps * job.processes
@@ -207,7 +209,8 @@ def _rows(
     templates = getattr(config, "prompt_template", None)
     shown = ", ".join(paths_of(value))
     if local(value):
-        rows, lost = first_rows(value, count, config.seed)
+        rows, lost, total = first_rows(value, count, config.seed, config.max_bad_rows)
+        allowed = min(1.0, config.max_bad_rows * total / len(rows))  # as many as among all of them
         without = f"; {lost} have {NO_GOLD} and are left out" if lost else ""
         report.replaced.append((shown, f"its first {len(rows)} rows{without}"))
     else:
@@ -215,4 +218,4 @@ def _rows(
         report.replaced.append((shown, f"{len(rows)} made-up rows"))
         if not isinstance(value, str):
             report.untried.append(f"columns, filters and limits of {name} (its rows are not here)")
-    return write_source(directory, name, rows)
+    return write_source(directory, name, rows), allowed

@@ -94,12 +94,15 @@ OPTIMIZER_BYTES = {
 
 
 def read_launch(file: Path | None) -> tuple[int, Sharding]:
-    """(processes, sharding) of an `accelerate` configuration file; one process without."""
+    """(processes, sharding) of an `accelerate` configuration file; one process without.
+
+    Raises ConfigError where it cannot be read.
+    """
     if file is None:
         return 1, "none"
-    from r1hf.core.yamlfile import read_yaml
+    from r1hf.core.launch import read_accelerate
 
-    values = read_yaml(file).values
+    values = read_accelerate(file)
     count = values.get("num_processes", 1)
     count = count if isinstance(count, int) and count > 0 else 1
     kind = str(values.get("distributed_type", "NO")).upper()
@@ -108,8 +111,8 @@ def read_launch(file: Path | None) -> tuple[int, Sharding]:
     if kind == "DEEPSPEED":
         inner = values.get("deepspeed_config") or {}
         stage = inner.get("zero_stage", 0) if isinstance(inner, Mapping) else 0
-        by_stage: dict[int, Sharding] = {1: "zero1", 2: "zero2", 3: "zero3"}
-        return count, by_stage.get(int(stage), "none")
+        by_stage: dict[str, Sharding] = {"1": "zero1", "2": "zero2", "3": "zero3"}
+        return count, by_stage.get(str(stage), "none")
     return count, "none"
 
 

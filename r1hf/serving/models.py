@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from r1hf.checks import foreign
 from r1hf.core.errors import ConfigError, R1Error
 from r1hf.core.files import read_object
 from r1hf.publish.files import PROVENANCE
@@ -20,6 +20,7 @@ TEMPERATURE, TOP_P = 0.6, 0.95  # DeepSeek-R1's advice, where the model says not
 STAGES = ("base", "r1_zero", "sft1", "reasoning_rl", "sft2", "r1")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _DOWNLOADED = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
+_LARGEST = 2**53  # of a number in a configuration
 _NAME = re.compile(r"[\w.@:+-]+")
 
 
@@ -136,9 +137,10 @@ def _directories(source: str) -> list[Path]:
 def _generates(config: Path) -> bool:
     """False for a reward model: its architecture has no language modelling head."""
     try:
-        names = json.loads(config.read_text(encoding="utf-8")).get("architectures") or []
-    except (OSError, ValueError, AttributeError):
+        names = read_object(config).get("architectures")
+    except (FileNotFoundError, ConfigError):
         return True  # read_model says what is wrong with it
+    names = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
     return not names or any(
         name.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")) for name in names
     )
@@ -161,6 +163,8 @@ def read_model(directory: Path, name: str) -> ServedModel:
     if (directory / "adapter_config.json").exists() and not (directory / "config.json").exists():
         base, rank = _adapter(directory)
     source = base or directory
+    if wrong := foreign.faults(source):
+        raise ConfigError(wrong)
     config = _read_json(source / "config.json")
     if not _generates(source / "config.json"):
         raise ConfigError(f"{source} is a {config['architectures'][0]}: it does not generate text, so is not served")
@@ -171,8 +175,10 @@ def read_model(directory: Path, name: str) -> ServedModel:
     if not (source / "tokenizer.json").exists() and not (source / "tokenizer.model").exists():
         raise ConfigError(f"{source} has no tokenizer (tokenizer.json); save the model's tokenizer beside it")
     manifest = read_manifest(directory) or read_manifest(directory / PROVENANCE)  # the second: as pushed to the Hub
-    sampling = _read_json(source / "generation_config.json", missing={})
-    text = config.get("text_config") or config
+    sampling = _Numbers(source / "generation_config.json", _read_json(source / "generation_config.json", missing={}))
+    inner = config.get("text_config")
+    text = inner if isinstance(inner, dict) and inner else config
+    numbers = _Numbers(source / "config.json", text)
     dtype = str(text.get("dtype") or text.get("torch_dtype") or "float32")
     prompt = prompt_of(directory, manifest.config if manifest else {}, fallback=base)
     return ServedModel(
@@ -183,16 +189,36 @@ def read_model(directory: Path, name: str) -> ServedModel:
         prompt=prompt,
         temperature=float(sampling.get("temperature") or TEMPERATURE),
         top_p=float(sampling.get("top_p") or TOP_P),
-        context=int(text.get("max_position_embeddings") or text.get("n_positions") or 2048),
+        context=numbers.whole(2048, "max_position_embeddings", "n_positions"),
         dtype=dtype,
         weight_bytes=weight_bytes,
         parameters=parameters,
-        cache_bytes=_cache_bytes(text, 4 if dtype == "float32" else 2),
+        cache_bytes=_cache_bytes(numbers, 4 if dtype == "float32" else 2),
         think_tokens=_has_think_tokens(source / "tokenizer.json"),
-        head_size=_heads(text)[1],
+        head_size=_heads(numbers)[1],
         lora_rank=rank,
         notes=(prompt.note,) if prompt.note else (),
     )
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """The numbers in a configuration file. Each method raises ConfigError for what is none."""
+
+    path: Path
+    values: Mapping[str, Any]
+
+    def get(self, name: str) -> float | None:
+        value = self.values.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LARGEST:
+            raise ConfigError(f"{self.path}: {name} is {value!r:.40}, which is no number that a model can have")
+        return value
+
+    def whole(self, default: int, *names: str) -> int:
+        """The first of `names` that is there and not 0."""
+        return next((int(value) for name in names if (value := self.get(name))), default)
 
 
 def _read_json(path: Path, missing: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -210,12 +236,20 @@ def _adapter(directory: Path) -> tuple[Path, int]:
     if config.get("peft_type") != "LORA":
         raise ConfigError(f"{directory} is a {config.get('peft_type')} adapter; only LORA is served. Merge it first")
     base = str(config.get("base_model_name_or_path") or "")
+    rank = _Numbers(directory / "adapter_config.json", config).whole(8, "r")
     for candidate in (Path(base), directory / base, directory.parent / Path(base).name):
-        if base and (candidate / "config.json").exists():
-            return candidate.resolve(), int(config.get("r") or 8)
+        if base and _is_there(candidate / "config.json"):
+            return candidate.resolve(), rank
     if is_hub_id(base):
-        return _download(base), int(config.get("r") or 8)
+        return _download(base), rank
     raise ConfigError(f"{directory}: its base model '{base}' is not here; mend adapter_config.json")
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def _weights(directory: Path) -> tuple[int, int]:
@@ -223,7 +257,10 @@ def _weights(directory: Path) -> tuple[int, int]:
     files = sorted(directory.glob("*.safetensors"))
     index = directory / "model.safetensors.index.json"
     if index.exists():
-        named = {directory / file for file in _read_json(index).get("weight_map", {}).values()}
+        listed = _read_json(index).get("weight_map")
+        if not isinstance(listed, dict) or not all(_is_file_name(file) for file in listed.values()):
+            raise ConfigError(f"{index} names no files of weights (weight_map); copy or download it again")
+        named = {directory / file for file in listed.values()}
         if lost := sorted(file.name for file in named if not file.exists()):
             raise ConfigError(f"{directory}: weights are missing: {', '.join(lost)}; copy or download them again")
         files = sorted(named) or files
@@ -238,6 +275,10 @@ def _weights(directory: Path) -> tuple[int, int]:
     return sum(file.stat().st_size for file in files), sum(math.prod(shape) for shape in _shapes(files))
 
 
+def _is_file_name(name: Any) -> bool:
+    return isinstance(name, str) and name == Path(name).name and name.isprintable() and name.isascii()
+
+
 def _shapes(files: Sequence[Path]) -> Iterator[list[int]]:
     from safetensors import SafetensorError, safe_open
 
@@ -250,26 +291,25 @@ def _shapes(files: Sequence[Path]) -> Iterator[list[int]]:
             raise ConfigError(f"{file} is damaged ({error}); copy or make it again") from error
 
 
-def _cache_bytes(config: dict[str, Any], width: int) -> int:
+def _cache_bytes(config: _Numbers, width: int) -> int:
     """Bytes that one token's keys and values take in all layers."""
-    layers = int(config.get("num_hidden_layers") or config.get("n_layer") or 1)
+    layers = config.whole(1, "num_hidden_layers", "n_layer")
     heads, size = _heads(config)
-    return 2 * layers * int(config.get("num_key_value_heads") or heads) * size * width
+    return 2 * layers * config.whole(heads, "num_key_value_heads") * size * width
 
 
-def _heads(config: dict[str, Any]) -> tuple[int, int]:
+def _heads(config: _Numbers) -> tuple[int, int]:
     """(number, size) of the attention's query heads."""
-    heads = int(config.get("num_attention_heads") or config.get("n_head") or 1)
-    hidden = int(config.get("hidden_size") or config.get("n_embd") or 1)
-    return heads, int(config.get("head_dim") or hidden // heads)
+    heads = config.whole(1, "num_attention_heads", "n_head")
+    return heads, config.whole(config.whole(1, "hidden_size", "n_embd") // heads, "head_dim")
 
 
 def _has_think_tokens(file: Path) -> bool:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_object(file)
         vocabulary = content["model"].get("vocab") or {}
         known = {item["content"] for item in content.get("added_tokens", [])}
         known |= set(vocabulary) if isinstance(vocabulary, dict) else {item[0] for item in vocabulary}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ConfigError, LookupError, TypeError, AttributeError):
         return False
     return {"<think>", "</think>"} <= known

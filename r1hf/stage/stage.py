@@ -170,6 +170,17 @@ class Stage:
         """Keeps a result that is known before the end, such as counts of rows, for the metrics."""
         self._notes.setdefault(group, {})[name] = value
 
+    def agreed(self, ask: Callable[..., Any]) -> Callable[..., Any]:
+        """`ask`, answered by the main process for all: what looks at the clock may differ from rank to rank."""
+
+        def answer(*asked: Any) -> Any:
+            found = [ask(*asked) if self.main_process else None]
+            if (distributed := _distributed()) is not None:
+                distributed.broadcast_object_list(found, src=0)
+            return found[0] if self.main_process or distributed is not None else ask(*asked)
+
+        return answer
+
     def say(self, text: str) -> None:
         """One line on the terminal, from the main process alone."""
         if self.main_process:
@@ -414,8 +425,13 @@ def _numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
         yield name, float(value)
 
 
+def _distributed() -> Any:
+    """torch.distributed, where the recipe has started it."""
+    found = sys.modules.get("torch.distributed")
+    return found if found is not None and found.is_available() and found.is_initialized() else None
+
+
 def _barrier() -> None:
-    """Waits for all ranks, where the recipe has started torch.distributed."""
-    distributed = sys.modules.get("torch.distributed")
-    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+    """Waits for all ranks."""
+    if (distributed := _distributed()) is not None:
         distributed.barrier()

@@ -7,12 +7,14 @@ to with messages, whatever the engine.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from r1hf.core.errors import DataError, R1Error
+from r1hf.core.errors import ConfigError, DataError, R1Error
+from r1hf.core.files import read_bytes, read_object, reason_of
 from r1hf.text import prompt_templates as templates
 from r1hf.text.grammar import THINK_OPEN
 
@@ -71,16 +73,19 @@ def prompt_of(directory: Path, config: Mapping[str, Any], fallback: Path | None 
 
 
 def own_template(directory: Path) -> str | None:
-    """The chat template beside a tokenizer, None where there is none."""
+    """The chat template beside a tokenizer, None where there is none. Raises ConfigError where it cannot be read."""
     file = directory / "chat_template.jinja"
-    if file.is_file():
-        return file.read_text(encoding="utf-8")
     try:
-        found = json.loads((directory / "tokenizer_config.json").read_text(encoding="utf-8")).get("chat_template")
-    except (OSError, ValueError, AttributeError):
+        if os.path.lexists(file):
+            return read_bytes(file).decode("utf-8")
+        found = read_object(directory / "tokenizer_config.json").get("chat_template")
+    except FileNotFoundError:
         return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read: {reason_of(error)}") from error
     if isinstance(found, list):  # named templates
-        found = next((item.get("template") for item in found if item.get("name") == "default"), None)
+        named = [item for item in found if isinstance(item, dict)]
+        found = next((item.get("template") for item in named if item.get("name") == "default"), None)
     return found if isinstance(found, str) else None
 
 
@@ -153,5 +158,5 @@ def render(template: str, messages: list[dict[str, str]], **variables: Any) -> s
     values = {"bos_token": "", "eos_token": "", "tools": None, "add_generation_prompt": True, **variables}
     try:
         return environment.from_string(template).render(messages=messages, **values)
-    except (TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
+    except Exception as error:  # a template divides by zero, or calls itself, and says so in Python's words
         raise DataError(f"the chat template cannot be rendered: {error}") from error

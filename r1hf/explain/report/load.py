@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from r1hf.core.errors import DataError
+from r1hf.core.files import parse_json, read_bytes, reason_of
 
 Row = dict[str, Any]
+_LARGEST = 1 << 30  # bytes of a log: a million steps
 
 
 @dataclass
@@ -76,11 +77,11 @@ def _load_evaluation(run: RunData) -> None:
 def _read_object(path: Path, notes: list[str]) -> Row | None:
     name = f"{path.parent.name}/{path.name}"
     try:
-        value = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+        value = parse_json(read_bytes(path).decode("utf-8", "replace"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        notes.append(f"{name} could not be read: {error}.")
+        notes.append(f"{name} could not be read: {reason_of(error)}.")
         return None
     if not isinstance(value, dict):
         notes.append(f"{name} is not a JSON object and was skipped.")
@@ -91,11 +92,11 @@ def _read_object(path: Path, notes: list[str]) -> Row | None:
 def _read_rows(path: Path, notes: list[str]) -> list[Row]:
     name = f"{path.parent.name}/{path.name}"
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = read_bytes(path, _LARGEST).decode("utf-8", "replace")
     except FileNotFoundError:
         return []
     except OSError as error:
-        notes.append(f"{name} could not be read: {error}.")
+        notes.append(f"{name} could not be read: {reason_of(error)}.")
         return []
     rows: list[Row] = []
     skipped = 0
@@ -103,7 +104,7 @@ def _read_rows(path: Path, notes: list[str]) -> list[Row]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except ValueError:
             row = None
         if isinstance(row, dict):
