@@ -63,7 +63,9 @@ def preflight(parsed: Parsed) -> None:
     if args is not None and args.difficulty_sampling:
         parsed.problems.append(f"difficulty_sampling: {ORDERED}")
     if config is not None:
-        general = check_rows(parsed.problems, "general_prompts", config.general_prompts, COLUMNS)
+        general = check_rows(
+            parsed.problems, "general_prompts", config.general_prompts, COLUMNS, max_bad=config.max_bad_rows
+        )
         check_paid_languages(parsed, "general_prompts", general, REWARDS)
         check_tasks(parsed.problems, "prompts", reasoning, {"reasoning"})
         check_tasks(parsed.problems, "general_prompts", general, {"helpful", "harmless"})

@@ -27,7 +27,7 @@ from r1hf.core.foreign_code import asked_for, faults
 from r1hf.core.given import Given, Said, said
 from r1hf.core.places import output_problems, paths_in
 from r1hf.core.redaction import redact
-from r1hf.core.source import paths_of, selection
+from r1hf.core.source import MAX_BAD, paths_of, selection
 from r1hf.core.values import contradictions, refuse
 from r1hf.core.yamlfile import nearest, settled
 from r1hf.stage.manifest import is_hub_id
@@ -42,6 +42,10 @@ class StageConfig:
     seed: int = field(default=42, metadata={"help": "seed of every random generator"})
     num_threads: int | None = field(
         default=None, metadata={"help": "torch's intra-op threads; sums, and so results, depend on it"}
+    )
+    max_bad_rows: float = field(
+        default=MAX_BAD,
+        metadata={"help": "share of a data source's rows that may be unusable; they are left out", "request": False},
     )
     restart: bool = field(
         default=False, metadata={"help": "start anew where an interrupted run left checkpoints", "request": False}

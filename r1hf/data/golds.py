@@ -10,10 +10,12 @@ from fractions import Fraction
 from typing import Any
 
 from r1hf.verify.extract import gold_answer
+from r1hf.verify.math import verify_math_batch
 from r1hf.verify.placeholder import is_placeholder
 
 # Rows of other tasks are judged by something else: tests, a scorer, a preference model.
 GOLD_TASKS = (None, "reasoning", "math", "maths")
+_OTHER = "0.5772156649"  # an answer that no row has
 
 
 def gold_text(value: Any) -> str | None:
@@ -77,3 +79,8 @@ def lacks_gold(answer: Any, task: Any = None, choices: Any = None) -> bool:
 def _among(answer: str, choices: Any) -> bool:
     options = choices.get("text", choices.values()) if isinstance(choices, Mapping) else choices
     return isinstance(options, Sequence | type({}.values())) and answer in [str(option) for option in options]
+
+
+def unjudged(golds: Sequence[str]) -> list[bool]:
+    """Of each gold, whether nobody can tell another answer from it: "{", 1/0, a list with an open bracket."""
+    return [verdict is None for verdict in verify_math_batch([_OTHER] * len(golds), golds)]

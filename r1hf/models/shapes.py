@@ -275,7 +275,10 @@ def shape_of(source: str) -> Shape:
     if file is not None:
         config = read_object(file)
         if "base_model_name_or_path" in config:
-            return shape_of(str(config["base_model_name_or_path"]))
+            base = config["base_model_name_or_path"]
+            if not isinstance(base, str):
+                raise ConfigError(f"{file}: base_model_name_or_path is {base!r:.60}, no directory and no Hub id")
+            return shape_of(base)
         try:
             return from_config(config, source)
         except (KeyError, TypeError, ValueError) as error:
@@ -292,10 +295,14 @@ def shape_of(source: str) -> Shape:
 def config_file(source: str) -> Path | None:
     """config.json (or adapter_config.json) of a directory or of the Hub's cache, or None."""
     directory = Path(source)
-    for name in ("config.json", "adapter_config.json"):
-        if (directory / name).is_file():
-            return directory / name
-    if directory.exists() or source.count("/") != 1 or source.startswith((".", "/")):
+    try:
+        for name in ("config.json", "adapter_config.json"):
+            if (directory / name).is_file():
+                return directory / name
+        here = directory.exists()
+    except OSError:  # a name that no file can have
+        return None
+    if here or source.count("/") != 1 or source.startswith((".", "/")):
         return None
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError

@@ -15,7 +15,7 @@ from r1hf.data.language_column import check_languages
 from r1hf.data.lengths import drop_long, token_counts
 from r1hf.data.rows import Row, check_rows, stage_rows
 from r1hf.models.loading import check_tokenizer, loading, training_arguments
-from r1hf.rewards.faults import check_judged
+from r1hf.rewards.faults import judged_rows
 from r1hf.rewards.guard import guarded
 from r1hf.rewards.prefilled import prefilled
 from r1hf.stage.stage import Stage, preflight_inputs
@@ -65,7 +65,7 @@ def preflight_rl(parsed: Parsed, rewards: Iterable[str]) -> list[Row]:
     check_engine(parsed.problems, args)
     check_split(parsed.problems, args, config.model)
     check_weights(parsed.problems, config.weights, list(rewards))
-    rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
+    rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS, max_bad=config.max_bad_rows)
     check_prompt_count(parsed.problems, "prompts", rows, args)
     check_paid_languages(parsed, "prompts", rows, list(rewards))
     if config.prompt_template is None:
@@ -169,10 +169,14 @@ def train_policy(
 ) -> dict[str, Any]:
     """Runs GRPO and saves the policy at the root of the stage. Rewards count 1 unless `weights` says otherwise.
 
-    Raises DataError for rows by which a reward can judge nothing.
+    Raises DataError where a reward can judge nothing by more than `max_bad_rows` of the rows.
     """
     config: RLConfig = stage.config  # type: ignore[assignment]
-    check_judged(rows, rewards)
+    notes: list[str] = []
+    rows, faults = judged_rows(rows, rewards, config.max_bad_rows, notes)
+    for text in notes:
+        stage.say(f"prompts: {text}")
+        stage.note("unjudged", "prompts", faults)
     tokenizer = dressed_tokenizer(config)
     prompted = prompt_rows(rows, config.prompt_template)
     asked = prompt_text(prompted[0]["prompt"], tokenizer)

@@ -72,6 +72,8 @@ def architecture(source: str, makers: Sequence[Maker] = (), _seen: tuple[str, ..
     if file is not None:
         config = read_object(file)
         base = config.get("base_model_name_or_path")
+        if base and not isinstance(base, str):
+            raise ConfigError(f"{file}: base_model_name_or_path is {base!r:.60}, no directory and no Hub id")
         return architecture(base, makers, _seen) if base else Architecture(config, str(file))
     for maker in makers:
         own = Path(source)
