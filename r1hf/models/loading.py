@@ -83,7 +83,7 @@ def config_fault(source: str, build: bool = True) -> str | None:
         config = AutoConfig.from_pretrained(source, **foreign_code.NO_CODE)
         if build:
             with torch.device("meta"):
-                AutoModelForCausalLM.from_config(config)
+                AutoModelForCausalLM.from_config(config, **foreign_code.NO_CODE)
     except Exception as error:  # whatever stands there fails in its own way
         return f"{file}: no model can be built by it: {' '.join(str(error).split())[:200]}"
     return None
