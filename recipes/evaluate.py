@@ -90,6 +90,7 @@ def _show(name: str, metrics: dict[str, Any]) -> None:
 def main(argv: list[str] | None = None) -> None:
     parsed = parse(CONFIGS, argv)
     preflight(parsed)
+    parsed.check()
     (config,) = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
         rows = stage_rows(stage, "prompts", COLUMNS)

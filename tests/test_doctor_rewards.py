@@ -74,7 +74,7 @@ def recipe(place, rewards, before=""):
         def rewards(config):
             return {rewards}
         def preflight(parsed):
-            preflight_rl(parsed, rewards(None))
+            preflight_rl(parsed, rewards)
     """
     path = place / f"own_{abs(hash((rewards, before)))}.py"
     path.write_text(textwrap.dedent(text), encoding="utf-8")
@@ -142,7 +142,7 @@ def test_the_golden_completion_takes_the_form_that_is_paid(form, place):
 
 
 def test_the_seeds_weights_pass(place):
-    report = checked(place, SOUND, "", "weights={accuracy: 1, format: 0.1, language: 0.2}")
+    report = checked(place, SOUND, "", "rewards={accuracy: 1, format: 0.1, language: 0.2}")
     assert report.passed and report.tables["reasoning"][0].total == pytest.approx(1.3)
 
 
@@ -167,6 +167,7 @@ def test_a_weak_reward_is_found_by_a_cheat(name, weakness, body, kind, place):
         def weak(completions, answer, **columns):
             completions = [c if isinstance(c, str) else c[-1]['content'] for c in completions]
             {body}
+        weak.outcome, weak.aspect = {name == "accuracy"}, {name!r}
     """
     report = checked(place, SOUND[:-1] + f', "{name}": weak}}', before)
     if kind in kinds(report):
@@ -176,12 +177,12 @@ def test_a_weak_reward_is_found_by_a_cheat(name, weakness, body, kind, place):
 
 
 def test_weights_that_pay_no_accuracy_fail(place):
-    report = checked(place, SOUND, "", "weights={accuracy: 0, format: 1, language: 1}")
+    report = checked(place, SOUND, "", "rewards={accuracy: 0, format: 1, language: 1}")
     assert "wrong answer" in kinds(report)
     dominated = checked(place, '{"accuracy": accuracy_reward, "longer": longer}', """
         def longer(completions, **columns):
             return [min(1.0, len(c[-1]["content"]) / 1000) for c in completions]
-    """, "weights={accuracy: 1, longer: 5}")  # fmt: skip
+    """, "rewards={accuracy: 1, longer: 5}")  # fmt: skip
     assert "thought without end" in kinds(dominated)
 
 
@@ -326,7 +327,7 @@ def test_the_command(place, capsys):
     assert main(["doctor", "rewards", "--config", str(config), "--recipe", script]) == 0
     text = capsys.readouterr().out
     assert "golden" in text and "verdict" in text and "passed" in text and "\x1b" not in text
-    weak = ["--set", "weights={accuracy: 0}", "--json"]
+    weak = ["--set", "rewards={accuracy: 0}", "--json"]
     assert main(["doctor", "rewards", "--config", str(config), "--recipe", script, *weak]) == 1
     report = json.loads(capsys.readouterr().out)
     assert report["passed"] is False and report["tables"]["reasoning"][0]["kind"] == GOLDEN and report["faults"]
@@ -352,12 +353,12 @@ def test_the_recipe_of_a_file(tmp_path):
 def test_recipes_without_rewards_and_wrong_keys(place):
     with pytest.raises(ConfigError, match="has no rewards to check"):
         check_rewards(TINY / "sft.yaml")
-    with pytest.raises(ConfigError, match="did you mean 'weights'"):
-        checked(place, SOUND, "", "wieghts={}")
+    with pytest.raises(ConfigError, match="did you mean 'rewards'"):
+        checked(place, SOUND, "", "rewrads={}")
     with pytest.raises(ConfigError, match="write KEY=VALUE"):
-        checked(place, SOUND, "", "weights")
+        checked(place, SOUND, "", "rewards")
     with pytest.raises(ConfigError, match="unknown reward 'acc'"):
-        checked(place, SOUND, "", "weights={acc: 1}")
+        checked(place, SOUND, "", "rewards={acc: 1}")
 
 
 # The completions themselves.

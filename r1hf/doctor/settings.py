@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from r1hf.doctor.item import Item, Status
+from r1hf.rewards.table import weight_problems, weights_of
 
 Values = Mapping[str, Any]
 _CLIPPED = ("grpo", "bnpo", "dr_grpo", "dapo", "luspo")  # GRPOTrainer._compute_loss: both sides of epsilon
@@ -292,16 +293,9 @@ RULES: tuple[Rule, ...] = (
     Rule(
         ("reward_weights",),
         lambda v: _rl(v) and v.get("reward_weights") is not None,
-        "not read: weights says what each reward counts",
-        "weights: {accuracy: 1.0, format: 1.0}",
+        "not read: rewards says what each reward counts",
+        "rewards: {accuracy: 1.0, format: 1.0}",
         "r1hf, trainers/rl.py",
-    ),
-    Rule(
-        ("difficulty_right", "difficulty_wrong", "difficulty_revisit"),
-        lambda v: _rl(v) and not v.get("difficulty_sampling"),
-        "difficulty_sampling is off",
-        "set it true, or leave this out",
-        "r1hf, trainers/difficulty.py",
     ),
     Rule(
         ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "lora_modules_to_save", "load_in_4bit"),
@@ -340,13 +334,13 @@ def check_settings(values: Values, given: Collection[str], languages: Collection
 
 
 def _rewards(values: Values, languages: Collection[Any] | None) -> list[Item]:
-    weights = values.get("weights")
-    if not isinstance(weights, Mapping):
+    chosen = values.get("rewards")
+    if not isinstance(chosen, Mapping) or "language" not in chosen or weight_problems(chosen):
         return []
-    paid = any("language" in name for name, weight in weights.items() if weight)
+    paid = weights_of(chosen)["language"]
     if not paid or languages is None or any(languages):
         return []
-    found = "weights: language is paid, and no row names its language"
+    found = "rewards: language is paid, and no row names its language"
     return [Item("warn", "settings", found, "add the column `language` (en, zh, …), or weigh it 0")]
 
 
