@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from r1hf.core.environment import HUB_TOKENS, child_environment, narrowed
-from r1hf.serving.renderer import Renderer
+from r1hf.text.renderer import Renderer
 from r1hf.verify import gym, pool
 
 SECRETS = {
@@ -80,7 +80,7 @@ def test_a_process_that_renders_a_models_template_has_no_secret(full: None):
     renderer = Renderer()
     try:
         assert renderer.render("{{ messages[0]['content'] }}", [{"role": "user", "content": "hi"}]) == "hi"
-        (process,) = [child for child in psutil.Process().children() if "r1hf.serving.renderer" in child.cmdline()]
+        (process,) = [child for child in psutil.Process().children() if "r1hf.text.renderer" in child.cmdline()]
         assert not set(process.environ()) & set(SECRETS)
     finally:
         renderer.close()

@@ -27,10 +27,9 @@ from r1hf.core.foreign_code import asked_for, faults
 from r1hf.core.given import Given, Said, said
 from r1hf.core.places import output_problems, paths_in
 from r1hf.core.redaction import redact
-from r1hf.core.source import paths_of, selection
+from r1hf.core.source import is_hub_id, paths_of, selection
 from r1hf.core.values import contradictions, refuse
 from r1hf.core.yamlfile import nearest, settled
-from r1hf.stage.manifest import is_hub_id
 
 
 @dataclass(kw_only=True)
