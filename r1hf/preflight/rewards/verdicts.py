@@ -15,7 +15,7 @@ from statistics import fmean
 
 from r1hf.core.errors import DataError
 from r1hf.core.source import Source, paths_of
-from r1hf.data.golds import gold_text, lacks_gold
+from r1hf.data.golds import gold_text
 from r1hf.data.lines import is_jsonl, numbered_jsonl
 from r1hf.data.rows import NO_GOLD, Row, load_rows, without_gold
 from r1hf.preflight.rewards.completions import WRONG
@@ -128,9 +128,8 @@ def _row_fault(judge: Judge, row: Row) -> str | None:
 
 
 def _lacks(judge: Judge, row: Row) -> bool:
-    """Whether training leaves the row out: its answer is paid for, and it has neither one nor tests."""
-    wanted = without_gold(row) or any(applies(judge.rewards[name], row) for name in judge.paid("outcome"))
-    return wanted and not _has_tests(judge, row) and lacks_gold(row.get("answer"), choices=row.get("choices"))
+    """Whether training leaves the row out: its task asks for an answer, and it has neither one nor tests."""
+    return without_gold(row) and not _has_tests(judge, row)
 
 
 def _has_tests(judge: Judge, row: Row) -> bool:
