@@ -32,6 +32,7 @@ ROOMS = {  # from the bottom up: a room imports from those before it only
     "rewards": "verdicts as TRL calls them, one file a reward",
     "trainers": "thin subclasses of TRL's trainers",
     "world": "the tiny world: its language, corpus and models",
+    "evaluation": "benchmarks, samples kept, intervals, comparison; the tasks are YAML files in `r1hf/tasks/`",
     "explain": "what a run did: rollouts explained, the report",
     "pipeline": "the graph of stages: what has to run, and its run",
     "preflight": "everything before a run",

@@ -287,7 +287,7 @@ def test_every_value_that_a_stage_gets_with_its_origin() -> None:
         "num_generations": ("tiny/r1_zero.yaml", "num_generations: 8"),
         "seed": ("tiny/pipeline.yaml", "seed: 42"),
         "beta": ("r1hf/trainers/grpo.py", "beta: "),
-        "format_mode": ("recipes/r1_zero.py", "format_mode: "),
+        "max_prompt_length": ("r1hf/trainers/rl.py", "max_prompt_length: "),
     }.items():
         path, _, number = found[key].where.rpartition(":")
         assert path.endswith(file), found[key]

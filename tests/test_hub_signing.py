@@ -18,8 +18,9 @@ from hub_server import HubServer
 
 from r1hf.core.errors import ConfigError, IntegrityError
 from r1hf.publish.files import Upload, text
-from r1hf.publish.signing import PASSWORD, SIGNATURE, TRUSTED_KEY, Signer, Trust, check_key, sign, stands_for
-from r1hf.publish.signing import verify_signature as verify
+from r1hf.publish.signing import Signer, sign, stands_for
+from r1hf.stage.signatures import PASSWORD, SIGNATURE, TRUSTED_KEY, Trust, check_key
+from r1hf.stage.signatures import verify_signature as verify
 
 
 def make_key(path: Path, password: bytes | None = None, kind: str = "ec") -> tuple[Path, Path]:

@@ -312,7 +312,11 @@ def _rollouts() -> bytes:
     rows = {"step": [1, 1], **{name: ["a", "b"] for name in names}, "tokens": [3, 4], "truncated": [False, True]}
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "step-1.parquet"
-        write_rollouts(path, {**rows, "rewards/accuracy": [1.0, None], "reward": [1.0, 0.0], "advantage": [1.0, -1.0]})
+        write_rollouts(
+            path,
+            {**rows, "rewards/accuracy": [1.0, None], "reward": [1.0, 0.0], "advantage": [1.0, -1.0]},
+            ["accuracy"],
+        )
         return path.read_bytes()
 
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from r1hf.core.errors import IntegrityError, StageError
+from r1hf.core.source import is_hub_id
 from r1hf.stage.manifest import (
     LOG,
     MANIFEST,
@@ -26,7 +27,6 @@ from r1hf.stage.manifest import (
     hash_outputs,
     input_record,
     input_records,
-    is_hub_id,
     peak_rss_mb,
     read_manifest,
     verify,

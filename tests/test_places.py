@@ -73,7 +73,7 @@ def inputs_of(name: str, world: Path) -> dict[str, Any]:
     }[name]
 
 
-CONFIGURATIONS = {stage["recipe"]: stage["config"] for stage in EVERY.values()}
+CONFIGURATIONS = {stage.recipe.stem: stage.config.name for stage in EVERY.values()}
 
 
 @pytest.mark.parametrize("name", sorted(CONFIGURATIONS))

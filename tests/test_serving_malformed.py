@@ -15,12 +15,13 @@ from serving_world import make_adapter, make_model
 
 from r1hf.core.errors import ConfigError
 from r1hf.serving.models import ServedModel, resolve
-from r1hf.stage.manifest import fingerprint, hash_outputs
 
 pytestmark = pytest.mark.timeout(120)  # a pipe that is waited for
+MADE_BY = "provenance/manifest.json"
 MANIFEST = {
     "format": 1, "stage": "r1", "recipe": "sft", "command": [], "created": "", "seconds": 1.0, "peak_rss_mb": 1.0,
-    "seed": 0, "request": {}, "config": {"prompt_template": "r1_zero"}, "inputs": {}, "outputs": {},
+    "seed": 0, "request": {}, "config": {"prompt_template": "r1_zero"}, "inputs": {},
+    "outputs": {"model.safetensors": {"sha256": "0" * 64, "bytes": 1}},
     "fingerprint": "", "metrics": {}, "versions": {}, "git": {},
 }  # fmt: skip
 
@@ -30,6 +31,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = make_model(tmp_path_factory.mktemp("models") / "base", context=512)
     index = {"metadata": {"total_size": 1}, "weight_map": {"model.embed_tokens.weight": "model.safetensors"}}
     (directory / "model.safetensors.index.json").write_text(json.dumps(index))
+    (directory / "provenance").mkdir()  # as pushed to the Hub
+    (directory / MADE_BY).write_text(json.dumps(MANIFEST))
     (directory / "generation_config.json").write_text('{"temperature": 0.5, "top_p": 0.9}')
     return directory
 
@@ -54,19 +57,6 @@ def folder(directory: Path) -> None:
     (directory / "config.json").mkdir()
 
 
-def as_stage(**changes: Any) -> Callable[[Path], None]:
-    """The directory as a stage that says so and has not changed since."""
-
-    def write(directory: Path) -> None:
-        found = hash_outputs(directory)
-        outputs = {name: vars(output) for name, output in found.items()}
-        (directory / "manifest.json").write_text(
-            json.dumps({**MANIFEST, "outputs": outputs, "fingerprint": fingerprint(found), **changes})
-        )
-
-    return write
-
-
 def config(**changes: Any) -> Callable[[Path], None]:
     return lambda directory: edit(directory / "config.json", **changes)
 
@@ -80,7 +70,7 @@ def index(*names: Any) -> Callable[[Path], None]:
     return file("model.safetensors.index.json", json.dumps({"weight_map": dict(enumerate(names))}))
 
 
-JSON_FILES = ("config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json", "manifest.json",
+JSON_FILES = ("config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json", MADE_BY,
               "model.safetensors.index.json")  # fmt: skip
 DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     **{
@@ -92,7 +82,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     },
     **{f"{name}: a list": (file(name, "[1]"), name) for name in JSON_FILES},
     **{f"{name}: a pipe": (lambda d, name=name: pipe(d / name), f"{name} is no plain file")
-       for name in (*JSON_FILES, "model.safetensors", "chat_template.jinja", "provenance/manifest.json",
+       for name in (*JSON_FILES, "model.safetensors", "chat_template.jinja",
                     "additional_chat_templates/tool.jinja", "adapter_config.json", "special_tokens_map.json")},
     "a device": (lambda d: (d / "merges.txt").symlink_to("/dev/zero"), "merges.txt is no plain file"),
     "a folder as configuration": (folder, "config.json"),
@@ -113,9 +103,6 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "a vocabulary of numbers": (file("tokenizer.json", '{"model": {"vocab": [1]}}'), "is no tokenizer"),
     "a tokenizer's model in a list": (file("tokenizer.json", '{"model": [1]}'), "is no tokenizer"),
     "tokens of text": (file("tokenizer.json", '{"model": {}, "added_tokens": "abc"}'), "is no tokenizer"),
-    "a manifest of an odd configuration": (as_stage(config=[1]), "manifest.json"),
-    "a manifest of a stage of no name": (as_stage(stage=3), "manifest.json"),
-    "a manifest that lists nothing": (as_stage(outputs={}), "it lists no outputs"),
     "an index of numbers": (index(3), "weight_map does not give"),
     "an index elsewhere": (index("../../model.safetensors"), "weight_map does not give"),
     "an index with an absolute path": (index("/dev/zero"), "weight_map does not give"),
@@ -141,11 +128,11 @@ ODD: dict[str, Callable[[Path], None]] = {
     "nothing said": config(architectures=None, dtype=None, torch_dtype="float32", head_dim=None),
     "a text model inside": config(text_config={"max_position_embeddings": 512, "num_attention_heads": 2}),
     "no index": lambda d: (d / "model.safetensors.index.json").unlink(),
-    "a stage": as_stage(),
-    "another tool's manifest": file("manifest.json", "{}"),
-    "a prompt template that is not here": as_stage(config={"prompt_template": "x" * 5000}),
-    "prompt templates of odd types": as_stage(config={"prompt_template": {"en": [3]}}),
-    "a prompt template of somebody": as_stage(config={"prompt_template": "~nobody/x.txt"}),
+    "no manifest": lambda d: (d / MADE_BY).unlink(),
+    "another tool's manifest": file(MADE_BY, "{}"),
+    "a prompt template that is not here": lambda d: edit(d / MADE_BY, config={"prompt_template": "x" * 5000}),
+    "prompt templates of odd types": lambda d: edit(d / MADE_BY, config={"prompt_template": {"en": [3]}}),
+    "a prompt template of somebody": lambda d: edit(d / MADE_BY, config={"prompt_template": "~nobody/x.txt"}),
     "no generation_config.json": lambda d: (d / "generation_config.json").unlink(),
     "greedy": file("generation_config.json", '{"temperature": 0, "top_p": null, "do_sample": false}'),
     "named templates": lambda d: edit(
@@ -252,8 +239,6 @@ def test_sixty_files_at_random(base: Path, model: Path, tmp_path: Path, name: st
     directory, luck = model, random.Random(name)
     if name == "adapter_config.json":
         directory = make_adapter(tmp_path / "adapter", base)
-    if name == "manifest.json":
-        as_stage()(directory)
     original, refused = (directory / name).read_bytes(), 0
     for _ in range(60):
         (directory / name).write_bytes(mutated(original, luck))

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1hf.serving.renderer import render
 from r1hf.text import prompt_templates as templates
 from r1hf.text.chat_templates import chat_template
+from r1hf.text.renderer import render
 from r1hf.text.served_prompts import chat_template_for, own_template, prompt_of
 
 ZERO = {"en": "r1_zero_short_en", "zh": "r1_zero_short_zh"}

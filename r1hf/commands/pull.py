@@ -28,9 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from r1hf.publish.signing import Trust, check_key, trusted
+    from r1hf.core.source import is_hub_id
     from r1hf.stage.hub_refs import download, pin
-    from r1hf.stage.manifest import is_hub_id
+    from r1hf.stage.signatures import Trust, check_key, trusted
 
     if bool(options.identity) != bool(options.issuer) or (options.key and options.identity):
         raise ConfigError("give --key, or --identity together with --issuer")

@@ -52,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
     from r1hf.explain.report.text import memory
     from r1hf.publish.plan import Options, make_plan
     from r1hf.publish.push import describe, push, write_cards
-    from r1hf.publish.signing import Signer, check_key
+    from r1hf.publish.signing import Signer
+    from r1hf.stage.signatures import check_key
 
     licences = dict(item.partition("=")[::2] for item in options.licences)
     asked = Options(

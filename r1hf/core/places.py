@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import r1hf
-from r1hf.core.errors import IntegrityError
-from r1hf.stage.manifest import MANIFEST, read_manifest
+from r1hf.core.errors import ConfigError
+from r1hf.core.files import read_object
 
+MANIFEST = "manifest.json"  # in every directory that a stage made
 BESIDE = ("partial", "old")  # r1hf/stage/directory.py: what a stage writes, and what it replaces
 
 
@@ -94,7 +95,9 @@ def _clash(place: Path, what: str, path: str) -> str | None:
 
 def _of_a_stage(directory: Path) -> str | None:
     try:
-        manifest = read_manifest(directory) if (directory / MANIFEST).is_file() else None
-    except IntegrityError:
-        return None  # anybody's file of that name
-    return f"lies in the output of the stage {manifest.stage} ({directory})" if manifest else None
+        made = read_object(directory / MANIFEST)
+    except (ConfigError, OSError):
+        return None  # none, or anybody's file of that name
+    name = made.get("stage")
+    whole = isinstance(name, str) and isinstance(made.get("outputs"), dict)
+    return f"lies in the output of the stage {name} ({directory})" if whole else None

@@ -8,8 +8,10 @@ prompts:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -19,6 +21,12 @@ from r1hf.core.yamlfile import nearest
 Source = str | dict[str, Any] | list[str | dict[str, Any]]
 Number = int | float
 MAX_BAD = 0.01  # share of a source's rows that may be unusable
+_HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(@[\w./-]+)?$")
+
+
+def is_hub_id(text: str) -> bool:
+    """True for `org/name` or `org/name@revision` that names nothing on this machine."""
+    return bool(_HUB_ID.match(text)) and text[0] != "." and not Path(text.split("/")[0]).exists()
 
 
 @dataclass(kw_only=True)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from r1hf.core.errors import IntegrityError, StageError
+from r1hf.core.source import is_hub_id
 from r1hf.publish.licences import KNOWN, OWN, Source
 from r1hf.stage.hub_refs import repo_type_of, split
-from r1hf.stage.manifest import Manifest, find_stage, fingerprint, is_hub_id, read_manifest
+from r1hf.stage.manifest import Manifest, find_stage, fingerprint, read_manifest
 
 
 @dataclass(frozen=True)

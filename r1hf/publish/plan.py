@@ -17,8 +17,9 @@ from r1hf.publish.files import Upload, as_json, check_secrets, model_files, text
 from r1hf.publish.licences import Source, choose
 from r1hf.publish.lineage import Made, find, order, run_stages, sources
 from r1hf.publish.scores import Evaluation, find_evaluation, load_evaluation, result_file
-from r1hf.publish.signing import SIGNATURE, Signer, sign, stands_for
+from r1hf.publish.signing import Signer, sign, stands_for
 from r1hf.stage.manifest import MANIFEST, find_stage, read_manifest, verify
+from r1hf.stage.signatures import SIGNATURE
 
 
 @dataclass(frozen=True)

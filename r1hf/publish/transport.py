@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from r1hf.publish.files import PROVENANCE, Upload
-from r1hf.publish.signing import SIGNATURE, stands_for
+from r1hf.publish.signing import stands_for
 from r1hf.stage.hub_errors import HubError, TransientHubError, explained, no_hub
+from r1hf.stage.signatures import SIGNATURE
 
 P = ParamSpec("P")
 T = TypeVar("T")

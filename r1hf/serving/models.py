@@ -10,6 +10,7 @@ from typing import Any
 
 from r1hf.core.errors import ConfigError, R1Error
 from r1hf.core.foreign_code import faults
+from r1hf.core.source import is_hub_id
 from r1hf.publish.files import PROVENANCE
 from r1hf.serving.directory import (
     Settings,
@@ -21,7 +22,7 @@ from r1hf.serving.directory import (
     read_json,
     weights,
 )
-from r1hf.stage.manifest import is_hub_id, prove, read_manifest
+from r1hf.stage.manifest import prove, read_manifest
 from r1hf.text.served_prompts import Prompt, prompt_of
 
 TEMPERATURE, TOP_P = 0.6, 0.95  # DeepSeek-R1's advice, where the model says nothing

@@ -14,8 +14,8 @@ from r1hf.core.errors import DataError
 from r1hf.serving.errors import Refused
 from r1hf.serving.fair import Fair, Full
 from r1hf.serving.generation import LoadedModel
-from r1hf.serving.renderer import Renderer
 from r1hf.serving.request import most_characters
+from r1hf.text.renderer import Renderer
 
 AT_ONCE = 2  # prompts that become tokens
 RENDERERS = 4  # processes that render chat templates, at most, and one at a time for a model

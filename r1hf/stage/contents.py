@@ -17,7 +17,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-MANIFEST = "manifest.json"
+from r1hf.core.places import MANIFEST
+
 REQUEST = ".request.json"  # marks a `.partial` as a stage's
 REPLACED = ".replaced"  # marks a `.old` as a stage's
 OWN = (MANIFEST, f".{MANIFEST}.tmp", REQUEST, REPLACED)

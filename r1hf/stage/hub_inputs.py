@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from r1hf.core.config import Parsed
-from r1hf.core.source import with_paths
-from r1hf.publish.signing import trusted
+from r1hf.core.source import is_hub_id, with_paths
 from r1hf.stage.hub_refs import Pin, checkout, download, pin, repo_type_of
-from r1hf.stage.manifest import is_hub_id
+from r1hf.stage.signatures import trusted
 
 
 def pin_inputs(parsed: Parsed) -> dict[str, Pin]:

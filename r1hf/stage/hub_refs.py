@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from r1hf.publish.signing import Trust, trusted, verify_signature
+from r1hf.core.source import is_hub_id
 from r1hf.stage.hub_errors import HubError, TransientHubError, explained
-from r1hf.stage.manifest import is_hub_id
+from r1hf.stage.signatures import Trust, trusted, verify_signature
 
 RepoType = Literal["model", "dataset"]
 _COMMIT = re.compile(r"[0-9a-f]{40}")

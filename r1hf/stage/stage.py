@@ -27,6 +27,7 @@ from r1hf.core.config import Parsed, StageConfig, jsonable
 from r1hf.core.errors import ConfigError, R1Error, StageError
 from r1hf.core.files import read_object, sibling
 from r1hf.core.redaction import redact, redact_argv
+from r1hf.core.source import is_hub_id
 from r1hf.stage.directory import (
     REQUEST,
     StageLog,
@@ -50,7 +51,6 @@ from r1hf.stage.manifest import (
     hardware,
     hash_outputs,
     input_records,
-    is_hub_id,
     peak_rss_mb,
     versions,
     write_manifest,

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from r1hf.core.errors import ConfigError, DataError, R1Error
 from r1hf.core.files import read_object
-from r1hf.serving.renderer import Runaway, render_safely
 from r1hf.text import prompt_templates as templates
 from r1hf.text.grammar import THINK_OPEN
+from r1hf.text.renderer import Runaway, render_safely
 
 LONGEST = 2**18  # bytes of a chat template; the longest that people write have a tenth
 Form = Literal["inline", "prefilled", "cold_start"]

@@ -23,6 +23,7 @@ from r1hf.rewards._common import completion_texts
 
 logger = logging.getLogger(__name__)
 Columns = dict[str, list[Any]]
+_OUTCOMES = b"r1hf.outcomes"  # in the schema's metadata
 _TYPES = {"step": "int32", "tokens": "int32", "truncated": "bool"}  # the other columns are numbers
 _TYPES |= dict.fromkeys(("prompt_id", "prompt", "completion"), "string")
 
@@ -32,11 +33,12 @@ class RolloutLog(TrainerCallback):
 
     Files are complete up to each checkpoint, and a run that goes on from one first drops the rows behind it: a stopped
     run leaves the same rows as an undisturbed one. A run from the start removes what an earlier one left here.
-    A file that cannot be written is a warning: training goes on. keep 0: all files.
+    A file that cannot be written is a warning: training goes on. keep 0: all files. outcomes: the rewards that say
+    whether an answer is right, for readers of the files.
     """
 
-    def __init__(self, directory: Path, steps: int, keep: int):
-        self.directory, self.steps, self.keep = directory, steps, keep
+    def __init__(self, directory: Path, steps: int, keep: int, outcomes: Sequence[str] = ()):
+        self.directory, self.steps, self.keep, self.outcomes = directory, steps, keep, tuple(outcomes)
         self._first = 1  # the first step of the file that is being filled
         self._rows: Columns = {}
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="rollouts")
@@ -72,7 +74,7 @@ class RolloutLog(TrainerCallback):
     def _write(self, first: int, rows: Columns) -> None:
         path = self.directory / f"step-{first:06d}.parquet"
         try:
-            write(path, rows)
+            write(path, rows, self.outcomes)
             for old in files(self.directory)[: -self.keep] if self.keep else ():
                 old.unlink(missing_ok=True)
         except Exception as error:  # a log is no reason to lose the training
@@ -156,12 +158,13 @@ def files(directory: Path) -> list[Path]:
     return sorted(directory.glob("step-*.parquet"), key=lambda path: int(path.stem.removeprefix("step-")))
 
 
-def write(path: Path, rows: Columns) -> None:
+def write(path: Path, rows: Columns, outcomes: Sequence[str] = ()) -> None:
     """Replaces `path` in one step."""
     import pyarrow
     from pyarrow import parquet
 
     schema = pyarrow.schema([(name, pyarrow.type_for_alias(_TYPES.get(name, "float32"))) for name in rows])
+    schema = schema.with_metadata({_OUTCOMES: json.dumps([f"rewards/{name}" for name in outcomes])})
     clean = {name: _utf8(values) if _TYPES.get(name) == "string" else values for name, values in rows.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.tmp")
@@ -180,18 +183,40 @@ def read(path: Path) -> Columns:
         columns = table.to_pydict()
     except (OSError, ValueError, pyarrow.ArrowException) as error:  # Arrow's own for bytes that are not whole
         raise DataError(f"{path} cannot be read: {reason_of(error)}; move it away to see the others") from error
-    if strange := [name for name in (*_TYPES, "reward", "advantage") if not _fits(table, name)]:
+    if strange := [name for name in (*_TYPES, "reward", "advantage") if not _fits(table.schema, name)]:
         raise DataError(f"{path} is no file of rollouts (its column {strange[0]}); move it away to see the others")
     return columns
 
 
-def _fits(table: Any, name: str) -> bool:
-    """Whether a column is there, of the type in which it is written."""
-    import pyarrow
+def _fits(schema: Any, name: str) -> bool:
+    """Whether a column is there, of the kind of values in which it is written."""
+    from pyarrow import types
 
-    return name in table.column_names and table.schema.field(name).type == pyarrow.type_for_alias(
-        _TYPES.get(name, "float32")
-    )
+    tests: dict[str, list[Any]] = {
+        "string": [types.is_string, types.is_large_string],
+        "int32": [types.is_integer],
+        "bool": [types.is_boolean],
+        "float32": [types.is_floating],
+    }
+    kind = _TYPES.get(name, "float32")
+    return name in schema.names and any(test(schema.field(name).type) for test in tests[kind])
+
+
+def outcome_columns(path: Path) -> list[str] | None:
+    """The columns of rewards that say whether an answer is right; None in a file of an r1hf that did not note them.
+
+    Raises DataError where it is no file of rollouts.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with open_plain(path) as stream:
+            schema = parquet.read_schema(pyarrow.PythonFile(stream, mode="r"))
+        noted = json.loads((schema.metadata or {}).get(_OUTCOMES, b"null"))
+    except (OSError, ValueError, RecursionError, pyarrow.ArrowException) as error:
+        raise DataError(f"{path} cannot be read: {reason_of(error)}; move it away to see the others") from error
+    return noted if isinstance(noted, list) and {*map(type, noted)} <= {str} and {*noted} <= {*schema.names} else None
 
 
 def _utf8(values: list[str]) -> list[str]:

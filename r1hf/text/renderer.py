@@ -3,7 +3,7 @@
 A template comes with a model, so it is foreign text that runs: Jinja's sandbox keeps it from files, not from a loop
 without an end, a division by zero, or a text of a billion characters.
 
-python -m r1hf.serving.renderer: the process. It reads requests from its input, each a length in four bytes and JSON.
+python -m r1hf.text.renderer: the process. It reads requests from its input, each a length in four bytes and JSON.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Renderer:
         request = json.dumps({"template": template, "messages": list(messages), "variables": variables}).encode()
         if self._process is None or self._process.poll() is not None:
             self.close()
-            command = [sys.executable, "-P", "-m", "r1hf.serving.renderer"]
+            command = [sys.executable, "-P", "-m", "r1hf.text.renderer"]
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=worker_environment()
             )
