@@ -151,7 +151,8 @@ def parse(schemas: Sequence[type], argv: list[str] | None = None, planned: Itera
     problems += unread.values()
     problems += _contradictions(fields, values, given)
 
-    configs = tuple(_build(schema, values[schema], fields, unread, problems) for schema in schemas)
+    place = told.files[0] if told.files else "the YAML file"
+    configs = tuple(_build(schema, values[schema], fields, unread, place, problems) for schema in schemas)
     if told.hint and any(" is missing (" in text or " is missing; " in text for text in problems):
         problems.append(told.hint)
     inputs = _inputs(fields, values)
@@ -246,17 +247,19 @@ def _build(
     values: dict[str, Any],
     fields: dict[tuple[type, str], _Field],
     unread: Collection[str],
+    place: str,
     problems: list[str],
 ) -> Any:
-    """The schema's object from the values that could be read, or None; adds what is wrong to `problems`."""
+    """The schema's object from the values that could be read, or None; adds what is wrong to `problems`.
+
+    place: where a missing key is to be set.
+    """
     own = {name: entry for (owner, name), entry in fields.items() if owner is schema}
     missing = [name for name, entry in own.items() if entry.required and name not in values]
     for name in missing:
         if name not in unread and not any(text.startswith(f"{name} is missing") for text in problems):
             note = own[name].item.metadata.get("help", "")
-            problems.append(
-                f"{name} is missing{f' ({note})' if note else ''}; set it in the YAML file or with --{name}"
-            )
+            problems.append(f"{name} is missing{f' ({note})' if note else ''}; set it in {place} or with --{name}")
     if missing:
         return None
     without = [name for name in own if name in unread]

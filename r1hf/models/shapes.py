@@ -9,6 +9,7 @@ from typing import Any
 
 from r1hf.core.errors import ConfigError
 from r1hf.core.files import read_object
+from r1hf.core.source import is_hub_id
 
 KNOWN_TYPES = ("llama", "mistral", "qwen2", "qwen3", "deepseek_v3")
 
@@ -275,10 +276,7 @@ def shape_of(source: str) -> Shape:
     if file is not None:
         config = read_object(file)
         if "base_model_name_or_path" in config:
-            base = config["base_model_name_or_path"]
-            if not isinstance(base, str):
-                raise ConfigError(f"{file}: base_model_name_or_path is {base!r:.60}, no directory and no Hub id")
-            return shape_of(base)
+            return shape_of(base_of(file, config))
         try:
             return from_config(config, source)
         except (KeyError, TypeError, ValueError) as error:
@@ -290,6 +288,14 @@ def shape_of(source: str) -> Shape:
             f"size with --shape: {', '.join(BUILT_IN)}"
         )
     return known
+
+
+def base_of(file: Path, config: Mapping[str, Any]) -> str:
+    """The base model that an adapter's configuration names. Raises ConfigError where it is none that can be had."""
+    base = config["base_model_name_or_path"]
+    if isinstance(base, str) and (config_file(base) is not None or built_in_name(base) or is_hub_id(base)):
+        return base
+    raise ConfigError(f"{file}: base_model_name_or_path is {base!r:.80}: no model here and no Hub id")
 
 
 def config_file(source: str) -> Path | None:
