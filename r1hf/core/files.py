@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from r1hf.core.errors import ConfigError
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room, no more of it for this user, none for one file
 LARGEST = 64 << 20  # bytes: the index of a model of a million tensors
 
 
