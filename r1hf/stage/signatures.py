@@ -120,6 +120,5 @@ def library(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise ConfigError(
-            f"signatures need the extra 'sign' ({error.name} is not installed): make install EXTRAS=dev,sign, "
-            "or pip install 'r1hf[sign]'"
+            f"signatures need the extra 'sign' ({error.name} is not installed): make install EXTRAS=dev,sign"
         ) from None
