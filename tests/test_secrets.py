@@ -199,7 +199,7 @@ def test_every_rule_begins_with_its_literals() -> None:
 
 def test_a_traceback_is_printed_without_secrets(tmp_path: Path) -> None:
     code = (
-        "import sys; from r1hf.stage.stage import run; sys.argv = ['x.py']\n"
+        "import sys; from r1hf.commands.recipe import run; sys.argv = ['x.py']\n"
         f"def main(): raise RuntimeError('refused: ' + {SECRETS['Slack bot'][:9]!r} + {SECRETS['Slack bot'][9:]!r})\n"
         "run(main)"
     )
