@@ -120,7 +120,7 @@ def test_options_of_a_yaml_file():
     [
         ({"packagse": []}, "code.packagse: unknown key; did you mean 'packages'"),
         ({"limits": {"wal": 5}}, "code.limits.wal: unknown key; did you mean 'wall'"),
-        ({"packages": ["nunpy"]}, "'nunpy' is no installed package"),
+        ({"packages": ["nunpy"]}, "'nunpy' is not an installed package"),
         ({"partial": "perhaps"}, "code.partial: 'perhaps'"),
         ({"tolerance": 2}, "tolerance must be a number from 0 to below 1"),
         ({"limits": {"wall": -1}}, "wall must be a positive number"),
