@@ -122,10 +122,9 @@ def compare(options: argparse.Namespace) -> None:
     best = max(rates, key=lambda lr: rates[lr]["curve"][-1]["pass_at_1"])
     ours = {**R1HF, "learning_rate": best}
     for kept in ((), *((name,) for name in ECONOMY), ECONOMY):
-        run(options, "r1hf: " + (", ".join(kept) or "nothing on"), sixth, first, {**ours, **dict.fromkeys(kept, True)})
+        keys = {name: name in kept for name in ECONOMY}
+        run(options, "r1hf: " + (", ".join(kept) or "nothing on"), sixth, first, {**ours, **keys})
     everything = {**ours, **dict.fromkeys(ECONOMY, True)}
-    for extra in ({"gate": "outcome"}, {"difficulty_sampling": True}):
-        run(options, f"r1hf and {next(iter(extra))}", options.seconds / 2, first, {**everything, **extra})
     for seed in options.seeds:
         run(options, "stock TRL", options.seconds, seed, {"learning_rate": best})
         for seconds in (options.seconds / 2, options.seconds):

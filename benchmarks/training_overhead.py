@@ -38,12 +38,17 @@ from r1hf.trainers.step_metrics import Measured
 
 WARM = 4
 TEMPLATES = {"en": "r1_zero_short_en", "zh": "r1_zero_short_zh"}
-OFF = {"step_metrics": False, "log_rollouts": False}
+SAME_WORK = dict.fromkeys(("compact_generation", "share_prompts", "skip_zero_advantage"), False)
+OFF = {**SAME_WORK, "step_metrics": False, "log_rollouts": False}
 ARMS: dict[str, tuple[Callable[..., GRPOTrainer], type[GRPOConfig], dict[str, Any]]] = {
     "stock trl.GRPOTrainer": (GRPOTrainer, GRPOConfig, {}),
     "r1hf, extras off": (R1GRPOTrainer, R1GRPOConfig, OFF),
-    "r1hf, metrics": (R1GRPOTrainer, R1GRPOConfig, {"step_metrics": True, "log_rollouts": False}),
-    "r1hf, metrics and rollouts": (R1GRPOTrainer, R1GRPOConfig, {"step_metrics": True, "log_rollouts": True}),
+    "r1hf, metrics": (R1GRPOTrainer, R1GRPOConfig, {**OFF, "step_metrics": True}),
+    "r1hf, metrics and rollouts": (
+        R1GRPOTrainer,
+        R1GRPOConfig,
+        {**SAME_WORK, "step_metrics": True, "log_rollouts": True},
+    ),
 }
 SETTINGS = {
     **{"per_device_train_batch_size": 128, "num_generations": 8, "max_completion_length": 48, "learning_rate": 3e-4},

@@ -11,8 +11,8 @@ Run: accelerate launch recipes/all_scenario_rl.py --config recipes/configs/tiny/
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from r1hf.commands.recipe import run
 from r1hf.core.config import Parsed, parse
@@ -20,15 +20,15 @@ from r1hf.core.source import Source
 from r1hf.data.rows import check_rows, check_tasks
 from r1hf.data.schedule import prompts_per_step, schedule
 from r1hf.models.loading import check_chat_template
-from r1hf.rewards import accuracy_reward, format_reward, language_consistency_reward, only_for
 from r1hf.rewards.preference import PreferenceReward
+from r1hf.rewards.table import Reward, build
 from r1hf.stage.stage import Stage
-from r1hf.trainers.difficulty import ORDERED
+from r1hf.trainers.adapters import write_model
+from r1hf.trainers.callbacks import train
 from r1hf.trainers.grpo import R1GRPOConfig
-from r1hf.trainers.rl import COLUMNS, RLConfig, check_paid_languages, preflight_rl, rl_rows, train_policy
+from r1hf.trainers.rl import COLUMNS, RLConfig, check_paid_languages, policy_trainer, preflight_rl, rl_rows
 
-TASKS = ("reasoning", "helpful", "harmless")
-REWARDS = ("accuracy", "format", "language", "helpful", "harmless")
+GENERAL = ("helpful", "harmless")
 
 
 @dataclass(kw_only=True)
@@ -38,35 +38,32 @@ class AllScenarioConfig(RLConfig):
     harmless_model: str = field(metadata={"input": True, "help": "pointwise preference model, sees everything"})
     preference_steps: int = field(default=400, metadata={"help": "last steps, with general prompts (paper: 400)"})
     general_share: float = field(default=0.5, metadata={"help": "share of general prompts in those steps"})
+    rewards: dict[str, Any] = field(
+        default_factory=lambda: dict.fromkeys(("accuracy", "format", "language", *GENERAL), 1.0),
+        metadata={"help": "as in every RL stage, and helpful and harmless, the two preference models"},
+    )
 
 
 CONFIGS = (AllScenarioConfig, R1GRPOConfig)
 
 
-def rewards(config: AllScenarioConfig) -> dict[str, Callable[..., list[float | None]]]:
-    helpful = PreferenceReward(config.helpful_model, "answer", "helpful_reward")
-    harmless = PreferenceReward(config.harmless_model, "full", "harmless_reward")
-    return {
-        "accuracy": only_for(accuracy_reward, "reasoning", TASKS),
-        "format": format_reward,
-        "language": language_consistency_reward,
-        "helpful": only_for(helpful, "helpful", TASKS),
-        "harmless": only_for(harmless, "harmless", TASKS),
-    }
+def rewards(config: AllScenarioConfig) -> dict[str, Reward]:
+    helpful = PreferenceReward(config.helpful_model, "answer", "helpful_reward", ("helpful",))
+    harmless = PreferenceReward(config.harmless_model, "full", "harmless_reward", ("harmless",))
+    return build(config.rewards, {"helpful": helpful, "harmless": harmless})
 
 
 def preflight(parsed: Parsed) -> None:
-    reasoning = preflight_rl(parsed, REWARDS)
+    reasoning = preflight_rl(parsed, rewards)
     config, args = parsed.configs
     if args is not None and args.max_steps < 1:
         parsed.problems.append("max_steps: must be set; the order of prompts is planned step by step")
-    if args is not None and args.difficulty_sampling:
-        parsed.problems.append(f"difficulty_sampling: {ORDERED}")
     if config is not None:
         general = check_rows(parsed.problems, "general_prompts", config.general_prompts, COLUMNS)
-        check_paid_languages(parsed, "general_prompts", general, REWARDS)
-        check_tasks(parsed.problems, "prompts", reasoning, {"reasoning"})
-        check_tasks(parsed.problems, "general_prompts", general, {"helpful", "harmless"})
+        check_paid_languages(parsed, "general_prompts", general)
+        if strange := {str(row["task"]) for row in reasoning} & set(GENERAL):
+            parsed.problems.append(f"prompts: task {', '.join(sorted(strange))} belongs to general_prompts")
+        check_tasks(parsed.problems, "general_prompts", general, set(GENERAL) & set(config.rewards))
         check_chat_template(parsed.problems, "helpful_model", config.helpful_model)
         check_chat_template(parsed.problems, "harmless_model", config.harmless_model)
 
@@ -74,9 +71,10 @@ def preflight(parsed: Parsed) -> None:
 def main(argv: list[str] | None = None) -> None:
     parsed = parse(CONFIGS, argv)
     preflight(parsed)
+    parsed.check()
     config, args = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
-        rows = schedule(
+        prompts = schedule(
             rl_rows(stage, "prompts"),
             rl_rows(stage, "general_prompts"),
             steps=args.max_steps,
@@ -86,7 +84,10 @@ def main(argv: list[str] | None = None) -> None:
             seed=config.seed,
         )
         args.shuffle_dataset = False  # the order is the schedule
-        stage.finish(train_policy(stage, rows, rewards(config), args))
+        trainer = policy_trainer(stage, prompts, rewards(config), args)
+        metrics = train(trainer, stage)
+        write_model(stage, trainer)
+        stage.finish({**metrics, "prompts": len(prompts)})
 
 
 if __name__ == "__main__":

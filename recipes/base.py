@@ -89,6 +89,7 @@ def pretrain(
 def main(argv: list[str] | None = None) -> None:
     parsed = parse(CONFIGS, argv)
     preflight(parsed)
+    parsed.check()
     config, args = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
         counts = write_datasets(stage.work / "data", config.seed)

@@ -79,6 +79,7 @@ def collect(config: ColdStartConfig, rows: list[Row], queue: list[Row]) -> tuple
 def main(argv: list[str] | None = None) -> None:
     parsed = parse(CONFIGS, argv)
     preflight(parsed)
+    parsed.check()
     (config,) = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
         rows = shuffled(stage_rows(stage, "prompts", COLUMNS), config.seed)[: config.problems]

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 
 from r1hf.commands.recipe import run
 from r1hf.core.config import Parsed, parse
-from r1hf.data.rows import stage_rows
-from r1hf.data.targets import as_targets
 from r1hf.models.students import STUDENTS, student, student_values
 from r1hf.stage.stage import Stage
+from r1hf.trainers.adapters import write_model
+from r1hf.trainers.callbacks import train
 from r1hf.trainers.presets import filling
-from r1hf.trainers.sft import COLUMNS, R1SFTConfig, SFTStageConfig, finetune, preflight_sft
+from r1hf.trainers.sft import R1SFTConfig, SFTStageConfig, preflight_sft, sft_rows, sft_trainer
 
 _NAMES = f"one of the paper's students: {', '.join(STUDENTS)}"
 
@@ -59,10 +59,14 @@ def preflight(parsed: Parsed) -> None:
 def main(argv: list[str] | None = None) -> None:
     parsed = parse(CONFIGS, argv)
     preflight(parsed)
-    config, args = parsed.configs
+    parsed.check()
+    _, args = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
-        rows = as_targets(stage_rows(stage, "data", COLUMNS))
-        stage.finish(finetune(stage, rows, args))
+        rows = sft_rows(stage, args)
+        trainer = sft_trainer(stage, rows, args)
+        metrics = train(trainer, stage)
+        write_model(stage, trainer)
+        stage.finish({**metrics, "rows": len(rows)})
 
 
 if __name__ == "__main__":

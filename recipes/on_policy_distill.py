@@ -15,10 +15,18 @@ from __future__ import annotations
 
 from r1hf.commands.recipe import run
 from r1hf.core.config import Parsed, parse
-from r1hf.data.rows import stage_rows
 from r1hf.stage.stage import Stage
-from r1hf.trainers.distil import COLUMNS, OnPolicyStageConfig, preflight_on_policy, teach
+from r1hf.trainers.adapters import write_model
+from r1hf.trainers.callbacks import train
 from r1hf.trainers.on_policy import R1OnPolicyConfig
+from r1hf.trainers.on_policy_distillation import (
+    OnPolicyStageConfig,
+    choose,
+    preflight_on_policy,
+    question_rows,
+    student_trainer,
+    tokenizers,
+)
 
 CONFIGS = (OnPolicyStageConfig, R1OnPolicyConfig)
 
@@ -30,10 +38,16 @@ def preflight(parsed: Parsed) -> None:
 def main(argv: list[str] | None = None) -> None:
     parsed = parse(CONFIGS, argv)
     preflight(parsed)
-    _, args = parsed.configs
+    parsed.check()
+    config, args = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
-        rows = stage_rows(stage, "prompts", COLUMNS)
-        stage.finish(teach(stage, rows, args))
+        student, teacher = tokenizers(stage)
+        method = choose(config, student, teacher)
+        rows = question_rows(stage, student)
+        trainer = student_trainer(stage, rows, student, teacher, method, args)
+        metrics = train(trainer, stage)
+        write_model(stage, trainer)
+        stage.finish({**metrics, "method": method, "prompts": len(rows)})
 
 
 if __name__ == "__main__":

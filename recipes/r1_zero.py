@@ -7,55 +7,55 @@ the paper's comparison of distillation with direct RL on a small model (v1, sect
 In:  model (a base), prompts (question, answer, language, task).
 Out: the policy.
 Run: accelerate launch recipes/r1_zero.py --config recipes/configs/tiny/r1_zero.yaml
-Deviations: format checks think and answer tags, as the template asks; `--format_mode think_only` is the paper's check.
+Deviations: format checks think and answer tags, as the template asks; with `format: {weight: 1, mode: think_only}`
+among the rewards it is the paper's check.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any
 
 from r1hf.commands.recipe import run
 from r1hf.core.config import Parsed, parse
-from r1hf.rewards import accuracy_reward, get_format_reward, language_consistency_reward
+from r1hf.rewards.table import Reward, build
 from r1hf.stage.stage import Stage
-from r1hf.trainers.code import CodeConfig, check_code, code_rewards
+from r1hf.trainers.adapters import write_model
+from r1hf.trainers.callbacks import train
 from r1hf.trainers.grpo import R1GRPOConfig
-from r1hf.trainers.rl import RLConfig, preflight_rl, rl_rows, shuffled, train_policy
+from r1hf.trainers.rl import RLConfig, policy_trainer, preflight_rl, rl_rows, shuffled
 
 
 @dataclass(kw_only=True)
-class R1ZeroConfig(CodeConfig, RLConfig):
-    format_mode: Literal["think_answer", "think_only"] = field(
-        default="think_answer", metadata={"help": "tags that the format reward wants"}
+class R1ZeroConfig(RLConfig):
+    rewards: dict[str, Any] = field(
+        default_factory=lambda: {"accuracy": 1.0, "format": 1.0, "language": 0.0},
+        metadata={"help": "as in every RL stage; by default language is measured and not paid"},
     )
 
 
 CONFIGS = (R1ZeroConfig, R1GRPOConfig)
-REWARDS = ("accuracy", "format", "language")
 
 
-def rewards(config: R1ZeroConfig) -> dict[str, Callable[..., list[float | None]]]:
-    return {
-        "accuracy": accuracy_reward,
-        "format": get_format_reward(mode=config.format_mode),
-        "language": language_consistency_reward,
-        **code_rewards(config),
-    }
+def rewards(config: RLConfig) -> dict[str, Reward]:
+    return build(config.rewards)
 
 
 def preflight(parsed: Parsed) -> None:
-    preflight_rl(parsed, (*REWARDS, *check_code(parsed)))
+    preflight_rl(parsed, rewards)
 
 
 def main(argv: list[str] | None = None) -> None:
     parsed = parse(CONFIGS, argv)
     preflight(parsed)
+    parsed.check()
     config, args = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
-        rows = shuffled(rl_rows(stage, "prompts"), config.seed)
-        stage.finish(train_policy(stage, rows, rewards(config), args))
+        prompts = shuffled(rl_rows(stage, "prompts"), config.seed)
+        trainer = policy_trainer(stage, prompts, rewards(config), args)
+        metrics = train(trainer, stage)
+        write_model(stage, trainer)
+        stage.finish({**metrics, "prompts": len(prompts)})
 
 
 if __name__ == "__main__":

@@ -77,6 +77,7 @@ def select(config: RejectionSamplingConfig, rows: list[Row], judge: SampleFilter
 def main(argv: list[str] | None = None) -> None:
     parsed = parse(CONFIGS, argv)
     preflight(parsed)
+    parsed.check()
     (config,) = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
         rows = stage_rows(stage, "prompts", COLUMNS)

@@ -88,6 +88,7 @@ def harmless_accuracy(reward: PreferenceReward, rows: Sequence[Row]) -> float:
 def main(argv: list[str] | None = None) -> None:
     parsed = parse(CONFIGS, argv)
     preflight(parsed)
+    parsed.check()
     config, args = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
         trained = {

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from r1hf.commands.recipe import run
 from r1hf.core.config import Parsed, parse
-from r1hf.data.rows import stage_rows
-from r1hf.data.targets import as_targets
 from r1hf.stage.stage import Stage
-from r1hf.trainers.sft import COLUMNS, R1SFTConfig, SFTStageConfig, finetune, preflight_sft
+from r1hf.trainers.adapters import write_model
+from r1hf.trainers.callbacks import train
+from r1hf.trainers.sft import R1SFTConfig, SFTStageConfig, preflight_sft, sft_rows, sft_trainer
 
 CONFIGS = (SFTStageConfig, R1SFTConfig)
 
@@ -28,10 +28,14 @@ def preflight(parsed: Parsed) -> None:
 def main(argv: list[str] | None = None) -> None:
     parsed = parse(CONFIGS, argv)
     preflight(parsed)
-    config, args = parsed.configs
+    parsed.check()
+    _, args = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
-        rows = as_targets(stage_rows(stage, "data", COLUMNS))
-        stage.finish(finetune(stage, rows, args))
+        rows = sft_rows(stage, args)
+        trainer = sft_trainer(stage, rows, args)
+        metrics = train(trainer, stage)
+        write_model(stage, trainer)
+        stage.finish({**metrics, "rows": len(rows)})
 
 
 if __name__ == "__main__":

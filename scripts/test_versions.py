@@ -17,7 +17,7 @@ from pathlib import Path
 from scripts import install
 
 TESTS = (
-    *("test_trl_contract", "test_trainers", "test_grpo_presets", "test_grpo_gate", "test_grpo_difficulty"),
+    *("test_trl_contract", "test_trainers", "test_grpo_presets"),
     *("test_chat_templates", "test_tokenizer", "test_economy", "test_resume", "test_hub_push", "test_hub_refs"),
 )
 SHOWN = ("transformers", "trl", "huggingface-hub", "tokenizers", "datasets", "accelerate", "peft")

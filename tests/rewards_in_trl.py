@@ -69,7 +69,6 @@ def cases() -> dict[str, Case]:
         "countdown": Case([r1.countdown_reward]),
         "repetition": Case([r1.repetition_reward]),
         "overlong": Case([r1.get_overlong_reward(4, 3)], length=4),
-        "cosine": Case([r1.get_cosine_reward(4)], length=4),
         "random": Case([r1.random_reward]),
         "router": Case([*r1.route({**routes, "chat": r1.random_reward})]),
         "guarded": Case([r1.guarded(r1.accuracy_reward, 0, 1), r1.guarded(r1.format_reward)], [1.0, 0.1]),

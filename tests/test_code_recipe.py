@@ -1,4 +1,4 @@
-"""The code reward in the recipes: options from YAML and the command line, rows without tests beside it."""
+"""The code reward in the recipes: options from YAML and the command line, rows of code beside others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from sandbox_target import first_working
-from small_run import CPU, GRPO, answered, log, run_recipe, write
+from small_run import CPU, answered, write
 
 from r1hf.commands.check_report import render
 from r1hf.preflight.check import Asked, Report, check
@@ -20,12 +20,13 @@ pytestmark = pytest.mark.skipif(first_working() is None, reason="no sandbox work
 CODE = {"question": "Print 4.", "answer": None, "language": "en", "task": "code"}
 TESTS = json.dumps([{"stdin": "", "stdout": "4"}])
 BATCH = {"per_device_train_batch_size": 8, "num_generations": 4}
+RULES = {"accuracy": 1.0, "format": 1.0}
 
 
-def prompts(directory: Path, *tests: str) -> Path:
+def prompts(directory: Path, *tests: str, **changes: Any) -> Path:
     """Sums, and a row of code for each of `tests`, from line 9 on."""
     rows = [{key: row[key] for key in CODE} for row in answered(8)]
-    return write(directory / "rows.jsonl", [*rows, *({**CODE, "tests": text} for text in tests)])
+    return write(directory / "rows.jsonl", [*rows, *({**CODE, "tests": text, **changes} for text in tests)])
 
 
 def configured(directory: Path, **values: Any) -> Path:
@@ -45,22 +46,25 @@ def judged(config: Path) -> list[Finding]:
 
 @pytest.mark.parametrize("name", ["r1_zero", "reasoning_rl"])
 @pytest.mark.parametrize(
-    ("code", "weights", "said"),
+    ("rewards", "changes", "said"),
     [
-        ({"packages": ["numpy"], "limits": {"wall": 3}}, {"code": 2.0}, "passed"),
-        (None, {}, "passed"),
-        (None, {"code": 2.0}, "unknown reward 'code'"),
-        ({"packagse": []}, {}, "code.packagse: unknown key; did you mean 'packages'?"),
+        ({"code": {"weight": 2, "packages": ["numpy"], "limits": {"wall": 3}}}, {}, "passed"),
+        ({}, {}, "task 'code' is judged by no reward of this run; code does: rewards: {code: 1, …}"),
+        ({"code": {"packagse": []}}, {}, "rewards.code.packagse: unknown key; did you mean 'packages'?"),
+        ({"code": 1.0}, {"task": "reasoning"}, "rows of task 'reasoning' have tests, which only task code runs"),
     ],
 )
-def test_the_key_of_a_recipe(name: str, code: Any, weights: dict, said: str, tmp_path: Path) -> None:
-    config = configured(tmp_path, prompts=str(prompts(tmp_path, TESTS, TESTS)), code=code, weights=weights)
+def test_the_key_of_a_recipe(name: str, rewards: Any, changes: Any, said: str, tmp_path: Path) -> None:
+    rows = prompts(tmp_path, TESTS, TESTS, **changes)
+    config = configured(tmp_path, prompts=str(rows), rewards=RULES | rewards)
     assert said in render(rehearsed(config, name))
 
 
 def test_rows_that_judge_nothing_are_named_before_training(tmp_path: Path) -> None:
     nothing, unnamed = TESTS.replace("4", " "), json.dumps([{"input": "1", "output": "2", "testtype": "functional"}])
-    config = configured(tmp_path, prompts=str(prompts(tmp_path, TESTS, nothing, unnamed)), code={})
+    config = configured(
+        tmp_path, prompts=str(prompts(tmp_path, TESTS, nothing, unnamed)), rewards=RULES | {"code": 1.0}
+    )
     said = " ".join(render(rehearsed(config, "reasoning_rl")).split())
     assert "2 of 11 rows cannot be judged" in said and "'Print 4.', reward 'code'" in said
     found = judged(config)
@@ -68,15 +72,6 @@ def test_rows_that_judge_nothing_are_named_before_training(tmp_path: Path) -> No
 
 
 def test_rows_of_both_kinds_pass(tmp_path: Path) -> None:
-    config = configured(tmp_path, prompts=str(prompts(tmp_path, TESTS, TESTS)), code={})
+    config = configured(tmp_path, prompts=str(prompts(tmp_path, TESTS, TESTS)), rewards=RULES | {"code": 1.0})
     report = check(Asked(config, ("rewards",), sets=("model=none",), rows=0)).stages[0].rewards
     assert report is not None and report.passed and report.rows == {"reasoning": 8, "code": 2}, report
-
-
-@pytest.mark.slow
-def test_training_on_rows_of_both_kinds(tiny_base: Path, tmp_path: Path) -> None:
-    rows = prompts(tmp_path, *[TESTS] * 8)
-    given = {**GRPO, "per_device_train_batch_size": 32, "code": {"limits": {"wall": 5}}}
-    out = run_recipe("reasoning_rl", model=tiny_base, prompts=rows, output_dir=tmp_path / "out", **given)
-    shares = [row["rewards/code_reward/unjudged"] for row in log(out) if "loss" in row]
-    assert len(shares) == 2 and sum(shares) == 1.0, shares

@@ -12,8 +12,9 @@ from tables import each
 from r1hf.core.errors import ConfigError, DataError
 from r1hf.rewards import code as code_module
 from r1hf.rewards import format_reward, guarded, only_for
-from r1hf.rewards.code import CodeReward, code_reward, code_reward_of, get_code_reward
+from r1hf.rewards.code import CodeReward, code_reward, get_code_reward
 from r1hf.rewards.faults import check_judged
+from r1hf.rewards.table import from_options
 from r1hf.sandbox import Limits, Sandbox, SandboxError
 from r1hf.sandbox.runtime import Runtime
 
@@ -89,12 +90,12 @@ def test_rows_that_judge_nothing_are_told_beforehand():
         {"question": "asserts", "tests": ["assert f(3) == 9"]},
     ]
     with pytest.raises(DataError, match="3 of 6 rows cannot be judged") as caught:
-        check_judged(rows, {"code": guarded(code_reward_of({})), "format": format_reward})
+        check_judged(rows, {"code": guarded(from_options("code", {})), "format": format_reward})
     found = [line.split("'")[1] for line in str(caught.value).splitlines()[1:]]
     assert found == ["empty", "unnamed", "asserts"]
-    check_judged(rows[:2], {"code": code_reward_of({})})
+    check_judged(rows[:2], {"code": from_options("code", {})})
     others = [{**row, "task": "math"} for row in rows]
-    check_judged(others, {"code": only_for(code_reward_of({}), "code", ("code", "math"))})
+    check_judged(others, {"code": only_for(from_options("code", {}), "code", ("code", "math"))})
     with pytest.raises(DataError, match="a program that does nothing would pass"):
         code_reward([""], [RIGHT], tests=[EMPTY])
 
@@ -106,29 +107,29 @@ def test_empty_tests_earn_no_share():
 
 
 def test_options_of_a_yaml_file():
-    reward = code_reward_of({"packages": [], "limits": {"wall": 2}, "partial": True, "tolerance": 0.01})
+    reward = from_options("code", {"packages": [], "limits": {"wall": 2}, "partial": True, "tolerance": 0.01})
     assert (reward.packages, reward.limits.wall, reward.partial, reward.tolerance) == ((), 2, True, 0.01)
     numpy = "<think>a</think>\n```python\nimport numpy\nprint(numpy.float64(0.5))\n```"
     half = [{"stdin": "", "stdout": "0.505"}]
     assert reward([""], [numpy], tests=[half]) == [0.0]
-    assert code_reward_of({"tolerance": 0.01})([""], [numpy], tests=[half]) == [1.0]
-    assert code_reward_of({})([""], [numpy], tests=[half]) == [0.0]
+    assert from_options("code", {"tolerance": 0.01})([""], [numpy], tests=[half]) == [1.0]
+    assert from_options("code", {})([""], [numpy], tests=[half]) == [0.0]
 
 
 @each(
     "options, message",
     [
-        ({"packagse": []}, "code.packagse: unknown key; did you mean 'packages'"),
-        ({"limits": {"wal": 5}}, "code.limits.wal: unknown key; did you mean 'wall'"),
+        ({"packagse": []}, "rewards.code.packagse: unknown key; did you mean 'packages'"),
+        ({"limits": {"wal": 5}}, "rewards.code.limits.wal: unknown key; did you mean 'wall'"),
         ({"packages": ["nunpy"]}, "'nunpy' is not an installed package"),
-        ({"partial": "perhaps"}, "code.partial: 'perhaps'"),
+        ({"partial": "perhaps"}, "rewards.code.partial: 'perhaps'"),
         ({"tolerance": 2}, "tolerance must be a number from 0 to below 1"),
         ({"limits": {"wall": -1}}, "wall must be a positive number"),
     ],
 )
 def test_wrong_options_are_named(options: dict, message: str):
     with pytest.raises(ConfigError, match=message):
-        code_reward_of(options)
+        from_options("code", options)
 
 
 def test_no_sandbox_stops_before_training(monkeypatch: pytest.MonkeyPatch):

@@ -15,11 +15,13 @@ from r1hf.core.errors import ConfigError
 from r1hf.models.loading import load_model, load_tokenizer
 from r1hf.stage.stage import set_seed
 from r1hf.trainers.decoding import sample
+from r1hf.trainers.economy import _unshareable
 from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
 from r1hf.trainers.packed import pack_groups
 from r1hf.trainers.rl import prompt_rows
 
-ALL = {"compact_generation": True, "share_prompts": True, "skip_zero_advantage": True}
+KEYS = ("compact_generation", "share_prompts", "skip_zero_advantage")
+ALL, NONE = dict.fromkeys(KEYS, True), dict.fromkeys(KEYS, False)
 LOSSES = ("grpo", "dapo", "dr_grpo", "bnpo", "cispo", "luspo", "sapo", "vespo")
 FREE = {"beta": 0.0, "sync_ref_model": False, "epsilon": 0.2}
 
@@ -33,7 +35,7 @@ def even(prompts: list[Any], completions: list[str], **_: Any) -> list[float]:
 def trainer_for(base: Path, directory: Path, **settings: Any) -> R1GRPOTrainer:
     given = {
         **{"per_device_train_batch_size": 16, "num_generations": 4, "max_completion_length": 24, "max_steps": 2},
-        **{"learning_rate": 1e-3, **FREE, **CPU, **settings},
+        **{"learning_rate": 1e-3, **NONE, **FREE, **CPU, **settings},
     }
     rows = prompt_rows(answered(16), {"en": "r1_zero_short_en", "zh": "r1_zero_short_zh"})
     return R1GRPOTrainer(
@@ -164,6 +166,46 @@ def test_a_run_is_the_same_for_the_same_seed(tiny_base: Path, tmp_path: Path) ->
         shares = [row["rows_trained"] for row in trainer.state.log_history if "rows_trained" in row]
         assert shares == [0.5] * len(shares) and shares
     assert torch.equal(*ends)
+
+
+AUTO = dict.fromkeys(KEYS)
+
+
+@pytest.mark.parametrize(
+    ("settings", "on"),
+    [
+        ({}, KEYS),
+        ({"beta": 0.001}, KEYS[:2]),  # the KL term moves what has no advantage too
+        ({"entropy_coef": 0.1}, KEYS[:2]),
+        ({"top_p": 0.9}, KEYS[1:]),
+        ({"max_completion_length": 1024}, (KEYS[0], KEYS[2])),  # 4 x 1024 tokens: a mask of 16 million
+        ({"share_prompts": False}, (KEYS[0], KEYS[2])),
+        ({"max_completion_length": 1024, "share_prompts": True}, KEYS),
+    ],
+    ids=str,
+)
+def test_unset_each_is_on_where_it_is_exact(
+    tiny_base: Path, tmp_path: Path, settings: dict[str, Any], on: tuple[str, ...]
+) -> None:
+    args = trainer_for(tiny_base, tmp_path, **{**AUTO, **settings}).args
+    assert {key: getattr(args, key) for key in KEYS} == {key: key in on for key in KEYS}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"layer_types": ["full_attention", "sliding_attention"]}, "qwen2 has layers without full attention"),
+        ({"layer_types": None, "sliding_window": 8}, "qwen2 has layers without full attention"),
+        ({"_attn_implementation": "flash_attention_2"}, "which flash_attention_2 attention does not take"),
+        ({"alibi": True}, "takes no positions of its tokens"),
+    ],
+)
+def test_a_model_whose_mask_is_its_own(tiny_base: Path, changed: dict[str, Any], said: str) -> None:
+    model = load_model(str(tiny_base))
+    assert _unshareable(model) == []
+    for name, value in changed.items():
+        setattr(model.config, name, value)
+    assert said in _unshareable(model)[0]
 
 
 @pytest.mark.parametrize(

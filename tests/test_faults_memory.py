@@ -62,7 +62,14 @@ LOSSES = [
 def grpo_weights(
     base: Path, directory: Path, rows: int | None, **settings: Any
 ) -> tuple[dict[str, torch.Tensor], Any]:
-    settings = {**SGD, "beta": 0.1, "max_steps": 2, "gradient_accumulation_steps": 2, **settings}
+    settings = {
+        **SGD,
+        "beta": 0.1,
+        "max_steps": 2,
+        "gradient_accumulation_steps": 2,
+        "share_prompts": False,
+        **settings,
+    }
     settings |= {"per_device_train_batch_size": 8}
     trainer = policy_trainer(base, directory, [by_vowels], **settings)
     device = Small(trainer, rows or 10**6, backward=bool(rows and rows % 2))
@@ -157,13 +164,19 @@ def test_the_probe_leaves_no_trace(tiny_base: Path, tmp_path: Path, kind: str) -
 
 
 def test_the_probe_is_as_long_as_the_longest_row_and_halves_before_training(tiny_base: Path, tmp_path: Path) -> None:
-    trainer = policy_trainer(tiny_base, tmp_path, [by_vowels], probe_longest=True)
+    trainer = policy_trainer(tiny_base, tmp_path, [by_vowels], probe_longest=True, share_prompts=False)
     longest = max(len(ids) for ids in trainer._tokenize_prompts(list(trainer.train_dataset["prompt"]))[0])
     device = Small(trainer, 5)
     assert run_probe(trainer) == {"rows": 4, "tokens": longest + 12, "peak": None}
     assert device.seen == [16, 8, 4] and trainer.rows_at_once == 4
     trainer.train()
     assert max(device.seen) == 16 and set(device.seen[3:]) == {4}
+
+
+def test_the_probe_shares_prompts_as_training_does(tiny_base: Path, tmp_path: Path) -> None:
+    trainer = policy_trainer(tiny_base, tmp_path, [by_vowels], probe_longest=True)
+    device = Small(trainer, 4)  # 16 completions in groups of 4: a row for each prompt
+    assert run_probe(trainer)["rows"] == 16 and device.seen == [4]
 
 
 def test_the_probe_of_sft_takes_the_longest_row(tiny_base: Path, tmp_path: Path) -> None:
@@ -187,7 +200,7 @@ made = []
 for small in (False, True):
     torch.manual_seed(7)
     trainer = policy_trainer(Path(sys.argv[1]), Path(sys.argv[2]), [by_vowels], per_device_train_batch_size=8,
-                             gradient_accumulation_steps=2, probe_longest=True, **SGD)
+                             gradient_accumulation_steps=2, probe_longest=True, share_prompts=False, **SGD)
     start = weights(trainer)
     if small and trainer.args.process_index == 1:
         Small(trainer, 3)

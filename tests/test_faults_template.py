@@ -20,7 +20,7 @@ from r1hf.text import template_checks
 
 
 def copied(base: Path, directory: Path) -> Path:
-    return shutil.copytree(base, directory, ignore=shutil.ignore_patterns("data", "student*"))
+    return shutil.copytree(base, directory, ignore=shutil.ignore_patterns("data", "student*", "manifest.json"))
 
 
 def with_special_tags(base: Path) -> PreTrainedTokenizerBase:

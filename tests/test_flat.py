@@ -12,6 +12,7 @@ from small_run import GRPO, manifest, run_recipe
 from tables import each
 
 from r1hf.explain.report import build_summary, write_report
+from r1hf.rewards.declared import Declared
 from r1hf.trainers.flat import warnings_of
 
 HEALTHY = {
@@ -22,6 +23,8 @@ HEALTHY = {
 WRONG = {"rewards/accuracy_reward/mean": 0.0, "groups/all_wrong": 1.0, "groups/all_right": 0.0}
 CUT = {"completions/clipped_ratio": 1.0, "rewards/format_reward/mean": 0.0, "groups/no_signal": 1.0, "reward": 0.0}
 UNJUDGED = {"rewards/accuracy_reward/mean": float("nan"), "rewards/accuracy_reward/unjudged": 1.0}
+
+REWARDS = {"accuracy_reward": Declared(outcome=True), "format_reward": Declared(aspect="format")}
 
 # what the rows say, the warning's name, what it says in this order
 CASES: list[tuple[list[dict[str, Any]], str, list[str]]] = [
@@ -43,7 +46,7 @@ CASES: list[tuple[list[dict[str, Any]], str, list[str]]] = [
 
 @each("changes, name, said", CASES)
 def test_each_is_told_by_its_numbers(changes: list[dict[str, Any]], name: str, said: list[str]) -> None:
-    found = warnings_of([HEALTHY | change for change in changes], 64)
+    found = warnings_of([HEALTHY | change for change in changes], 64, REWARDS)
     assert list(found) == [name]
     places = [found[name].find(words) for words in said]
     assert -1 not in places and places == sorted(places), found[name]
@@ -63,7 +66,7 @@ def test_each_is_told_by_its_numbers(changes: list[dict[str, Any]], name: str, s
     ],
 )
 def test_a_run_in_which_something_is_learnt_says_nothing(rows: list[dict[str, Any]]) -> None:
-    assert warnings_of(rows, 64) == {}
+    assert warnings_of(rows, 64, REWARDS) == {}
 
 
 def test_without_outcomes_the_whole_reward_counts() -> None:

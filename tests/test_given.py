@@ -137,7 +137,11 @@ def test_each_value_has_the_file_and_line_that_it_came_from(place: Path) -> None
             "--config pipeline.yaml --stage first",
             "output_dir: 'o' here, and 'out/first'",
         ),
-        ({"second": "launch: {nodes: 0}\n"}, "--config second.yaml", "second.yaml:1: launch: nodes: 0 is not a number"),
+        (
+            {"second": "launch: {nodes: 0}\n"},
+            "--config second.yaml",
+            "second.yaml:1: launch: nodes: 0 is not a number",
+        ),
         (
             {"pipeline": "run_dir: r\nstages: {second: {config: second.yaml, sett: {}}}\n"},
             "--config second.yaml",
@@ -287,7 +291,7 @@ def test_every_value_that_a_stage_gets_with_its_origin() -> None:
         "num_generations": ("tiny/r1_zero.yaml", "num_generations: 8"),
         "seed": ("tiny/pipeline.yaml", "seed: 42"),
         "beta": ("r1hf/trainers/grpo.py", "beta: "),
-        "format_mode": ("recipes/r1_zero.py", "format_mode: "),
+        "max_prompt_length": ("r1hf/trainers/rl.py", "max_prompt_length: "),
     }.items():
         path, _, number = found[key].where.rpartition(":")
         assert path.endswith(file), found[key]

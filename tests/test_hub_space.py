@@ -25,7 +25,7 @@ def app(tmp_path: Path) -> Path:
     (folder / "app.py").write_text(
         "import chat.view\nfrom r1hf.text.grammar import parse\nprint(parse('<think>a</think> b'))\n"
     )
-    (folder / "chat/view.py").write_text("from r1hf import errors\n")
+    (folder / "chat/view.py").write_text("from r1hf.core import errors\n")
     (folder / "chat/__pycache__").mkdir()
     (folder / "chat/__pycache__/view.pyc").write_bytes(b"x")
     return folder

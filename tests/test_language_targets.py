@@ -215,7 +215,7 @@ def rows_file(path):
     ("name", "given", "refused"),
     [
         ("reasoning_rl", {}, True),
-        ("reasoning_rl", {"weights": {"language": 0.0}}, False),
+        ("reasoning_rl", {"rewards": {"accuracy": 1.0, "language": 0.0}}, False),
         ("r1_zero", {}, False),  # its configuration weighs language 0
         ("rejection_sampling", {}, True),
         ("rejection_sampling", {"min_language_share": 0}, False),
@@ -236,5 +236,5 @@ def test_recipes_name_the_rows_of_unknown_languages_before_the_run(name, given, 
 def test_languages_that_nothing_is_paid_for_end_no_training(tiny_base, tmp_path):
     given = {"model": tiny_base, "prompts": rows_file(tmp_path / "rows.jsonl"), "output_dir": tmp_path / "out"}
     weights = {"accuracy": 1.0, "format": 1.0, "language": 0.0}
-    out = run_recipe("reasoning_rl", "reasoning_rl.yaml", **given, **{**GRPO, **CPU}, weights=weights)
+    out = run_recipe("reasoning_rl", "reasoning_rl.yaml", **given, **{**GRPO, **CPU}, rewards=weights)
     assert (out / "manifest.json").is_file()

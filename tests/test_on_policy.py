@@ -18,8 +18,8 @@ from r1hf.models.loading import load_model, load_tokenizer, save_model
 from r1hf.models.vocabulary import compare, is_byte_level
 from r1hf.text.chat_templates import chat_template
 from r1hf.trainers.cross_tokenizer import AlignedULD, R1GOLDTrainer, gold_config
-from r1hf.trainers.distil import OnPolicyStageConfig, choose, make_trainer
 from r1hf.trainers.on_policy import R1DistillationTrainer, R1OnPolicyConfig, fit_vocabulary, server_config
+from r1hf.trainers.on_policy_distillation import OnPolicyStageConfig, choose, make_trainer
 from r1hf.world.corpus import vocabulary_texts
 from r1hf.world.models import build_model, train_tokenizer
 

@@ -65,7 +65,7 @@ def chain(tiny_base: Path, memorised: Path, tmp_path_factory: pytest.TempPathFac
     )  # fmt: skip
     student = tiny_base / "student_llama_base"
     make("student_llama", "distill", model=student, data=made["rejection_sampling"] / "data.jsonl", **SFT)
-    make("student_llama_direct_rl", "r1_zero", config="direct_rl_llama.yaml", model=student, prompts=train, **GRPO)
+    make("student_llama_direct_rl", "r1_zero", model=student, prompts=train, **GRPO)
     make(
         "evaluate", "evaluate", models=[str(memorised), str(made["r1"]), str(student)], prompts=known,
         general_prompts=head(data / "general_held_out.jsonl", runs / "general_held_out.jsonl", 6),

@@ -11,6 +11,7 @@ import pytest
 from small_run import (
     BASE,
     CONFIGS,
+    GRAPHS,
     GRPO,
     ROOT,
     SFT,
@@ -35,7 +36,7 @@ EVERY = graph_of(CONFIGS / "distillation.yaml").stages
 
 def test_every_recipe_and_every_configuration_is_in_the_graph() -> None:
     assert {stage.recipe.stem for stage in EVERY.values()} == set(RECIPES)
-    files = {path.name for path in CONFIGS.glob("*.yaml")} - {"pipeline.yaml", "distillation.yaml"}
+    files = {path.name for path in CONFIGS.glob("*.yaml") if path not in GRAPHS}
     assert {path.name for stage in EVERY.values() for path in stage.configs} == files
 
 
@@ -76,7 +77,7 @@ def bad(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     rows = answered(20)
     lacking = [{key: value for key, value in row.items() if key != "language"} for row in rows]
     strange = [prompt.row() | {"task": "hepful"} for prompt in general.training_prompts()[:8]]
-    maths = [row | {"task": "maths"} for row in rows]
+    maths = [row | {"task": "poems"} for row in rows]
     files = {"good": rows, "maths": maths, "few": rows[:3], "empty": [], "lacking": lacking, "strange": strange}
     made = {name: str(write(directory / f"{name}.jsonl", content)) for name, content in files.items()}
     (directory / "bare_file.jsonl").write_text("{nope\n", encoding="utf-8")
@@ -100,6 +101,7 @@ FEW = (
     r"prompts: 3 prompts are fewer than one generation batch needs \(4 = generation_batch_size 16 / num_generations 4"
 )
 STEPS = r"max_steps: 'many' is not a whole number"
+THINKING = "{format: {mode: thinking}}"
 GROUPS = r"num_generations: a generation of per_device.*16.*5"
 COLUMN = r"row 1: no column language"
 
@@ -110,13 +112,13 @@ BAD: list[Case] = [
     ("r1_zero", {**EVERYTHING, **GRPO, "max_steps": "many"}, [NO_MODEL, rf"prompts: .*{NO_ROWS}", TYPO, STEPS]),
     (
         "r1_zero",
-        {"model": "{bare}", "prompts": "{few}", **GRPO, "prompt_template": "null", "weights": "{acuracy: 1}"},
-        [NO_TEMPLATE, FEW, "weights: unknown reward 'acuracy'; this stage has accuracy, format, language"],
+        {"model": "{bare}", "prompts": "{few}", **GRPO, "prompt_template": "null", "rewards": "{acuracy: 1}"},
+        [NO_TEMPLATE, FEW, "rewards: unknown reward 'acuracy'; did you mean 'accuracy'"],
     ),
     (
         "r1_zero",
-        {"model": "{missing}", "prompts": "{lacking}", **GRPO, "num_generations": 5, "format_mode": "thinking"},
-        [NO_MODEL, rf"prompts: .*{COLUMN}", GROUPS, "format_mode: 'thinking' is not one of 'think_answer'"],
+        {**{"model": "{missing}", "prompts": "{lacking}", **GRPO, "num_generations": 5}, "rewards": THINKING},
+        [NO_MODEL, rf"prompts: .*{COLUMN}", GROUPS, "rewards.format.mode: 'thinking'"],
     ),
     (
         "r1_zero",
@@ -195,7 +197,7 @@ BAD: list[Case] = [
             "helpful_model": "{base}",
             "harmless_model": "{base}",
         },
-        ["^prompts: .*maths"],
+        ["^prompts: .*poems"],
     ),
     (
         "sft",
@@ -291,7 +293,7 @@ BAD: list[Case] = [
     (
         "evaluate",
         {"models": '["{base}"]', "prompts": "{maths}", "general_prompts": "{general}", "shown": "[]"},
-        ["^prompts: .*maths"],
+        ["^prompts: .*poems"],
     ),
     (
         "base",

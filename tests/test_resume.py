@@ -17,7 +17,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from safetensors.torch import load_file
-from small_run import CPU, answered
+from small_run import CPU, answered, log
 from transformers import Trainer, TrainerCallback
 
 from r1hf.core.config import StageConfig, parse
@@ -122,10 +122,7 @@ def run(
         metrics = train(trainer, stage)
         save_model(trainer.accelerator.unwrap_model(trainer.model), trainer.processing_class, stage.work)
         stage.finish(metrics)
-    rows = [
-        {k: v for k, v in row.items() if "time" not in k and "per_second" not in k}
-        for row in stage.log.__class__(output / "log.jsonl").rows()
-    ]
+    rows = [{k: v for k, v in row.items() if "time" not in k and "per_second" not in k} for row in log(output)]
     return metrics, rows
 
 

@@ -9,6 +9,7 @@ from tables import each
 from r1hf.core.errors import ConfigError, DataError
 from r1hf.rewards import (
     accuracy_reward,
+    build,
     format_reward,
     get_accuracy_reward,
     get_format_reward,
@@ -17,7 +18,6 @@ from r1hf.rewards import (
     language_consistency_reward,
     only_for,
     random_reward,
-    route,
 )
 
 QUESTION = "What is 2 + 3 * 4?"
@@ -238,11 +238,11 @@ def batch(tasks, completions=None, **columns):
 
 
 def test_routes_give_none_to_rows_of_other_tasks():
-    helpful = get_random_reward(probability=1.0)
-    rewards = route({"reasoning": [accuracy_reward, format_reward], "general": [helpful, format_reward]})
-    assert [reward.__name__ for reward in rewards] == ["accuracy_reward", "format_reward", "random_reward"]
+    chosen = {"accuracy": 1, "format": 1, "random": {"tasks": ["general"], "probability": 1.0}}
+    rewards = build(chosen)
+    assert [reward.__name__ for reward in rewards.values()] == ["accuracy_reward", "format_reward", "random_reward"]
     rows = batch(["reasoning", "general", "reasoning"], [GOOD, "hello", "<answer>15</answer>"])
-    assert [reward(**rows) for reward in rewards] == [[1.0, None, 0.0], [1.0, 0.0, 0.0], [None, 1.0, None]]
+    assert [reward(**rows) for reward in rewards.values()] == [[1.0, None, 0.0], [1.0, 0.0, 0.0], [None, 1.0, None]]
 
 
 def test_routed_reward_sees_only_its_rows():

@@ -203,7 +203,7 @@ def test_gym_rows_are_checked():
 
 EVERY = [
     *(r1.choice_reward, r1.text_reward, r1.countdown_reward, r1.repetition_reward, r1.format_reward, r1.random_reward),
-    *(r1.accuracy_reward, r1.language_consistency_reward, r1.get_overlong_reward(8, 4), r1.get_cosine_reward(8)),
+    *(r1.accuracy_reward, r1.language_consistency_reward, r1.get_overlong_reward(8, 4)),
     *(
         r1.guarded(r1.text_reward),
         r1.only_for(r1.text_reward, "t", ["t"]),

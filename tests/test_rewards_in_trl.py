@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 STEPS, BATCH = 3, 16
 SCRIPT = str(ROOT / "tests" / "rewards_in_trl.py")
 NAMES = ["accuracy", "think_answer", "think_only", "language", "code", "choice", "text", "countdown"]
-NAMES += ["repetition", "overlong", "cosine", "random", "router", "guarded", "weighted"]
+NAMES += ["repetition", "overlong", "random", "router", "guarded", "weighted"]
 NAMES += ["gym"] if importlib.util.find_spec("reasoning_gym") else []
 
 Runs = dict[tuple[int, str, str], dict[str, Any]]

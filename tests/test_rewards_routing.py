@@ -10,17 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tables import each
 
-from r1hf.core.errors import ConfigError, DataError
+from r1hf.core.errors import DataError
 from r1hf.rewards import (
     RewardError,
     accuracy_reward,
     format_reward,
     get_format_reward,
-    get_text_reward,
     guarded,
     only_for,
-    random_reward,
-    route,
     text_reward,
 )
 
@@ -62,7 +59,8 @@ def test_every_row_keeps_its_place_and_its_columns(tasks, chosen):
 
 @each("task", ["maths", "Math", "math ", None, 1, float("nan"), ["math"], ""])
 def test_an_unrouted_row_stops_every_reward(task):
-    for reward in route({"math": accuracy_reward, "text": [text_reward, format_reward], "chat": []}):
+    for one, own in ((accuracy_reward, "math"), (text_reward, "text"), (format_reward, "text")):
+        reward = only_for(one, own, KNOWN)
         with pytest.raises(
             DataError, match="row 1 of the batch has task .*no reward is routed to; known: math, text, chat"
         ):
@@ -74,26 +72,9 @@ def test_a_near_miss_is_suggested():
         only_for(format_reward, "math", KNOWN)(prompts=["?"], completions=["a"], task=["mth"])
 
 
-def test_a_task_without_rewards_is_known_and_unpaid():
-    rewards = route({"math": accuracy_reward, "chat": []})
-    batch = {"prompts": ["?"], "completions": ["a"], "task": ["chat"], "answer": ["1"]}
-    assert [reward(**batch) for reward in rewards] == [[None]]
-
-
-def test_rewards_of_one_name_get_their_tasks_as_an_addition():
-    strict, loose = get_format_reward(), get_format_reward(mode="think_only")
-    rewards = route({"math": [accuracy_reward, strict], "text": [text_reward, loose], "chat": [loose, random_reward]})
-    names = ["accuracy_reward", "format_reward_math", "text_reward", "format_reward_text_chat", "random_reward"]
-    assert [reward.__name__ for reward in rewards] == names
-    with pytest.raises(ConfigError, match="text_reward_math"):
-        route({"math": [text_reward, get_text_reward(exact=True)]})
-    named = only_for(loose, "math", KNOWN, name="loose_format")
+def test_a_reward_may_be_called_otherwise():
+    named = only_for(get_format_reward(mode="think_only"), "math", KNOWN, name="loose_format")
     assert named.__name__ == pickle.loads(pickle.dumps(named)).__name__ == "loose_format"
-
-
-def test_one_reward_given_twice_counts_once():
-    (reward,) = route({"math": [format_reward, format_reward]})
-    assert reward.tasks == ("math",) and reward.known_tasks == ("math",)
 
 
 def test_another_column_and_a_missing_one():

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tables import each
-from trl.rewards import get_cosine_scaled_reward, get_repetition_penalty_reward, think_format_reward
+from trl.rewards import get_repetition_penalty_reward, get_soft_overlong_punishment, think_format_reward
 
 from r1hf import rewards as r1
-from r1hf.core.errors import ConfigError, DataError
+from r1hf.core.errors import ConfigError
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -128,63 +128,17 @@ def ids(*lengths):
 
 def test_overlong_is_trls():
     reward = r1.get_overlong_reward(100, 20)
-    assert reward.__name__ == "soft_overlong_punishment_reward"
     lengths = ids(0, 80, 81, 90, 100, 101, 5000)
     paid = reward(prompts=["?"] * 7, completions=["x" * 10_000] * 7, completion_ids=lengths)
+    assert paid == get_soft_overlong_punishment(100, 20)(completion_ids=lengths)
     assert paid == pytest.approx([0.0, 0.0, -0.05, -0.5, -1.0, -1.0, -1.0])
-    assert r1.get_overlong_reward(100, 0)(completion_ids=ids(100, 101)) == [0.0, -1.0]
+    assert r1.get_overlong_reward(100, 0)(["?"] * 2, ["x"] * 2, ids(100, 101)) == [0.0, -1.0]
 
 
 @pytest.mark.parametrize(("length", "cache"), [(100, 101), (100, -1), (0, 0), (-5, 0)])
 def test_overlong_mistakes(length, cache):
     with pytest.raises(ConfigError, match="soft_punish_cache"):
         r1.get_overlong_reward(length, cache)
-
-
-def cosine(reward, answer, *lengths, gold="14"):
-    count = len(lengths)
-    text = f"<think>a</think> <answer>{answer}</answer>"
-    return reward(
-        prompts=["?"] * count, completions=[text] * count, completion_ids=ids(*lengths), answer=[gold] * count
-    )
-
-
-def test_cosine_falls_for_right_answers_and_does_not_climb_back():
-    reward = r1.get_cosine_reward(1000)
-    assert cosine(reward, "14", 0, 500, 1000, 2000, 10_000) == pytest.approx([1.0, 0.75, 0.5, 0.5, 0.5])
-    assert cosine(reward, "15", 0, 500, 1000, 2000, 10_000) == pytest.approx([-1.0, -0.75, -0.5, -0.5, -0.5])
-    assert cosine(reward, "14", 10, gold=None) == [None]
-    assert reward.bounds == (-1.0, 1.0)
-
-
-@given(st.lists(st.integers(0, 3000), min_size=1, max_size=5), st.booleans())
-def test_cosine_has_trls_schedule(lengths, right):
-    count = len(lengths)
-    box = "\\boxed{14}" if right else "\\boxed{15}"
-    theirs = get_cosine_scaled_reward(1000)([[{"content": box}]] * count, ["$14$"] * count, ids(*lengths))
-    assert cosine(r1.get_cosine_reward(1000), "14" if right else "15", *lengths) == pytest.approx(theirs)
-
-
-def test_cosine_where_trl_is_wrong():
-    """An answer in the thought is none, and a string is a completion."""
-    hidden = "<think>\\boxed{14}</think> <answer>15</answer>"
-    theirs = get_cosine_scaled_reward(100)([[{"content": hidden}]], ["$14$"], ids(0))
-    ours = r1.get_cosine_reward(100)(prompts=["?"], completions=[hidden], completion_ids=ids(0), answer=["14"])
-    assert (theirs, ours) == ([1.0], [-1.0])
-    with pytest.raises(TypeError):
-        get_cosine_scaled_reward(100)([hidden], ["$14$"], ids(0))
-
-
-def test_cosine_over_another_reward():
-    reward = r1.get_cosine_reward(100, correct=r1.get_text_reward(exact=True), wrong_short=0.0, wrong_long=0.0)
-    assert cosine(reward, "Paris", 100, gold="Paris") == [0.5]
-    assert cosine(reward, "paris", 0, gold="Paris") == [0.0]
-    with pytest.raises(ConfigError, match="max_length 0"):
-        r1.get_cosine_reward(0)
-    with pytest.raises(DataError, match="needs `completion_ids`"):
-        reward(prompts=["?"], completions=["x"], answer=["x"])
-    with pytest.raises(DataError, match="for each of 1 completions; it got 2"):
-        reward(prompts=["?"], completions=["x"], completion_ids=[[1], [2]], answer=["x"])
 
 
 # Repetition

@@ -41,7 +41,7 @@ def at(log: RolloutLog, event: str, step: int, tmp_path: Path) -> None:
 
 def run(directory: Path, tmp_path: Path, start: int, stop: int, saved: int = 0, end: bool = True, **more: Any) -> None:
     """Steps `start` + 1 to `stop`; a checkpoint after step `saved`."""
-    log = RolloutLog(directory, **{"steps": 3, "keep": 0, **more})
+    log = RolloutLog(directory, **{"steps": 3, "keep": 0, "outcomes": ["accuracy_reward"], **more})
     at(log, "on_train_begin", start, tmp_path)
     for step in range(start + 1, stop + 1):
         log.add(step, batch(step))
@@ -177,3 +177,15 @@ def test_a_killed_writer_leaves_whole_files_only(tmp_path: Path) -> None:
         writer.stdout.close()
         found = pandas.read_parquet(tmp_path)
         assert set(found.groupby("step").size()) == {4} and found["step"].nunique() >= 5
+
+
+def test_files_that_do_not_note_their_outcome_are_refused_with_a_way_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As an earlier version left them."""
+    run(tmp_path / "rollouts", tmp_path, 0, 3)
+    (path,) = rollouts.files(tmp_path / "rollouts")
+    pandas.read_parquet(path).to_parquet(path)
+    assert main(["rollouts", str(tmp_path), "--wrong"]) == 1
+    assert "use --reward 'NAME<1' with one of rewards/accuracy_reward" in capsys.readouterr().err
+    assert main(["rollouts", str(tmp_path), "--reward", "accuracy<1"]) == 0

@@ -17,9 +17,11 @@ from r1hf.core.errors import ConfigError
 from r1hf.serving.models import ServedModel, resolve
 
 pytestmark = pytest.mark.timeout(120)  # a pipe that is waited for
+MADE_BY = "provenance/manifest.json"
 MANIFEST = {
     "format": 1, "stage": "r1", "recipe": "sft", "command": [], "created": "", "seconds": 1.0, "peak_rss_mb": 1.0,
-    "seed": 0, "request": {}, "config": {"prompt_template": "r1_zero"}, "inputs": {}, "outputs": {},
+    "seed": 0, "request": {}, "config": {"prompt_template": "r1_zero"}, "inputs": {},
+    "outputs": {"model.safetensors": {"sha256": "0" * 64, "bytes": 1}},
     "fingerprint": "", "metrics": {}, "versions": {}, "git": {},
 }  # fmt: skip
 
@@ -29,7 +31,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = make_model(tmp_path_factory.mktemp("models") / "base", context=512)
     index = {"metadata": {"total_size": 1}, "weight_map": {"model.embed_tokens.weight": "model.safetensors"}}
     (directory / "model.safetensors.index.json").write_text(json.dumps(index))
-    (directory / "manifest.json").write_text(json.dumps(MANIFEST))
+    (directory / "provenance").mkdir()  # as pushed to the Hub
+    (directory / MADE_BY).write_text(json.dumps(MANIFEST))
     (directory / "generation_config.json").write_text('{"temperature": 0.5, "top_p": 0.9}')
     return directory
 
@@ -67,7 +70,7 @@ def index(*names: Any) -> Callable[[Path], None]:
     return file("model.safetensors.index.json", json.dumps({"weight_map": dict(enumerate(names))}))
 
 
-JSON_FILES = ("config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json", "manifest.json",
+JSON_FILES = ("config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json", MADE_BY,
               "model.safetensors.index.json")  # fmt: skip
 DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     **{
@@ -79,7 +82,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     },
     **{f"{name}: a list": (file(name, "[1]"), name) for name in JSON_FILES},
     **{f"{name}: a pipe": (lambda d, name=name: pipe(d / name), f"{name} is not a regular file")
-       for name in (*JSON_FILES, "model.safetensors", "chat_template.jinja", "provenance/manifest.json",
+       for name in (*JSON_FILES, "model.safetensors", "chat_template.jinja",
                     "additional_chat_templates/tool.jinja", "adapter_config.json", "special_tokens_map.json")},
     "a device": (lambda d: (d / "merges.txt").symlink_to("/dev/zero"), "merges.txt is not a regular file"),
     "a folder as configuration": (folder, "config.json"),
@@ -125,12 +128,11 @@ ODD: dict[str, Callable[[Path], None]] = {
     "nothing said": config(architectures=None, dtype=None, torch_dtype="float32", head_dim=None),
     "a text model inside": config(text_config={"max_position_embeddings": 512, "num_attention_heads": 2}),
     "no index": lambda d: (d / "model.safetensors.index.json").unlink(),
-    "no manifest": lambda d: (d / "manifest.json").unlink(),
-    "another tool's manifest": file("manifest.json", "{}"),
-    "a manifest of an odd configuration": lambda d: edit(d / "manifest.json", config=[1], stage=3),
-    "a prompt template that is not here": lambda d: edit(d / "manifest.json", config={"prompt_template": "x" * 5000}),
-    "prompt templates of odd types": lambda d: edit(d / "manifest.json", config={"prompt_template": {"en": [3]}}),
-    "a prompt template of somebody": lambda d: edit(d / "manifest.json", config={"prompt_template": "~nobody/x.txt"}),
+    "no manifest": lambda d: (d / MADE_BY).unlink(),
+    "another tool's manifest": file(MADE_BY, "{}"),
+    "a prompt template that is not here": lambda d: edit(d / MADE_BY, config={"prompt_template": "x" * 5000}),
+    "prompt templates of odd types": lambda d: edit(d / MADE_BY, config={"prompt_template": {"en": [3]}}),
+    "a prompt template of somebody": lambda d: edit(d / MADE_BY, config={"prompt_template": "~nobody/x.txt"}),
     "no generation_config.json": lambda d: (d / "generation_config.json").unlink(),
     "greedy": file("generation_config.json", '{"temperature": 0, "top_p": null, "do_sample": false}'),
     "named templates": lambda d: edit(
@@ -180,7 +182,7 @@ def test_an_adapters_base_is_looked_at_too(base: Path, model: Path, tmp_path: Pa
     adapter = make_adapter(tmp_path / "adapter", model)
     assert resolve([str(adapter)])
     pipe(model / "tokenizer_config.json")
-    with pytest.raises(ConfigError, match="no plain file"):
+    with pytest.raises(ConfigError, match="not a regular file"):
         resolve([str(adapter)])
 
 

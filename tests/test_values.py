@@ -176,18 +176,18 @@ def test_a_checkpoint_to_go_on_from_is_this_stages_own_last(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("weights", "words"),
+    ("rewards", "words"),
     [
         ("{accuracy: 0, format: 0, language: 0}", "every reward counts 0"),
         ("{accuracy: .nan}", "accuracy counts nan"),
-        ("{accuracy: 0, format: 0}", None),  # language then counts 1
+        ("{accuracy: 0, format: 0, language: 1}", None),
     ],
 )
-def test_rewards_that_nobody_is_paid_for(weights: str, words: str | None) -> None:
+def test_rewards_that_nobody_is_paid_for(rewards: str, words: str | None) -> None:
     module = recipe("r1_zero")
-    parsed = parse(module.CONFIGS, ["--output_dir=o", "--model=m", "--prompts=p", f"--weights={weights}"])
+    parsed = parse(module.CONFIGS, ["--output_dir=o", "--model=m", "--prompts=p", f"--rewards={rewards}"])
     module.preflight(parsed)
-    said = [text for text in parsed.problems if text.startswith("weights:")]
+    said = [text for text in parsed.problems if text.startswith("rewards:")]
     assert len(said) == bool(words) and (words is None or words in said[0])
 
 

@@ -19,9 +19,9 @@ from r1hf.commands.table import figure, table
 from r1hf.core.errors import ConfigError, DataError
 from r1hf.explain.report.text import cut, visible
 from r1hf.rewards._common import question_text
+from r1hf.rewards.declared import RIGHT
 from r1hf.stage.manifest import prove
-from r1hf.trainers.outcome import OUTCOMES, RIGHT
-from r1hf.trainers.rollouts import files, read
+from r1hf.trainers.rollouts import files, outcome_columns, read
 
 _TESTS: dict[str, Callable[[float, float], bool]] = {
     **{"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt, "=": operator.eq},
@@ -39,8 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    rows = _rows(_directory(Path(options.run)), options.step)
-    kept = [row for row in rows if all(keeps(row) for keeps in _conditions(options, list(rows[0])))]
+    directory = _directory(Path(options.run))
+    rows = _rows(directory, options.step)
+    conditions = _conditions(options, list(rows[0]), files(directory)[-1])
+    kept = [row for row in rows if all(keeps(row) for keeps in conditions)]
     for row in kept[: options.limit]:
         print(render(row) + "\n")
     print(f"{min(len(kept), options.limit)} of {len(kept)} rollouts that fit, of {len(rows)} in step {options.step}")
@@ -81,10 +83,15 @@ def _rows(directory: Path, step: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _conditions(options: argparse.Namespace, names: list[str]) -> list[Callable[[dict[str, Any]], bool]]:
+def _conditions(options: argparse.Namespace, names: list[str], newest: Path) -> list[Callable[[dict[str, Any]], bool]]:
     found: list[Callable[[dict[str, Any]], bool]] = []
     if options.wrong or options.right:
-        outcomes = [name for name in names if name.removeprefix("rewards/").startswith(OUTCOMES) and "/" in name]
+        outcomes = outcome_columns(newest)
+        if outcomes is None:
+            raise ConfigError(
+                f"--wrong, --right: {newest} does not say which rewards judge the answer (an earlier r1hf wrote it); "
+                f"use --reward 'NAME<1' with one of {', '.join(_rewards(names))}"
+            )
         if not outcomes:
             raise ConfigError("--wrong, --right: no outcome reward among " + ", ".join(_rewards(names)))
         found.append(lambda row: _is_right(row, outcomes) is options.right)

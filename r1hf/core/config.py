@@ -176,7 +176,18 @@ def _strange(told: Said, fields: Mapping[tuple[type, str], _Field]) -> list[str]
     return problems + [f"{told.values[key].where}: {_unknown(key, told.values[key].value, known)}" for key in unknown]
 
 
+_RENAMED = {
+    "weights": "is now rewards, which also names what is paid: rewards: {accuracy: 1, format: 1, language: 0}",
+    "format_mode": "is now an option of the reward: rewards: {format: {weight: 1, mode: think_only}, …}",
+    "code": "is now one of rewards, with its options there: rewards: {code: {weight: 1, packages: [numpy]}, …}",
+    **dict.fromkeys(("gate", "difficulty_sampling"), "is gone, since no gain could be measured; leave it out"),
+    "outcome_rewards": "is gone: a reward says itself that it judges the outcome (docs/rewards.md); leave it out",
+}
+
+
 def _unknown(key: str, value: Any, known: Collection[str]) -> str:
+    if key in _RENAMED and "rewards" in known:
+        return f"{key}: {_RENAMED[key]}"
     if (foreign := asked_for(key, value)) is not None:
         return f"{key}: {foreign}"
     return f"unknown key '{key}'; {nearest(key, known, else_say='--help lists every key')}"

@@ -275,7 +275,7 @@ def _rewards(options: Options) -> dict[str, Callable[..., list[float | None]]]:
 
     known: dict[str, Callable[..., list[float | None]]] = {
         "accuracy": get_accuracy_reward(prefilled=options.prefilled),
-        "format": get_format_reward(mode=options.format_mode, prefilled=options.prefilled),  # type: ignore[arg-type]
+        "format": get_format_reward(mode=options.format_mode, prefilled=options.prefilled),
         "language": get_language_consistency_reward(empty=options.empty_language, prefilled=options.prefilled),
     }
     return {name: known[name] for name in options.weights}

@@ -23,7 +23,8 @@ HYPERPARAMETERS = (
     "learning_rate", "lr_scheduler_type", "warmup_steps", "max_steps", "num_train_epochs",
     "per_device_train_batch_size", "gradient_accumulation_steps", "max_length", "num_generations",
     "max_completion_length", "temperature", "beta", "epsilon", "num_iterations", "loss_type", "scale_rewards",
-    "ref_model_sync_steps", "weights", "preference_steps", "optim", "weight_decay", "max_grad_norm", "bf16", "seed",
+    "ref_model_sync_steps", "rewards", "weights", "preference_steps", "optim", "weight_decay", "max_grad_norm",
+    "bf16", "seed",
 )  # fmt: skip
 
 

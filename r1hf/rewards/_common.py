@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from r1hf.core.errors import DataError
 from r1hf.rewards.asked import asked
 from r1hf.text.grammar import THINK_CLOSE, THINK_OPEN
-from r1hf.verify import final_answer
+from r1hf.verify.extract import final_answer
 from r1hf.verify.placeholder import is_placeholder
 
 Rewards = list[float | None]
@@ -114,6 +114,7 @@ class AnswerReward:
     answer_column: str = "answer"
     __name__ = "answer_reward"
     bounds: ClassVar[Bounds] = (0.0, 1.0)
+    outcome: ClassVar[bool] = True
 
     def __call__(
         self,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from r1hf.data.golds import gold_text
 from r1hf.rewards._common import Bounds, Message, Rewards, column, completion_texts
-from r1hf.verify import final_answer, verify_math_batch
+from r1hf.verify.extract import final_answer
+from r1hf.verify.math import verify_math_batch
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class AccuracyReward:
     answer_column: str = "answer"
     __name__ = "accuracy_reward"
     bounds: ClassVar[Bounds] = (0.0, 1.0)
+    outcome: ClassVar[bool] = True
+    tasks: ClassVar[tuple[str, ...]] = ("reasoning", "math", "maths", "stem", "logic")
 
     def __call__(
         self,
@@ -41,6 +44,11 @@ class AccuracyReward:
             [_text(gold) for gold in golds],
         )
         return [None if verdict is None else float(verdict) for verdict in verdicts]
+
+    def fault(self, row: Mapping[str, Any]) -> str | None:
+        """Why no answer can be compared with a row's gold; None where one can."""
+        gold = row.get(self.answer_column)
+        return f"{self.answer_column}: {gold!r:.60} is no answer to compare with" if _text(gold) is None else None
 
 
 def _text(gold: Any) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from r1hf.rewards._common import AnswerReward, column, missing, optional_column
 from r1hf.verify.choice import names_option, verify_choice
@@ -24,6 +24,7 @@ class ChoiceReward(AnswerReward):
 
     choices_column: str = "choices"
     __name__ = "choice_reward"
+    tasks: ClassVar[tuple[str, ...]] = ("choice",)
 
     def golds(self, columns: Mapping[str, Any], count: int) -> Sequence[Any]:
         golds = column(columns, self.answer_column, count, self.__name__)

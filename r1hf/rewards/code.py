@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict
 
 from r1hf.core.errors import ConfigError, DataError
-from r1hf.core.yamlfile import nearest
 from r1hf.rewards._common import Bounds, Message, Rewards, column, completion_texts, missing
 from r1hf.sandbox import Limits, Sandbox, Verdict, check_sandbox
 from r1hf.sandbox.runtime import PACKAGES
@@ -50,6 +49,8 @@ class CodeReward:
     packages: tuple[str, ...] = PACKAGES
     __name__ = "code_reward"
     bounds: ClassVar[Bounds] = (0.0, 1.0)
+    outcome: ClassVar[bool] = True
+    tasks: ClassVar[tuple[str, ...]] = ("code",)
 
     def __post_init__(self) -> None:
         problems = []
@@ -157,25 +158,6 @@ def get_code_reward(
         unsafe_exec,
         (packages,) if isinstance(packages, str) else tuple(packages),
     )
-
-
-def code_reward_of(options: Mapping[str, Any]) -> CodeReward:
-    """A code reward with the options of a YAML file, such as `{packages: [numpy], limits: {wall: 5}}`.
-
-    Raises ConfigError for what is no option or no value of one, SandboxError where no sandbox works.
-    """
-    try:
-        return TypeAdapter(CodeReward).validate_python(dict(options))
-    except ValidationError as error:
-        problems = []
-        for one in error.errors():
-            key = ".".join(map(str, ("code", *one["loc"])))
-            if one["type"] == "unexpected_keyword_argument":
-                known = Limits if "limits" in one["loc"][:-1] else CodeReward
-                problems.append(f"{key}: unknown key; {nearest(str(one['loc'][-1]), [f.name for f in fields(known)])}")
-            else:
-                problems.append(f"{key}: {one['input']!r:.60}: {one['msg']}")
-        raise ConfigError(problems) from None
 
 
 def code_reward(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from r1hf.rewards._common import AnswerReward, column
 from r1hf.verify.countdown import verify_countdown
@@ -25,6 +25,7 @@ class CountdownReward(AnswerReward):
     numbers_column: str = "numbers"
     target_column: str = "target"
     __name__ = "countdown_reward"
+    tasks: ClassVar[tuple[str, ...]] = ("countdown",)
 
     def golds(self, columns: Mapping[str, Any], count: int) -> Sequence[Any]:
         names = (self.numbers_column, self.target_column)

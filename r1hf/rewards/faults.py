@@ -16,8 +16,7 @@ _NAMED = 10
 def row_fault(reward: Any, row: Mapping[str, Any]) -> str | None:
     """Why `reward` could judge no completion of the row; None where it can, or where it leaves the row to others."""
     while reward is not None:
-        tasks = getattr(reward, "tasks", None)
-        if tasks is not None and row.get(reward.column) not in tasks:
+        if hasattr(reward, "known_tasks") and row.get(reward.column) not in reward.tasks:
             return None
         if (fault := getattr(reward, "fault", None)) is not None:
             return fault(row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from r1hf.rewards._common import Bounds, Message, Rewards, completion_texts
 from r1hf.text.grammar import Mode, is_well_formed
@@ -23,6 +23,7 @@ class FormatReward:
     prefilled: bool = False
     value: float = 1.0
     __name__ = "format_reward"
+    aspect: ClassVar[str] = "format"
 
     def __post_init__(self) -> None:
         is_well_formed("", self.mode)  # an unknown mode fails here, not in training

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from r1hf.rewards._common import AnswerReward, column, missing, optional_column
+from r1hf.rewards._common import AnswerReward, Message, Rewards, column, missing, optional_column
 from r1hf.text.grammar import ANSWER_OPEN, parse
-from r1hf.verify.gym import score_gym, verify_gym
+from r1hf.verify.gym import check_installed, score_gym, verify_gym
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,10 @@ class GymReward(AnswerReward):
     partial: bool = False
     gym_column: str = "gym"
     __name__ = "gym_reward"
+    tasks: ClassVar[tuple[str, ...]] = ("gym",)
+
+    def __post_init__(self) -> None:
+        check_installed()  # before training
 
     def golds(self, columns: Mapping[str, Any], count: int) -> Sequence[Any]:
         if columns.get(self.gym_column) is not None or columns.get("metadata") is None:
@@ -60,5 +64,14 @@ def _task(metadata: Any, dataset: str | None, answer: Any, question: Any) -> dic
     return {"dataset": name, "entry": {"question": question, "answer": answer, "metadata": metadata}}
 
 
-gym_reward = GymReward()
+def gym_reward(
+    prompts: Sequence[Any],
+    completions: Sequence[str | Sequence[Message]],
+    completion_ids: Sequence[Any] | None = None,
+    **columns: Any,
+) -> Rewards:
+    """`GymReward` with its defaults."""
+    return GymReward()(prompts, completions, completion_ids, **columns)
+
+
 get_gym_reward = GymReward

@@ -36,6 +36,7 @@ class LanguageConsistencyReward:
     min_words: int = 1
     __name__ = "language_consistency_reward"
     bounds: ClassVar[Bounds] = (0.0, 1.0)
+    aspect: ClassVar[str] = "language"
 
     def __post_init__(self) -> None:
         if self.scope not in get_args(Scope):

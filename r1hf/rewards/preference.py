@@ -33,9 +33,10 @@ class PreferenceReward:
     """
 
     bounds = (0.0, 1.0)
+    aspect = "preference"
 
-    def __init__(self, model: str, view: View, name: str, batch_size: int = 256):
-        self.__name__ = name
+    def __init__(self, model: str, view: View, name: str, tasks: tuple[str, ...] | None = None, batch_size: int = 256):
+        self.__name__, self.tasks = name, tasks
         self.source, self.view, self.batch_size = model, view, batch_size
         self._model: Any = None
         self._tokenizer: Any = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from r1hf.core.errors import ConfigError
 from r1hf.rewards._common import Bounds, Message, Rewards, completion_texts
@@ -36,6 +36,7 @@ class RepetitionReward:
     max_penalty: float = -1.0
     allowed: float = 0.2
     __name__ = "repetition_reward"
+    aspect: ClassVar[str] = "repetition"
 
     def __post_init__(self) -> None:
         problems = []

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +15,9 @@ from r1hf.rewards._common import Bounds, RewardFunction, Rewards, column, functi
 class TaskRouter:
     """`reward` for rows whose column names one of `tasks`, None for rows of another known task.
 
-    Resists a mistyped or missing task passing unscored: DataError names the row and the tasks known. The
-    wrapped reward sees only its rows; if there are none it is not called. It keeps its name in the metrics.
+    Resists a mistyped or missing task passing unscored: DataError names the row and the tasks known (none: any task
+    may be another reward's). The wrapped reward sees only its rows; if there are none it is not called. It keeps its
+    name in the metrics.
     """
 
     reward: RewardFunction
@@ -44,7 +44,7 @@ class TaskRouter:
         count = len(completions)
         tasks = column(columns, self.column, count, self.__name__)
         for row, task in enumerate(tasks):
-            if task not in self.known_tasks:
+            if self.known_tasks and task not in self.known_tasks:
                 raise DataError(self._unknown(row, task))
         chosen = [row for row, task in enumerate(tasks) if task in self.tasks]
         rewards: Rewards = [None] * count
@@ -93,32 +93,6 @@ def only_for(
     if problems:
         raise ConfigError(problems)
     return TaskRouter(reward, wanted, known, column, name)
-
-
-def route(routes: Mapping[str, RewardFunction | Sequence[RewardFunction]], column: str = "task") -> list[TaskRouter]:
-    """TRL's `reward_funcs` out of {task: reward or rewards}: each reward once, for all its tasks, in order.
-
-    A task may have no rewards (`[]`): its rows are known and unpaid. Two rewards of one name, which TRL's metrics
-    would merge, get their tasks as an addition ("format_reward_general").
-    """
-    tasks: dict[int, tuple[RewardFunction, list[str]]] = {}
-    for task, rewards in routes.items():
-        for reward in rewards if isinstance(rewards, Sequence) else (rewards,):
-            named = tasks.setdefault(id(reward), (reward, []))[1]
-            if task not in named:
-                named.append(task)
-    count = Counter(function_name(reward) for reward, _ in tasks.values())
-    routers = []
-    for reward, names in tasks.values():
-        plain = function_name(reward)
-        name = "_".join([plain, *names]) if count[plain] > 1 else None
-        routers.append(TaskRouter(reward, tuple(names), tuple(routes), column, name))
-    twice = sorted(name for name, count in Counter(router.__name__ for router in routers).items() if count > 1)
-    if twice:
-        raise ConfigError(
-            f"several rewards of one task are called {', '.join(twice)}: name them with only_for(…, name=…)"
-        )
-    return routers
 
 
 def _pick(value: Any, rows: list[int], count: int) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from r1hf.rewards._common import AnswerReward, missing
 from r1hf.verify.text import verify_text
@@ -21,6 +21,7 @@ class TextReward(AnswerReward):
 
     exact: bool = False
     __name__ = "text_reward"
+    tasks: ClassVar[tuple[str, ...]] = ("text",)
 
     def judge(self, answer: str | None, gold: Any) -> bool | None:
         if missing(gold):

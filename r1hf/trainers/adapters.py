@@ -9,16 +9,27 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from peft import LoraConfig, PeftModel
-from transformers import BitsAndBytesConfig, PreTrainedTokenizerBase, TrainerCallback, TrainerControl, TrainerState
+from transformers import (
+    BitsAndBytesConfig,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+)
 from trl import GRPOTrainer
 
 from r1hf.core.errors import ConfigError, StageError
 from r1hf.core.hardware import has_gpu
 from r1hf.models.loading import load_model, save_model
+from r1hf.trainers.sharded import whole_weights
+
+if TYPE_CHECKING:
+    from r1hf.stage.stage import Stage
 
 REFERENCE = "ref"  # TRL's name for the adapter that is the reference
 
@@ -87,6 +98,15 @@ def quantization(config: AdapterConfig) -> Any:
         bnb_4bit_compute_dtype=torch.bfloat16,
         bnb_4bit_quant_storage=torch.bfloat16,
     )
+
+
+def write_model(stage: Stage, trainer: Trainer) -> None:
+    """What a stage has trained, with its tokenizer, at the root of its output. Every process calls it."""
+    config: Any = stage.config
+    weights = whole_weights(trainer)
+    if trainer.accelerator.is_main_process:
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        export(model, trainer.processing_class, stage.work, config, config.model, weights)
 
 
 def export(

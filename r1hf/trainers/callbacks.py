@@ -174,7 +174,8 @@ def train(trainer: Trainer, stage: Stage, label: str | None = None) -> dict[str,
             + (f", {start.step} of them before it was interrupted" if start else "")
             + "; the data do not fill the batches: give more rows, or a smaller batch"
         )
-    _warn(stage, warnings_of(callback.rows, getattr(trainer.args, "max_completion_length", None)))
+    limit = getattr(trainer.args, "max_completion_length", None)
+    _warn(stage, warnings_of(callback.rows, limit, getattr(trainer, "declared", None)))
     return {"optimizer_steps": steps, **_last_values(callback.rows)}
 
 

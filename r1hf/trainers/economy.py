@@ -1,9 +1,10 @@
-"""Three ways to do less work for the same step of GRPO. Each is off unless asked for.
+"""Three ways to do less work for the same step of GRPO. Each is on wherever it is exact, unless set to false.
 
 compact_generation: a prompt is read once for its whole group, and finished completions leave the batch.
 share_prompts: a group's log-probabilities come from one row, its prompt read once, without padding in between.
 skip_zero_advantage: completions without advantage are left out of forward and backward pass; without a KL term and an
-entropy bonus their gradient is exactly zero.
+entropy bonus their gradient is exactly zero. A KL term moves them too (beta (1 - pi_ref / pi) a token, unless the
+policy is the reference), and nothing short of their forward and backward pass gives that: with beta it stays off.
 
 The first samples from the same distribution as `generate` (other random numbers), the other two give the same gradient
 up to rounding. All are for short completions and whole models: nothing for vLLM, FSDP or ZeRO-3.
@@ -11,6 +12,7 @@ up to rounding. All are for short completions and whole models: nothing for vLLM
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,53 +26,64 @@ from r1hf.trainers.decoding import sample
 from r1hf.trainers.packed import pack_groups
 
 PER_ROW = ("grpo", "dr_grpo", "sapo", "luspo")  # loss types that divide by the number of rows at hand
+_OF_THE_MODEL = ("compact_generation", "share_prompts")
+SHARED_TOKENS = 2048  # of a group's completions: the mask of its row has the square of that
 _SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM)
 
 
 @dataclass
 class EconomyConfig(GRPOConfig):
-    """The keys of this module. Raises ConfigError where one of them would not be exact."""
+    """The keys of this module: None is on where it is exact. Raises ConfigError where a key is set true and is not.
 
-    compact_generation: bool = field(
-        default=False, metadata={"help": "sample without padding and finished rows (no vLLM, plain sampling only)"}
+    What the settings rule out is False afterwards; what depends on the model and the machine the trainer decides.
+    """
+
+    compact_generation: bool | None = field(
+        default=None, metadata={"help": "sample without padding and finished rows; none: where sampling is plain"}
     )
-    share_prompts: bool = field(
-        default=False, metadata={"help": "one forward row for each prompt's group; for short completions"}
+    share_prompts: bool | None = field(
+        default=None,
+        metadata={"help": f"one forward row for each prompt's group; none: up to {SHARED_TOKENS} tokens a group"},
     )
-    skip_zero_advantage: bool = field(
-        default=False, metadata={"help": "leave completions without advantage out of forward and backward (beta 0)"}
+    skip_zero_advantage: bool | None = field(
+        default=None,
+        metadata={"help": "leave completions without advantage out of forward and backward; none: where beta is 0"},
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        problems = [*_generation_problems(self), *_skip_problems(self)]
-        if problems:
-            raise ConfigError(problems)
+        reasons = {"compact_generation": _generation_problems(self), "skip_zero_advantage": _skip_problems(self)}
+        _settle(self, reasons)
+        if self.share_prompts is None and self.num_generations * self.max_completion_length > SHARED_TOKENS:
+            self.share_prompts = False
+
+
+def _settle(args: EconomyConfig, reasons: dict[str, list[str]]) -> None:
+    """False for each key that is unset and has a reason. Raises ConfigError for those that are set true."""
+    problems = [f"{key}: {reason}" for key, found in reasons.items() if getattr(args, key) for reason in found]
+    if problems:
+        raise ConfigError(problems)
+    for key, found in reasons.items():
+        if found:
+            setattr(args, key, False)
 
 
 def _generation_problems(args: EconomyConfig) -> list[str]:
-    if not args.compact_generation:
-        return []
     plain = {"top_p": (1.0,), "top_k": (0, -1), "min_p": (None, 0.0), "repetition_penalty": (1.0,)}
     changed = [f"{name} {getattr(args, name)}" for name, off in plain.items() if getattr(args, name) not in off]
-    changed += [
-        name
-        for name in ("generation_kwargs", "use_vllm", "use_transformers_continuous_batching")
-        if getattr(args, name, None)
-    ]
-    return [f"compact_generation: draws from the model's own distribution only; not with {name}" for name in changed]
+    others = ("generation_kwargs", "cache_implementation", "use_vllm", "use_transformers_continuous_batching")
+    changed += [name for name in others if getattr(args, name, None)]
+    return [f"draws from the model's own distribution only; not with {name}" for name in changed]
 
 
 def _skip_problems(args: EconomyConfig) -> list[str]:
-    if not args.skip_zero_advantage:
-        return []
     reasons = {
         f"beta {args.beta}: the KL term has a gradient without advantage too": args.beta != 0.0,
         f"entropy_coef {args.entropy_coef}: so has the entropy bonus": args.entropy_coef != 0.0,
         "use_adaptive_entropy: so has the entropy bonus": args.use_adaptive_entropy,
         "top_entropy_quantile: the quantile is over all rows": args.top_entropy_quantile < 1.0,
     }
-    return [f"skip_zero_advantage: not with {reason}" for reason, holds in reasons.items() if holds]
+    return [f"not with {reason}" for reason, holds in reasons.items() if holds]
 
 
 class Economy(GRPOTrainer):
@@ -80,12 +93,12 @@ class Economy(GRPOTrainer):
 
     def __init__(self, *arguments: Any, **named: Any):
         super().__init__(*arguments, **named)
-        wanted = [name for name in ("compact_generation", "share_prompts") if getattr(self.args, name)]
-        if wanted and self.accelerator.distributed_type in _SHARDED:
-            kind = self.accelerator.distributed_type.value
-            raise ConfigError([f"{name}: needs the whole model on each device, not {kind}" for name in wanted])
-        if self.args.share_prompts and (reason := _unshareable(self.model.config)):
-            raise ConfigError([f"share_prompts: {reason}"])
+        reasons = _unshareable(self.model)
+        if self.accelerator.distributed_type in _SHARDED:
+            reasons.append(f"needs the whole model on each device, not {self.accelerator.distributed_type.value}")
+        _settle(self.args, dict.fromkeys(_OF_THE_MODEL, reasons))
+        for name in (*_OF_THE_MODEL, "skip_zero_advantage"):
+            setattr(self.args, name, getattr(self.args, name) is not False)
 
     def _generate_single_turn(
         self, prompt_ids: Any, images: Any, multimodal_fields: Any, num_generations: int, *rest: Any, **named: Any
@@ -183,11 +196,16 @@ class Economy(GRPOTrainer):
         return rows, 1.0  # divided by the number of tokens of the whole generation batch
 
 
-def _unshareable(config: Any) -> str | None:
-    """Why a model's groups cannot share a row, or None."""
-    text = config.get_text_config()
+def _unshareable(model: Any) -> list[str]:
+    """Why a model cannot be given a mask of several rows' own, made here for all its layers."""
+    text = model.config.get_text_config()
+    reasons = []
     if text._attn_implementation not in ("sdpa", "eager"):
-        return f"needs a mask of its own, which {text._attn_implementation} attention does not take; use sdpa"
-    if any(kind != "full_attention" for kind in getattr(text, "layer_types", None) or []):
-        return f"{text.model_type} has layers without full attention"
-    return None
+        reasons.append(f"needs a mask of its own, which {text._attn_implementation} attention does not take; use sdpa")
+    kinds = getattr(text, "layer_types", None) or (["sliding"] if getattr(text, "sliding_window", None) else [])
+    if any(kind != "full_attention" for kind in kinds):
+        reasons.append(f"{text.model_type} has layers without full attention")
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if getattr(text, "alibi", False) or "position_ids" not in inspect.signature(base.forward).parameters:
+        reasons.append(f"{text.model_type} takes no positions of its tokens")
+    return reasons

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from r1hf.trainers.outcome import OUTCOMES
+from r1hf.rewards.declared import Declared
 
 Row = Mapping[str, Any]
 _MOST = 0.9  # of completions cut or unjudged: a warning, whatever was learnt from the rest
@@ -15,17 +15,21 @@ _FEW = 0.05
 _SHORT = 3.0  # tokens in which nothing can be answered
 
 
-def warnings_of(rows: Sequence[Row], limit: int | None) -> dict[str, str]:
+def warnings_of(
+    rows: Sequence[Row], limit: int | None, rewards: Mapping[str, Declared] | None = None
+) -> dict[str, str]:
     """Name -> sentence for what went wrong in a finished RL run, from the rows of its log; empty where all is well.
 
-    limit: `max_completion_length`. Names: reward (it never left 0), signal (no group's completions differed in
-    reward), cut and unjudged (of nearly all completions).
+    limit: `max_completion_length`. rewards: what each declares, by its name in the log. Names: reward (it never left
+    0), signal (no group's completions differed in reward), cut and unjudged (of nearly all completions).
     """
-    outcomes = sorted({name for row in rows for name in row if _is_outcome(name)})
+    rewards = rewards or {}
+    outcomes = [f"rewards/{name}/mean" for name, one in rewards.items() if one.outcome]
+    forms = [f"rewards/{name}/mean" for name, one in rewards.items() if one.aspect == "format"]
     paid = [max(known) for row in rows if (known := _known(row.get(name) for name in outcomes or ["reward"]))]
     quiet = _series(rows, "groups/no_signal") or _series(rows, "frac_reward_zero_std")
     steps = f"{len(paid)} logged step{'s' if len(paid) != 1 else ''}"
-    reasons = list(_reasons(rows, outcomes, limit))
+    reasons = list(_reasons(rows, outcomes, forms, limit))
     if paid and not any(paid):
         what = ", ".join(name.split("/")[1] for name in outcomes) or "the reward"
         return {"reward": _sentence(f"{what} stayed at 0 in all {steps}: nothing right was rewarded", reasons)}
@@ -39,10 +43,6 @@ def warnings_of(rows: Sequence[Row], limit: int | None) -> dict[str, str]:
     if unjudged is not None and unjudged >= _MOST:
         found["unjudged"] = _unjudged(unjudged, "any reward")
     return found
-
-
-def _is_outcome(name: str) -> bool:
-    return name.startswith(tuple(f"rewards/{start}" for start in OUTCOMES)) and name.endswith("/mean")
 
 
 def _known(values: Iterable[Any]) -> list[float]:
@@ -62,7 +62,7 @@ def _sentence(head: str, reasons: Sequence[str]) -> str:
     return "; ".join([f"{head}. Likeliest reasons", *reasons]).replace("reasons; ", "reasons: ", 1)
 
 
-def _reasons(rows: Sequence[Row], outcomes: Sequence[str], limit: int | None) -> Iterator[str]:
+def _reasons(rows: Sequence[Row], outcomes: Sequence[str], formats: Sequence[str], limit: int | None) -> Iterator[str]:
     """What the log points to, what would explain all the rest first."""
     shares = [(_mean(rows, name.replace("/mean", "/unjudged")) or 0.0, name.split("/")[1]) for name in outcomes]
     if shares and min(shares)[0] >= _MANY:
@@ -75,7 +75,7 @@ def _reasons(rows: Sequence[Row], outcomes: Sequence[str], limit: int | None) ->
             f"completions have {length:.1f} tokens in the mean: the model ends at once; is the prompt of its own "
             "chat template (prompt_template, chat_template), and does it end where an answer begins?"
         )
-    forms = [value for name in _names(rows, "rewards/format") if (value := _mean(rows, name)) is not None]
+    forms = [value for name in formats if (value := _mean(rows, name)) is not None]
     if forms and max(forms) <= _FEW:
         yield (
             f"the format reward is {max(forms):.2f} in the mean: the model does not write <think> and <answer>, from "
@@ -90,10 +90,6 @@ def _reasons(rows: Sequence[Row], outcomes: Sequence[str], limit: int | None) ->
     if right is not None and right >= _MOST:
         yield f"{right:.0%} of groups are all right: the prompts are too easy; take harder ones"
     yield "for the rest, read what the policy wrote with its rewards: r1hf rollouts"
-
-
-def _names(rows: Sequence[Row], start: str) -> list[str]:
-    return sorted({name for row in rows for name in row if name.startswith(start) and name.endswith("/mean")})
 
 
 def _cut(share: float, limit: int | None) -> str:

@@ -9,11 +9,9 @@ from typing import Any, Literal
 from r1hf.data.rows import Row
 from r1hf.trainers.adapters import AdapterReference
 from r1hf.trainers.batches import BatchConfig
-from r1hf.trainers.difficulty import ByDifficulty, DifficultyConfig
 from r1hf.trainers.economy import Economy, EconomyConfig
 from r1hf.trainers.engine import EngineConfig, WithEngine
 from r1hf.trainers.finite import FiniteSteps
-from r1hf.trainers.gate import GateConfig
 from r1hf.trainers.memory import MemoryConfig
 from r1hf.trainers.memory_batches import PolicyMemory
 from r1hf.trainers.presets import with_presets
@@ -23,9 +21,7 @@ from r1hf.trainers.step_metrics import Measured, MeasuredConfig, MeasuredState
 
 @with_presets
 @dataclass
-class R1GRPOConfig(
-    EngineConfig, EconomyConfig, MeasuredConfig, GateConfig, DifficultyConfig, MemoryConfig, BatchConfig
-):
+class R1GRPOConfig(EngineConfig, EconomyConfig, MeasuredConfig, MemoryConfig, BatchConfig):
     """`GRPOConfig` with the published settings where TRL's defaults are others. Each is set, none is inherited.
 
     The reference follows the policy every 400 steps (`sync_ref_model`, mixup 1.0), the KL term is the plain k3
@@ -57,13 +53,8 @@ class R1GRPOConfig(
     logging_steps: float = field(default=1, metadata={"help": "steps between rows of log.jsonl"})
 
 
-class R1GRPOTrainer(
-    ExactResume, WithEngine, AdapterReference, FiniteSteps, PolicyMemory, Economy, Measured, ByDifficulty
-):
-    """TRL's `GRPOTrainer`, resumed exactly.
-
-    With what `EconomyConfig` spares, `MeasuredConfig` logs, `GateConfig` gates and `DifficultyConfig` passes over.
-    """
+class R1GRPOTrainer(ExactResume, WithEngine, AdapterReference, FiniteSteps, PolicyMemory, Economy, Measured):
+    """TRL's `GRPOTrainer`, resumed exactly, with what `EconomyConfig` spares and `MeasuredConfig` logs."""
 
     _tag_names = ["trl", "grpo", "r1hf"]
 
@@ -73,9 +64,7 @@ class R1GRPOTrainer(
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
-        self.record_difficulty(inputs)
-        self.gate(output)
-        self.measure(inputs, output)  # last: it logs the advantages that the loss will see
+        self.measure(inputs, output)
         return output
 
 

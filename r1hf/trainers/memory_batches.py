@@ -35,10 +35,10 @@ class PolicyMemory(FitsMemory):
         return super().unsplittable(inputs)
 
     def longest_batch(self, rows: int) -> dict[str, Any]:
-        """The longest prompt, and completions of full length."""
+        """The longest prompt, and completions of full length, in groups of different prompts as training has them."""
         prompts = sorted(self.train_dataset["prompt"], key=lambda prompt: len(str(prompt)))[-8:]
         longest = max(self._tokenize_prompts(prompts)[0], key=len)
-        prompt = torch.tensor([list(longest)] * rows)
+        prompt = torch.stack([torch.tensor(list(longest)).roll(row // self.num_generations) for row in range(rows)])
         completion = prompt[:, -1:].repeat(1, self.max_completion_length)
         return {
             "prompt_ids": prompt,

@@ -4,8 +4,8 @@ r1       DeepSeek-R1 (arXiv 2501.12948v2, sections 2.1, 3.2.1 and B.4): loss ave
          group, k3 KL of weight 0.001, epsilon 10, groups of 16, 8,192 rollouts in 16 minibatches of 512, reference :=
          policy every 400 steps. The schedule of the rate is not published; constant.
 dapo     DAPO (arXiv 2503.14476, section 4.1): clip higher 0.2 / 0.28, token mean over the batch, no KL, truncated
-         completions masked, 8,192 rollouts in 16 minibatches. Its dynamic sampling is `difficulty_sampling`, about;
-         its length penalty is a reward (`soft_overlong_punishment`).
+         completions masked, 8,192 rollouts in 16 minibatches. Its dynamic sampling is left out; its length penalty is
+         the reward `overlong`.
 dr_grpo  Dr. GRPO (arXiv 2503.20783): no division by length or by standard deviation, no KL.
 gspo     GSPO (arXiv 2507.18071): one ratio a sequence, clipped at 3e-4 / 4e-4, 4 minibatches a generation.
 cispo    CISPO (arXiv 2506.13585) with ScaleRL's bound (arXiv 2510.13786): the clipped ratio weighs the gradient of

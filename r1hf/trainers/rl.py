@@ -1,15 +1,16 @@
-"""What the reinforcement-learning recipes share: configuration, prompts, and the run itself."""
+"""What the reinforcement-learning recipes share: configuration, its checks, prompts, and the trainer."""
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from r1hf.core.config import Parsed, StageConfig
 from r1hf.core.errors import ConfigError, DataError
+from r1hf.core.given import COMMAND_LINE
 from r1hf.core.source import Source
 from r1hf.data.language_column import check_languages
 from r1hf.data.lengths import drop_long, token_counts
@@ -17,15 +18,24 @@ from r1hf.data.rows import Row, check_rows, stage_rows
 from r1hf.models.loading import check_tokenizer, loading, training_arguments
 from r1hf.rewards.faults import check_judged
 from r1hf.rewards.guard import guarded
+from r1hf.rewards.own import is_own, own_file, try_reward
 from r1hf.rewards.prefilled import prefilled
+from r1hf.rewards.table import (
+    TABLE,
+    Reward,
+    located,
+    name_problems,
+    task_problems,
+    unknown,
+    weight_problems,
+    weights_of,
+)
 from r1hf.stage.stage import Stage, preflight_inputs
 from r1hf.text import prompt_templates as templates
-from r1hf.trainers.adapters import AdapterConfig, check_adapter, export, lora, quantization
-from r1hf.trainers.callbacks import train
+from r1hf.trainers.adapters import AdapterConfig, check_adapter, lora, quantization
 from r1hf.trainers.dressing import TemplateConfig, check_dress, dressed_tokenizer
 from r1hf.trainers.engine import check_engine, check_split
-from r1hf.trainers.grpo import R1GRPOTrainer, check_prompt_count
-from r1hf.trainers.sharded import whole_weights
+from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer, check_prompt_count
 from r1hf.trainers.table import table
 
 COLUMNS = ("question", "answer", "language", "task")
@@ -33,7 +43,7 @@ COLUMNS = ("question", "answer", "language", "task")
 
 @dataclass(kw_only=True)
 class RLConfig(TemplateConfig, AdapterConfig, StageConfig):
-    """A policy, its prompts, and the weight of each reward."""
+    """A policy, its prompts, and its rewards with their weights."""
 
     model: str = field(metadata={"input": True, "help": "the policy to start from: a stage's directory or a Hub id"})
     prompts: Source = field(metadata={"input": True, "help": f"prompts with the columns {', '.join(COLUMNS)}"})
@@ -50,13 +60,21 @@ class RLConfig(TemplateConfig, AdapterConfig, StageConfig):
     expert_bias_speed: float = field(
         default=0.0, metadata={"help": "step of the experts' balancing biases (DeepSeek-V3: 0.001); 0 leaves them"}
     )
-    weights: dict[str, float] = field(
-        default_factory=dict, metadata={"help": "reward name -> weight; 0 logs a reward without paying it"}
+    rewards: dict[str, Any] = field(
+        default_factory=lambda: {"accuracy": 1.0, "format": 1.0, "language": 1.0},
+        metadata={"help": "reward or FILE.py:FUNCTION -> weight (0 logs it, unpaid), or {weight: 1, its options}"},
     )
 
+    @property
+    def weights(self) -> dict[str, float]:
+        return weights_of(self.rewards)
 
-def preflight_rl(parsed: Parsed, rewards: Iterable[str]) -> list[Row]:
-    """Adds what is wrong to `parsed.problems` and returns the prompts as far as they can be read."""
+
+def preflight_rl(parsed: Parsed, make_rewards: Callable[[Any], Mapping[str, Reward]]) -> list[Row]:
+    """Adds what is wrong to `parsed.problems` and returns the prompts as far as they can be read.
+
+    make_rewards: the recipe's function from its configuration to its rewards.
+    """
     preflight_inputs(parsed)
     config, args = parsed.configs
     if config is None:
@@ -64,24 +82,42 @@ def preflight_rl(parsed: Parsed, rewards: Iterable[str]) -> list[Row]:
     check_adapter(parsed.problems, config, args)
     check_engine(parsed.problems, args)
     check_split(parsed.problems, args, config.model)
-    check_weights(parsed.problems, config.weights, list(rewards))
     rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
     check_prompt_count(parsed.problems, "prompts", rows, args)
-    check_paid_languages(parsed, "prompts", rows, list(rewards))
+    check_rewards(parsed, make_rewards, rows)
     if config.prompt_template is None:
         check_dress(parsed.problems, config)
         return rows
     check_tokenizer(parsed.problems, "model", config.model)
-    if isinstance(config.prompt_template, str):
-        check_templates(parsed.problems, "prompt_template", config.prompt_template)
-    else:
-        check_templates(parsed.problems, "prompt_template", *config.prompt_template.values())
-        lacking = {row["language"] for row in rows} - set(config.prompt_template)
-        if named := sorted(str(language) for language in lacking if language is not None):
-            parsed.problems.append(f"prompt_template: no template for prompts in {', '.join(named)}")
+    named = config.prompt_template
+    check_templates(parsed.problems, "prompt_template", *([named] if isinstance(named, str) else named.values()))
+    if not isinstance(named, str):
+        lacking = {row["language"] for row in rows} - set(named)
+        if unknown := sorted(str(language) for language in lacking if language is not None):
+            parsed.problems.append(f"prompt_template: no template for prompts in {', '.join(unknown)}")
         if None in lacking:
-            parsed.problems.append(f"prompt_template: {_no_language(config.prompt_template)}")
+            parsed.problems.append(f"prompt_template: {_no_language(named)}")
     return rows
+
+
+def check_rewards(parsed: Parsed, make_rewards: Callable[[Any], Mapping[str, Reward]], rows: list[Row]) -> None:
+    """Adds what is wrong with the rewards themselves, with one's own on the first rows, and with the rows for them."""
+    config: RLConfig = parsed.configs[0]
+    config.rewards = located(config.rewards, _folder(parsed))
+    try:
+        rewards = make_rewards(config)
+    except ConfigError as error:
+        parsed.problems += error.problems
+        return
+    if files := sorted({str(own_file(name)) for name in config.rewards if is_own(name)}):
+        parsed.inputs["rewards"] = files  # another function under the same name is another run
+    parsed.problems += [f"prompts: {problem}" for problem in task_problems(rewards, rows)]
+    parsed.problems += name_problems(rewards)
+    parsed.problems += [unknown(name, rewards) for name in config.rewards if name not in (*rewards, *TABLE)]
+    for name, reward in rewards.items():
+        if is_own(name) and rows:
+            try_reward(parsed.problems, name, reward, rows, config.prompt_template is None)
+    check_paid_languages(parsed, "prompts", rows)
 
 
 def _no_language(template: Mapping[str, str]) -> str:
@@ -91,21 +127,19 @@ def _no_language(template: Mapping[str, str]) -> str:
     )
 
 
-def check_paid_languages(parsed: Parsed, key: str, rows: Sequence[Row], rewards: Collection[str]) -> None:
+def _folder(parsed: Parsed) -> Path:
+    """Where the file lies that names the rewards, or the configuration where the command line does."""
+    given = parsed.said.values.get("rewards")
+    if given is not None and given.where != COMMAND_LINE:
+        return Path(given.where.rpartition(":")[0]).parent
+    return Path(parsed.said.files[0]).parent if parsed.said.files else Path()
+
+
+def check_paid_languages(parsed: Parsed, key: str, rows: Sequence[Row]) -> None:
     """`check_languages` where the reward `language` counts."""
-    if "language" in rewards and parsed.configs[0].weights.get("language", 1.0):
+    chosen = parsed.configs[0].rewards
+    if chosen.get("language") and not weight_problems(chosen) and weights_of(chosen)["language"]:
         check_languages(parsed, key, rows, "weigh the reward 'language' 0")
-
-
-def check_weights(problems: list[str], weights: Mapping[str, float], known: Sequence[str]) -> None:
-    """Adds what is wrong with `weights`; a reward that it does not name counts 1."""
-    for name, weight in weights.items():
-        if name not in known:
-            problems.append(f"weights: unknown reward '{name}'; this stage has {', '.join(known)}")
-        elif not math.isfinite(weight):
-            problems.append(f"weights: {name} counts {weight}, which is no finite number")
-    if not any(weights.get(name, 1.0) for name in known):
-        problems.append("weights: every reward counts 0, so that all advantages are 0; pay at least one reward")
 
 
 def check_templates(problems: list[str], key: str, *wanted: str) -> None:
@@ -164,20 +198,22 @@ def shuffled(rows: Sequence[Row], seed: int) -> list[Row]:
     return random.Random(seed).sample(list(rows), len(rows))
 
 
-def train_policy(
-    stage: Stage, rows: Sequence[Row], rewards: Mapping[str, Callable[..., list[float | None]]], args: Any
-) -> dict[str, Any]:
-    """Runs GRPO and saves the policy at the root of the stage. Rewards count 1 unless `weights` says otherwise.
+def policy_trainer(
+    stage: Stage, rows: Sequence[Row], rewards: Mapping[str, Reward], args: R1GRPOConfig
+) -> R1GRPOTrainer:
+    """GRPO on the stage's policy, each reward with the weight that the configuration gives it.
 
     Raises DataError for rows by which a reward can judge nothing.
     """
     config: RLConfig = stage.config  # type: ignore[assignment]
+    if problems := task_problems(rewards, rows):  # rows of the Hub are read only now
+        raise DataError("; ".join(problems))
     check_judged(rows, rewards)
     tokenizer = dressed_tokenizer(config)
     prompted = prompt_rows(rows, config.prompt_template)
     asked = prompt_text(prompted[0]["prompt"], tokenizer)
     args.output_dir = str(stage.checkpoints)
-    args.reward_weights = [float(config.weights.get(name, 1.0)) for name in rewards]
+    args.reward_weights = [config.weights.get(name, 1.0) for name in rewards]
     training_arguments(args)
     with loading(config.model):
         trainer = R1GRPOTrainer(
@@ -191,8 +227,4 @@ def train_policy(
         )
     if trainer.rollouts is not None:
         trainer.rollouts.directory = stage.work / "rollouts"
-    metrics = train(trainer, stage)
-    weights = whole_weights(trainer)
-    if trainer.accelerator.is_main_process:
-        export(trainer.accelerator.unwrap_model(trainer.model), tokenizer, stage.work, config, config.model, weights)
-    return {**metrics, "prompts": len(rows)}
+    return trainer

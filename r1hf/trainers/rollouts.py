@@ -21,6 +21,7 @@ from r1hf.rewards._common import completion_texts
 
 logger = logging.getLogger(__name__)
 Columns = dict[str, list[Any]]
+_OUTCOMES = b"r1hf.outcomes"  # in the schema's metadata
 
 
 class RolloutLog(TrainerCallback):
@@ -28,11 +29,12 @@ class RolloutLog(TrainerCallback):
 
     Files are complete up to each checkpoint, and a run that goes on from one first drops the rows behind it: a stopped
     run leaves the same rows as an undisturbed one. A run from the start removes what an earlier one left here.
-    A file that cannot be written is a warning: training goes on. keep 0: all files.
+    A file that cannot be written is a warning: training goes on. keep 0: all files. outcomes: the rewards that say
+    whether an answer is right, for readers of the files.
     """
 
-    def __init__(self, directory: Path, steps: int, keep: int):
-        self.directory, self.steps, self.keep = directory, steps, keep
+    def __init__(self, directory: Path, steps: int, keep: int, outcomes: Sequence[str] = ()):
+        self.directory, self.steps, self.keep, self.outcomes = directory, steps, keep, tuple(outcomes)
         self._first = 1  # the first step of the file that is being filled
         self._rows: Columns = {}
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="rollouts")
@@ -68,7 +70,7 @@ class RolloutLog(TrainerCallback):
     def _write(self, first: int, rows: Columns) -> None:
         path = self.directory / f"step-{first:06d}.parquet"
         try:
-            write(path, rows)
+            write(path, rows, self.outcomes)
             for old in files(self.directory)[: -self.keep] if self.keep else ():
                 old.unlink(missing_ok=True)
         except Exception as error:  # a log is no reason to lose the training
@@ -146,7 +148,7 @@ def files(directory: Path) -> list[Path]:
     return sorted(directory.glob("step-*.parquet"), key=lambda path: int(path.stem.removeprefix("step-")))
 
 
-def write(path: Path, rows: Columns) -> None:
+def write(path: Path, rows: Columns, outcomes: Sequence[str] = ()) -> None:
     """Replaces `path` in one step."""
     import pyarrow
     from pyarrow import parquet
@@ -154,6 +156,7 @@ def write(path: Path, rows: Columns) -> None:
     types = {"step": "int32", "tokens": "int32", "truncated": "bool"}
     types |= dict.fromkeys(("prompt_id", "prompt", "completion"), "string")
     schema = pyarrow.schema([(name, pyarrow.type_for_alias(types.get(name, "float32"))) for name in rows])
+    schema = schema.with_metadata({_OUTCOMES: json.dumps([f"rewards/{name}" for name in outcomes])})
     clean = {name: _utf8(values) if types.get(name) == "string" else values for name, values in rows.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.tmp")
@@ -166,6 +169,14 @@ def read(path: Path) -> Columns:
     from pyarrow import parquet
 
     return parquet.read_table(path).to_pydict()
+
+
+def outcome_columns(path: Path) -> list[str] | None:
+    """The columns of rewards that say whether an answer is right; None in a file of an r1hf that did not note them."""
+    from pyarrow import parquet
+
+    noted = (parquet.read_schema(path).metadata or {}).get(_OUTCOMES)
+    return None if noted is None else list(json.loads(noted))
 
 
 def _utf8(values: list[str]) -> list[str]:

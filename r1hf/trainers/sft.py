@@ -13,18 +13,17 @@ from r1hf.core.config import Parsed, StageConfig
 from r1hf.core.errors import DataError
 from r1hf.core.source import Source
 from r1hf.data.lengths import drop_long, token_counts
-from r1hf.data.rows import Row, check_rows
+from r1hf.data.rows import Row, check_rows, stage_rows
+from r1hf.data.targets import as_targets
 from r1hf.models.loading import loading, training_arguments
 from r1hf.stage.stage import Stage, preflight_inputs
 from r1hf.text import template_checks
-from r1hf.trainers.adapters import AdapterConfig, check_adapter, export, lora, quantization
-from r1hf.trainers.callbacks import train
+from r1hf.trainers.adapters import AdapterConfig, check_adapter, lora, quantization
 from r1hf.trainers.dressing import TemplateConfig, check_dress, dressed_tokenizer
 from r1hf.trainers.finite import FiniteSteps
 from r1hf.trainers.memory import MemoryConfig
 from r1hf.trainers.memory_batches import TunedMemory
 from r1hf.trainers.resume import ExactResume
-from r1hf.trainers.sharded import whole_weights
 from r1hf.trainers.table import table
 
 COLUMNS = ("question", "completion")
@@ -118,27 +117,27 @@ def preflight_sft(parsed: Parsed) -> None:
         check_dress(parsed.problems, config)
 
 
-def finetune(stage: Stage, rows: list[Row], args: R1SFTConfig) -> dict[str, Any]:
-    """Trains the stage's model on `rows` and saves it at the root of the stage."""
+def sft_rows(stage: Stage, args: R1SFTConfig) -> list[Row]:
+    """The rows of `data` as targets to learn, without those that are longer than `max_length`."""
     config: SFTStageConfig = stage.config  # type: ignore[assignment]
-    source = config.model
-    tokenizer = dressed_tokenizer(config)
-    if args.max_length is not None and stage.config.too_long == "drop":  # type: ignore[attr-defined]
-        counts = token_counts([_turns(row) for row in rows], tokenizer)
-        rows = drop_long(stage, "data", rows, counts, args.max_length, "max_length")
+    rows = as_targets(stage_rows(stage, "data", COLUMNS))
+    if args.max_length is None or config.too_long != "drop":
+        return rows
+    counts = token_counts([_turns(row) for row in rows], dressed_tokenizer(config))
+    return drop_long(stage, "data", rows, counts, args.max_length, "max_length")
+
+
+def sft_trainer(stage: Stage, rows: list[Row], args: R1SFTConfig) -> R1SFTTrainer:
+    """The trainer of the stage's model on `rows`."""
+    config: SFTStageConfig = stage.config  # type: ignore[assignment]
     args.output_dir = str(stage.checkpoints)
     training_arguments(args)
-    with loading(source):
-        trainer = R1SFTTrainer(
-            model=source,
+    with loading(config.model):
+        return R1SFTTrainer(
+            model=config.model,
             args=args,
             train_dataset=sft_dataset(rows),
-            processing_class=tokenizer,
+            processing_class=dressed_tokenizer(config),
             peft_config=lora(config),
             quantization_config=quantization(config),
         )
-    metrics = train(trainer, stage)
-    weights = whole_weights(trainer)
-    if trainer.accelerator.is_main_process:
-        export(trainer.accelerator.unwrap_model(trainer.model), tokenizer, stage.work, config, source, weights)
-    return {**metrics, "rows": len(rows)}

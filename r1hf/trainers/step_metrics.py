@@ -19,9 +19,9 @@ from trl import GRPOConfig, GRPOTrainer
 
 from r1hf.core.errors import ConfigError
 from r1hf.rewards._common import completion_texts
+from r1hf.rewards.declared import RIGHT, Declared, declared, innermost
 from r1hf.rewards.language import LanguageConsistencyReward
 from r1hf.trainers import reflection, rollouts
-from r1hf.trainers.outcome import OUTCOMES, RIGHT
 
 MIXED = 0.9  # a thought with less of its words in the target language is mixed, as in r1hf.text.language.is_mixed
 # TRL divides a group's rounding error, about 1e-7 of a reward, by its standard deviation + 1e-4.
@@ -89,12 +89,16 @@ class Measured(GRPOTrainer):
         self._judged: tuple[list[Any], list[Any], torch.Tensor] | None = None
         self._row_began: float | None = None
         self._ratio: torch.Tensor | None = None  # sum, count, largest; completion tokens in the loss
-        self._outcomes = [place for place, name in enumerate(self.reward_func_names) if name.startswith(OUTCOMES)]
-        self._language = next((i for i, reward in enumerate(self.reward_funcs) if _measures_language(reward)), None)
+        said = [declared(reward) for reward in self.reward_funcs]
+        self.declared: dict[str, Declared] = dict(zip(self.reward_func_names, said, strict=True))
+        self._outcomes = [place for place, one in enumerate(said) if one.outcome]
+        languages = [isinstance(innermost(reward), LanguageConsistencyReward) for reward in self.reward_funcs]
+        self._language = languages.index(True) if True in languages else None
         self.rollouts: rollouts.RolloutLog | None = None
         if self.args.log_rollouts:
             directory = Path(self.args.output_dir) / "rollouts"
-            self.rollouts = rollouts.RolloutLog(directory, self.args.rollout_steps, self.args.rollout_keep)
+            outcomes = [name for name, one in self.declared.items() if one.outcome]
+            self.rollouts = rollouts.RolloutLog(directory, self.args.rollout_steps, self.args.rollout_keep, outcomes)
             self.add_callback(self.rollouts)
 
     @property
@@ -303,10 +307,3 @@ class MeasuredState:
 
 _COLUMNS = ("tokens", "truncated", "advantage", "seconds", "reflections", "words", "language")
 _LANGUAGE = LanguageConsistencyReward()
-
-
-def _measures_language(reward: Any) -> bool:
-    """Whether a reward is language consistency, inside whatever guards or routes it."""
-    while reward is not None and not isinstance(reward, LanguageConsistencyReward):
-        reward = getattr(reward, "reward", None)
-    return reward is not None

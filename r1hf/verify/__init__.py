@@ -1,29 +1,15 @@
-"""Truth: what a completion answers, and whether the answer is right."""
+"""Truth: what a completion answers, and whether the answer is right. Each is imported when it is asked for."""
 
-from r1hf.verify.choice import verify_choice
-from r1hf.verify.code import CodeVerdict, final_code, verify_code, verify_codes
-from r1hf.verify.countdown import verify_countdown
-from r1hf.verify.extract import final_answer, read_answer
-from r1hf.verify.gym import gym_rows, score_gym, verify_gym
-from r1hf.verify.math import verify_math, verify_math_batch
-from r1hf.verify.numeric import Number, parse_number
-from r1hf.verify.text import verify_text
+from r1hf.core.lazy import lazily
 
-__all__ = [
-    "CodeVerdict",
-    "Number",
-    "final_answer",
-    "final_code",
-    "gym_rows",
-    "parse_number",
-    "read_answer",
-    "score_gym",
-    "verify_choice",
-    "verify_code",
-    "verify_codes",
-    "verify_countdown",
-    "verify_gym",
-    "verify_math",
-    "verify_math_batch",
-    "verify_text",
-]
+_NAMES = {
+    "choice": ("verify_choice",),
+    "code": ("CodeVerdict", "final_code", "verify_code", "verify_codes"),
+    "countdown": ("verify_countdown",),
+    "extract": ("final_answer", "read_answer"),
+    "gym": ("gym_rows", "score_gym", "verify_gym"),
+    "math": ("verify_math", "verify_math_batch"),
+    "numeric": ("Number", "parse_number"),
+    "text": ("verify_text",),
+}
+__getattr__, __all__ = lazily(__name__, _NAMES)

@@ -35,7 +35,7 @@ def gym_rows(dataset: str, size: int, seed: int = 42, **config: Any) -> list[dic
     `gym` is JSON text, since Arrow would fill up and reorder what differs from task to task, and JSON alone would
     turn tuples into lists, which some scorers (arc_agi) tell apart.
     """
-    _check_installed()
+    check_installed()
     import reasoning_gym
 
     if dataset == "composite":
@@ -108,9 +108,12 @@ def _task(row: GymRow | str) -> dict[str, Any]:
         ) from None
 
 
-def _check_installed() -> None:
+def check_installed() -> None:
+    """Raises ConfigError where the package is missing."""
     if importlib.util.find_spec("reasoning_gym") is None:
-        raise ConfigError("tasks of reasoning-gym need the package reasoning-gym: install r1hf with the extra `gym`")
+        raise ConfigError(
+            "tasks of reasoning-gym need the package reasoning-gym, r1hf's extra `gym`: make install EXTRAS=dev,gym"
+        )
 
 
 class _Worker:
@@ -146,7 +149,7 @@ class _Worker:
     def _started(self) -> subprocess.Popen[bytes]:
         if self.process is not None and self.process.poll() is None:
             return self.process
-        _check_installed()
+        check_installed()
         command = [sys.executable, "-W", "ignore", "-m", "r1hf.verify.gym_worker", str(os.getpid())]
         self.process = subprocess.Popen(
             command,

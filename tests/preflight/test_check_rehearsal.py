@@ -142,7 +142,7 @@ def test_the_model_that_a_stage_beside_it_will_make(tmp_path: Path) -> None:
         ({"model": "runs/nowhere/sft1"}, "runs/nowhere/sft1"),
         ({"lora_target_modules": ["qq_proj"]}, "qq_proj"),
         ({"lr_scheduler_type": "cosine_with_min_lr"}, "min_lr"),
-        ({"weights": {"acuracy": 1.0}}, "unknown reward 'acuracy'"),
+        ({"rewards": {"acuracy": 1.0}}, "unknown reward 'acuracy'"),
     ],
 )
 def test_what_would_fail_is_said(values: dict[str, Any], said: str, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def recipe(place, rewards, before=""):
         def rewards(config):
             return {rewards}
         def preflight(parsed):
-            preflight_rl(parsed, rewards(None))
+            preflight_rl(parsed, rewards)
     """
     path = place / f"own_{abs(hash((rewards, before)))}.py"
     path.write_text(textwrap.dedent(text), encoding="utf-8")
@@ -127,7 +127,7 @@ def test_the_golden_completion_takes_the_form_that_is_paid(form, place):
 
 
 def test_the_seeds_weights_pass(place):
-    report = checked(place, SOUND, "", "weights={accuracy: 1, format: 0.1, language: 0.2}")
+    report = checked(place, SOUND, "", "rewards={accuracy: 1, format: 0.1, language: 0.2}")
     assert report.passed and report.tables["reasoning"][0].total == pytest.approx(1.3)
 
 
@@ -152,6 +152,7 @@ def test_a_weak_reward_is_found_by_a_cheat(name, weakness, body, kind, place):
         def weak(completions, answer, **columns):
             completions = [c if isinstance(c, str) else c[-1]['content'] for c in completions]
             {body}
+        weak.outcome, weak.aspect = {name == "accuracy"}, {name!r}
     """
     report = checked(place, SOUND[:-1] + f', "{name}": weak}}', before)
     if kind in kinds(report):
@@ -161,12 +162,12 @@ def test_a_weak_reward_is_found_by_a_cheat(name, weakness, body, kind, place):
 
 
 def test_weights_that_pay_no_accuracy_fail(place):
-    report = checked(place, SOUND, "", "weights={accuracy: 0, format: 1, language: 1}")
+    report = checked(place, SOUND, "", "rewards={accuracy: 0, format: 1, language: 1}")
     assert "wrong answer" in kinds(report)
     dominated = checked(place, '{"accuracy": accuracy_reward, "longer": longer}', """
         def longer(completions, **columns):
             return [min(1.0, len(c[-1]["content"]) / 1000) for c in completions]
-    """, "weights={accuracy: 1, longer: 5}")  # fmt: skip
+    """, "rewards={accuracy: 1, longer: 5}")  # fmt: skip
     assert "thought without end" in kinds(dominated)
 
 
@@ -309,7 +310,7 @@ def test_a_sample_takes_languages_in_turn(place):
 def test_the_command_shows_tables_and_what_is_at_fault(place, check: Check, capsys):
     file, script = recipe(place, SOUND)
     words = ("--recipe", script, "--only", "rewards")
-    sound, weak = check(file, *words), check(file, *words, "--set", "weights={accuracy: 0}")
+    sound, weak = check(file, *words), check(file, *words, "--set", "rewards={accuracy: 0}")
     assert sound.status == 0 and sound.found("ok", "rewards")
     (stage,) = weak.report["stages"]
     assert stage["rewards"]["tables"]["reasoning"][0]["kind"] == GOLDEN
@@ -322,8 +323,8 @@ def test_the_command_shows_tables_and_what_is_at_fault(place, check: Check, caps
 def test_mistakes_of_the_configuration_hide_nothing_of_the_rewards(place, check: Check):
     weak = recipe(place, SOUND)
     jsonl(place / "prompts.jsonl", [*ROWS, {**ROWS[0], "answer": "</answer>"}])
-    found = check(weak[0], "--recipe", weak[1], "--only", "rewards", "--set", "wieghts={}", "--set", "learning_rate=0")
-    assert found.status == 1 and any("did you mean 'weights'" in text for text in found.found("error", "config"))
+    found = check(weak[0], "--recipe", weak[1], "--only", "rewards", "--set", "rewrads={}", "--set", "learning_rate=0")
+    assert found.status == 1 and any("did you mean 'rewards'" in text for text in found.found("error", "config"))
     assert any("prompts.jsonl:4: " in text and "</answer>" in text for text in found.found("error", "rewards"))
     assert any("learning_rate: 0 is not above 0" in text for text in found.found("error", "config"))
 

@@ -52,8 +52,7 @@ CASES = [
     (SFT, {"gradient_checkpointing_kwargs": {"use_reentrant": False}}, "gradient_checkpointing is off"),
     (RL, {"num_completions_to_print": 4}, "log_completions is off"),
     (RL, {"log_rollouts": False, "rollout_steps": 5}, "log_rollouts is off"),
-    (RL, {"reward_weights": [1.0, 0.0]}, "weights says"),
-    (RL, {"difficulty_right": 3}, "difficulty_sampling is off"),
+    (RL, {"reward_weights": [1.0, 0.0]}, "rewards says"),
     (SFT, {"use_peft": False, "lora_r": 8}, "use_peft is off"),
     (SFT, {"seed": 1, "data_seed": 2}, "another seed"),
 ]
@@ -89,6 +88,6 @@ def test_every_key_of_a_rule_is_one_that_a_file_can_set():
 
 
 def test_a_language_reward_needs_rows_with_a_language():
-    values = RL | {"weights": {"accuracy": 1.0, "language": 1.0}}
+    values = RL | {"rewards": {"accuracy": 1.0, "language": 1.0}}
     assert any("no row names its language" in item.found for item in check_rules(values, (), {None}))
     assert not any("no row" in item.found for item in check_rules(values, (), {"en", None}))

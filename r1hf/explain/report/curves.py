@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +13,8 @@ from r1hf.explain.report.load import RunData
 from r1hf.explain.report.stages import info
 from r1hf.explain.report.text import number, words
 
-# Looked up in order in a reward's name; the colours are the same in every chart of the page.
-COLOURS = (("accuracy", "c1"), ("format", "c2"), ("language", "c3"), ("help", "c4"), ("harm", "c5"))
-SPARE = ("c6", "c7", "c8")
+COLOURS = ("c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8")
+Colours = dict[str, str]  # a reward's name -> its colour, the same in every chart of the page
 
 
 @dataclass
@@ -54,18 +54,25 @@ def is_rl(rows: list[dict[str, Any]]) -> bool:
     return bool(points(rows, "reward"))
 
 
-def components(rows: list[dict[str, Any]]) -> list[Series]:
+def _reward_names(rows: list[dict[str, Any]]) -> list[str]:
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return [key.split("/")[1] for key in keys if key.startswith("rewards/") and key.endswith("/mean")]
+
+
+def colours(logs: Iterable[list[dict[str, Any]]]) -> Colours:
+    """A colour for each reward of several stages, in the order in which they appear."""
+    names = dict.fromkeys(name for rows in logs for name in _reward_names(rows))
+    return {name: COLOURS[min(place, len(COLOURS) - 1)] for place, name in enumerate(names)}
+
+
+def components(rows: list[dict[str, Any]], colour: Colours) -> list[Series]:
     """One line for each reward function, from TRL's `rewards/<name>/mean`."""
-    names = dict.fromkeys(
-        key.split("/")[1] for row in rows for key in row if key.startswith("rewards/") and key.endswith("/mean")
-    )
-    spare = iter(SPARE)
     lines = []
-    for name in names:
+    for name in _reward_names(rows):
         found = points(rows, f"rewards/{name}/mean")
         if found:
-            css = next((css for part, css in COLOURS if part in name), None) or next(spare, SPARE[-1])
-            lines.append(Series(words(name.removesuffix("_reward").removesuffix("_reward_model")), css, found))
+            label = words(name.removesuffix("_reward").removesuffix("_reward_model"))
+            lines.append(Series(label, colour[name], found))
     return lines
 
 
@@ -75,8 +82,9 @@ def rl_curves(run: RunData) -> list[StageCurves]:
     lengths = ("completions/mean_length", "completions/mean_length_right", "completions/mean_length_wrong")
     longest = max(_maximum(logs, key) for key in lengths)
     truncated = _maximum(logs, "completions/clipped_ratio")
+    colour = colours(logs.values())
     return [
-        StageCurves(stage, info(stage).about, _last_step(rows), _panels(rows, stage, longest, truncated))
+        StageCurves(stage, info(stage).about, _last_step(rows), _panels(rows, stage, longest, truncated, colour))
         for stage, rows in logs.items()
     ]
 
@@ -96,11 +104,14 @@ def loss_curves(run: RunData) -> list[StageCurves]:
     return found
 
 
-def _panels(rows: list[dict[str, Any]], stage: str, longest: float, truncated: float) -> list[Panel]:
+def _panels(rows: list[dict[str, Any]], stage: str, longest: float, truncated: float, colour: Colours) -> list[Panel]:
     last = points(rows, "reward")[-1][0]
-    parts = components(rows)
-    language = next((line.points for line in parts if line.css == "c3"), [])
-    language = points(rows, "language_share", "language_consistency", "language/consistency") or language
+    parts = components(rows, colour)
+    language = points(
+        rows,
+        *("language_share", "language_consistency", "language/consistency"),
+        "rewards/language_consistency_reward/mean",  # all that a log of stock TRL has
+    )
 
     def one(title: str, found: list[Point], css: str, **limits: Any) -> Panel:
         return several(title, [Series(title, css, found)] if found else [], **limits)

@@ -112,6 +112,8 @@ class _Attempt:
         self.done.untried += untried
         values |= {key: value for key, value in _SHORT.items() if hasattr(self.config, key)}
         values |= self._inputs(self.directory / "in")
+        if "rewards" in values:  # one's own file lies beside the person's configuration, not beside this one
+            values["rewards"] = getattr(self.config, "rewards", values["rewards"])
         if any("the tiny world's tokenizer" in by for _, by in self.done.replaced):
             gone = [key for key in _LIMITS if values.pop(key, None) is not None]
             self.done.untried += [f"{key} (it counts another tokenizer's tokens)" for key in gone]
@@ -133,6 +135,8 @@ class _Attempt:
         made: dict[str, Any] = {}
         hints = typing.get_type_hints(type(self.config))
         for name, value in self.parsed.inputs.items():
+            if name == "rewards":  # files of code, which run as they are
+                continue
             if _names_models(hints[name]):
                 sources = value if isinstance(value, list) else [value]
                 places = [self._model(name, source, directory / f"{name}-{n}") for n, source in enumerate(sources)]

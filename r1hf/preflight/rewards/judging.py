@@ -12,7 +12,7 @@ from r1hf.core.errors import DataError, R1Error
 from r1hf.data.rows import Row
 from r1hf.models.loading import find_tokenizer
 from r1hf.preflight.rewards.completions import FORMS, Case, cases, golden
-from r1hf.preflight.rewards.wrapped import innermost
+from r1hf.rewards.declared import declared, innermost
 from r1hf.rewards.guard import guarded
 from r1hf.rewards.prefilled import prefilled
 from r1hf.text.grammar import TAGS, THINK_OPEN, Mode
@@ -97,8 +97,9 @@ class Judge:
             return None
 
     def paid(self, aspect: str) -> list[str]:
-        """Names of the rewards that pay for an aspect: "accuracy", "format", "language"."""
-        return [name for name in self.rewards if aspect in name and self.weights[name] > 0]
+        """Names of the rewards that pay for what they declare: "outcome", or an aspect ("format", "language")."""
+        said = {name: declared(reward) for name, reward in self.rewards.items() if self.weights[name] > 0}
+        return [name for name, one in said.items() if (one.outcome if aspect == "outcome" else one.aspect == aspect)]
 
     def ask(self, where: str, row: Row) -> Asked:
         """The row in the run's own template."""
@@ -193,7 +194,7 @@ class Judge:
         count = len(completions)
         own = ("prompt", "completion", "completion_ids")
         columns = {key: [value] * count for key, value in asked.row.items() if key not in own}
-        reward = prefilled(self.rewards[name], asked.text)  # as train_policy does
+        reward = prefilled(self.rewards[name], asked.text)  # as policy_trainer does
         return guarded(reward, *(getattr(reward, "bounds", None) or RANGE))(
             [asked.prompt] * count,
             completions,

@@ -15,13 +15,13 @@ from statistics import fmean
 
 from r1hf.core.errors import DataError
 from r1hf.core.source import Source, paths_of
-from r1hf.data.golds import gold_text, lacks_gold
+from r1hf.data.golds import gold_text
 from r1hf.data.lines import is_jsonl, numbered_jsonl
 from r1hf.data.rows import NO_GOLD, Row, load_rows, without_gold
 from r1hf.preflight.rewards.completions import WRONG
 from r1hf.preflight.rewards.judging import Asked, Judge, Judged
-from r1hf.preflight.rewards.wrapped import applies, innermost
 from r1hf.preflight.stages import Loaded
+from r1hf.rewards.declared import applies, innermost
 from r1hf.rewards.faults import row_fault
 from r1hf.text.language import language_code, names_none, unknown
 
@@ -128,9 +128,8 @@ def _row_fault(judge: Judge, row: Row) -> str | None:
 
 
 def _lacks(judge: Judge, row: Row) -> bool:
-    """Whether training leaves the row out: its answer is paid for, and it has neither one nor tests."""
-    wanted = without_gold(row) or any(applies(judge.rewards[name], row) for name in judge.paid("accuracy"))
-    return wanted and not _has_tests(judge, row) and lacks_gold(row.get("answer"), choices=row.get("choices"))
+    """Whether training leaves the row out: its task asks for an answer, and it has neither one nor tests."""
+    return without_gold(row) and not _has_tests(judge, row)
 
 
 def _has_tests(judge: Judge, row: Row) -> bool:
@@ -214,14 +213,14 @@ def _golden_verdict(judge: Judge, one: Judged) -> tuple[str, str]:
         score = one.scores[name][0]
         if judge.weights[name] <= 0 or not applies(reward, one.asked.row):
             continue
-        if not one.asked.judged and name in judge.paid("accuracy"):
+        if not one.asked.judged and name in judge.paid("outcome"):
             continue  # a row with hidden tests needs no answer
         if score is None:
             return "FAIL", f"'{name}' cannot judge it (answer {one.asked.row['answer']!r})"
         wrong = next((place for place, case in enumerate(one.cases) if case.kind == WRONG), 0)
-        if name in judge.paid("accuracy") and one.scores[name][wrong] is None:
+        if name in judge.paid("outcome") and one.scores[name][wrong] is None:
             return "FAIL", f"'{name}' cannot tell a wrong answer from it (answer {one.asked.row['answer']!r})"
-        if score <= 0 and name in (*judge.paid("accuracy"), *judge.paid("format")):
+        if score <= 0 and name in (*judge.paid("outcome"), *judge.paid("format")):
             return "FAIL", f"'{name}' pays {score:g} (answer {one.asked.row['answer']!r}, {prompt})"
     return "ok", ""
 

@@ -134,15 +134,8 @@ RL_RULES: tuple[Rule, ...] = (
     Rule(
         ("reward_weights",),
         lambda v: rl(v) and v.get("reward_weights") is not None,
-        "not read: weights says what each reward counts",
-        "weights: {accuracy: 1.0, format: 1.0}",
+        "not read: rewards says what each reward counts",
+        "rewards: {accuracy: 1.0, format: 1.0}",
         "r1hf, trainers/rl.py",
-    ),
-    Rule(
-        ("difficulty_right", "difficulty_wrong", "difficulty_revisit"),
-        lambda v: rl(v) and not v.get("difficulty_sampling"),
-        "difficulty_sampling is off",
-        "set it true, or leave this out",
-        "r1hf, trainers/difficulty.py",
     ),
 )

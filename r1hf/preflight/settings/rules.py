@@ -9,6 +9,7 @@ from r1hf.preflight.finding import Finding
 from r1hf.preflight.settings.rl_rules import RL_RULES
 from r1hf.preflight.settings.rule import Values
 from r1hf.preflight.settings.training_rules import TRAINING_RULES
+from r1hf.rewards.table import weight_problems, weights_of
 
 RULES = RL_RULES + TRAINING_RULES
 
@@ -35,13 +36,12 @@ def check_rules(
 
 
 def _unnamed_language(values: Values, languages: Collection[Any] | None) -> list[Finding]:
-    weights = values.get("weights")
-    if not isinstance(weights, Mapping):
+    chosen = values.get("rewards")
+    if not isinstance(chosen, Mapping) or "language" not in chosen or weight_problems(chosen):
         return []
-    paid = any("language" in name for name, weight in weights.items() if weight)
-    if not paid or languages is None or any(languages):
+    if not weights_of(chosen)["language"] or languages is None or any(languages):
         return []
-    found = "weights: language is paid, and no row names its language"
+    found = "rewards: language is paid, and no row names its language"
     return [Finding("warning", "settings", found, "add the column `language` (en, zh, …), or weigh it 0")]
 
 

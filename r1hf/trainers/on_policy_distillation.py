@@ -17,13 +17,12 @@ from r1hf.core.config import Parsed, StageConfig
 from r1hf.core.errors import ConfigError, StageError
 from r1hf.core.source import Source
 from r1hf.data.lengths import drop_long, token_counts
-from r1hf.data.rows import Row, check_rows
+from r1hf.data.rows import Row, check_rows, stage_rows
 from r1hf.models.loading import check_chat_template, check_tokenizer, load_tokenizer, loading, training_arguments
 from r1hf.models.vocabulary import compare, is_byte_level
 from r1hf.stage.stage import Stage, preflight_inputs
 from r1hf.text import template_checks
-from r1hf.trainers.adapters import AdapterConfig, check_adapter, export, lora, quantization
-from r1hf.trainers.callbacks import train
+from r1hf.trainers.adapters import AdapterConfig, check_adapter, lora, quantization
 from r1hf.trainers.cross_tokenizer import R1GOLDTrainer, gold_config
 from r1hf.trainers.engine import check_split
 from r1hf.trainers.on_policy import (
@@ -33,7 +32,6 @@ from r1hf.trainers.on_policy import (
     fit_vocabulary,
     server_config,
 )
-from r1hf.trainers.sharded import whole_weights
 from r1hf.trainers.table import table
 
 COLUMNS = ("question",)
@@ -194,29 +192,42 @@ def student_rows(source: str) -> int:
     return int(AutoConfig.from_pretrained(source, **foreign_code.NO_CODE).get_text_config().vocab_size)
 
 
-def teach(stage: Stage, rows: list[Row], args: R1OnPolicyConfig) -> dict[str, Any]:
-    """Trains the stage's student on its own text, and saves it at the root of the stage."""
+def tokenizers(stage: Stage) -> tuple[PreTrainedTokenizerBase, PreTrainedTokenizerBase]:
+    """The student's and the teacher's, each with the end token of its own template."""
     config: OnPolicyStageConfig = stage.config  # type: ignore[assignment]
-    tokenizer, teacher = load_tokenizer(config.model), load_tokenizer(config.teacher)
-    for source, one in ((config.model, tokenizer), (config.teacher, teacher)):
+    found = load_tokenizer(config.model), load_tokenizer(config.teacher)
+    for source, one in zip((config.model, config.teacher), found, strict=True):
         template_checks.check_ends(source, one)
-    method = choose(config, tokenizer, teacher)
-    stage.say(f"{method}: {compare(tokenizer, teacher)}")
-    _note_templates(stage, tokenizer, teacher)
-    if config.max_prompt_length is not None:
-        counts = token_counts(student_prompts(rows), tokenizer, add_generation_prompt=True)
-        rows = drop_long(stage, "prompts", rows, counts, config.max_prompt_length, "max_prompt_length")
+    return found
+
+
+def question_rows(stage: Stage, tokenizer: PreTrainedTokenizerBase) -> list[Row]:
+    """The rows of `prompts`, without those that are longer than `max_prompt_length`."""
+    config: OnPolicyStageConfig = stage.config  # type: ignore[assignment]
+    rows = stage_rows(stage, "prompts", COLUMNS)
+    if config.max_prompt_length is None:
+        return rows
+    counts = token_counts(student_prompts(rows), tokenizer, add_generation_prompt=True)
+    return drop_long(stage, "prompts", rows, counts, config.max_prompt_length, "max_prompt_length")
+
+
+def student_trainer(
+    stage: Stage,
+    rows: list[Row],
+    student: PreTrainedTokenizerBase,
+    teacher: PreTrainedTokenizerBase,
+    method: Method,
+    args: R1OnPolicyConfig,
+) -> Trainer:
+    """The trainer of the stage's student on its own text; the terminal says what the two tokenizers allow."""
+    config: OnPolicyStageConfig = stage.config  # type: ignore[assignment]
+    stage.say(f"{method}: {compare(student, teacher)}")
+    _note_templates(stage, student, teacher)
     args.output_dir = str(stage.checkpoints)
     if config.teacher_server:
         check_server(config.teacher_server)
     with loading(config.model):
-        trainer = make_trainer(config, args, rows, tokenizer, method)
-    metrics = train(trainer, stage)
-    weights = whole_weights(trainer)
-    if trainer.accelerator.is_main_process:
-        model = trainer.accelerator.unwrap_model(trainer.model)
-        export(model, tokenizer, stage.work, config, config.model, weights)
-    return {**metrics, "method": method, "prompts": len(rows)}
+        return make_trainer(config, args, rows, student, method)
 
 
 def _note_templates(stage: Stage, student: Any, teacher: Any) -> None:
