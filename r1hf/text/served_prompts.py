@@ -130,8 +130,9 @@ def _literal(text: str) -> str:
 
 
 def _form(template: str, config: Mapping[str, Any]) -> Form:
-    if config.get("format_mode") == "cold_start":
-        return "cold_start"
+    paid = (config.get("rewards") or {}).get("format")
+    if "cold_start" in (config.get("format_mode"), paid.get("mode") if isinstance(paid, Mapping) else None):
+        return "cold_start"  # the first: in manifests of runs before `rewards`
     try:
         rendered = render_safely(template, [{"role": "user", "content": "?"}])
     except Runaway:
