@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-import yaml
 from annotated_types import Ge
 from hypothesis import given
 from hypothesis import strategies as st
