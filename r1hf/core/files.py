@@ -26,7 +26,7 @@ def write_atomic(path: Path, text: str) -> None:
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file. Raises ConfigError where there is none; FileNotFoundError passes through."""
     if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise ConfigError(f"{path} is no plain file")
+        raise ConfigError(f"{path} is not a regular file")
     try:
         if path.stat().st_size > _LARGEST:
             raise ConfigError(f"{path} has more than {_LARGEST >> 20} MiB, which no file of its kind needs")

@@ -65,7 +65,7 @@ def prompt_of(directory: Path, config: Mapping[str, Any], fallback: Path | None 
             languages = tuple(language for language in texts if language)
             return Prompt("template", _form(text, config), text, True, languages)
         except (R1Error, OSError, ValueError, RuntimeError) as error:  # a name may be no path at all
-            note = f"its prompt template cannot be had ({str(error)[:200]}), so the chat template is used"
+            note = f"its prompt template cannot be used ({str(error)[:200]}), so the chat template is used"
     if own is not None:
         try:
             return Prompt("chat", _form(own, config), own, False, (), note)

@@ -90,7 +90,7 @@ def _text(path: Path, notes: list[str]) -> str | None:
     name = f"{path.parent.name}/{path.name}"
     try:
         if is_plain(path) is False:  # a pipe would be waited for
-            notes.append(f"{name} is no plain file and was skipped.")
+            notes.append(f"{name} is not a regular file and was skipped.")
             return None
         return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
