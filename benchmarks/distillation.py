@@ -64,7 +64,7 @@ def make_trainer(kind: str, model: str, run: Path, tokenizer: Any, args: dict[st
             processing_class=tokenizer,
         )
     from r1hf.models.loading import load_tokenizer
-    from r1hf.trainers import distil
+    from r1hf.trainers import on_policy_distillation as distil
     from r1hf.trainers.on_policy import R1OnPolicyConfig
 
     stage = distil.OnPolicyStageConfig(output_dir="", model=model, teacher=str(run / "r1"), prompts="")

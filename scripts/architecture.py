@@ -23,22 +23,22 @@ BEGIN, END = "<!-- drawn by scripts/architecture.py -->", "<!-- end of the drawi
 
 ROOMS = {  # from the bottom up: a room imports from those before it only
     "core": "configuration, YAML, sources of rows, errors, files, progress, hardware",
-    "text": "the one think/answer grammar, languages, prompts and chat templates",
-    "stage": "a stage: its directory, manifest, locks, and inputs from the Hub",
-    "sandbox": "runs what a model wrote, and nothing else of this machine with it",
-    "verify": "is this answer right: maths, choice, code, text, reasoning-gym",
+    "text": "the think/answer grammar, languages, prompts and chat templates",
+    "stage": "a stage: its directory, manifest, locks, and what it takes from the Hub, signatures checked",
+    "sandbox": "runs code that a model wrote, shut off from the rest of the machine",
+    "verify": "is this answer right? Maths, choice, code, text, reasoning-gym",
     "models": "loading and saving, samplers behind one interface, the students",
-    "data": "rows, filters, mixtures, the forms of targets",
-    "rewards": "verdicts as TRL calls them, one file a reward",
-    "trainers": "thin subclasses of TRL's trainers",
+    "data": "rows: reading, mixing, filtering; the forms of training targets",
+    "rewards": "verdicts as rewards with TRL's signature, a file for each",
+    "trainers": "subclasses of TRL's trainers, resuming, memory, metrics",
     "world": "the tiny world: its language, corpus and models",
     "evaluation": "benchmarks, samples kept, intervals, comparison; the tasks are YAML files in `r1hf/tasks/`",
-    "explain": "what a run did: rollouts explained, the report",
-    "pipeline": "the graph of stages: what has to run, and its run",
-    "preflight": "everything before a run",
-    "publish": "cards, licences, push and pull",
+    "explain": "what a run did: groups of rollouts explained, the report",
+    "pipeline": "the graph of stages: what has to run, and running it",
+    "preflight": "the four parts of `r1hf check`",
+    "publish": "cards, licences, signing and pushing",
     "serving": "models behind an OpenAI-compatible server",
-    "commands": "`r1hf …`, a file a command",
+    "commands": "the `r1hf` commands, a file for each",
 }
 
 
@@ -74,7 +74,7 @@ def room(module: str) -> str:
 
 
 def arrows(root: Path = ROOT) -> dict[tuple[str, str], list[Import]]:
-    """All imports from one room into another. `r1hf` itself, which holds the version alone, is no room."""
+    """All imports from one room into another. `r1hf` itself, which only holds the version, is not a room."""
     found: dict[tuple[str, str], list[Import]] = {}
     known = modules(root)
     for name, file in known.items():
@@ -89,7 +89,7 @@ def faults(root: Path = ROOT) -> list[str]:
     """A sentence for each import that runs up, and for each room that ROOMS lacks or has too many."""
     order = list(ROOMS)
     there = {room(name) for name in modules(root)} - {""}
-    found = [f"r1hf/{name} is no room of scripts/architecture.py" for name in sorted(there - set(order))]
+    found = [f"r1hf/{name} is not a room that scripts/architecture.py knows" for name in sorted(there - set(order))]
     found += [f"scripts/architecture.py names a room that is not there: {name}" for name in order if name not in there]
     for (above, below), items in arrows(root).items():
         if {above, below} <= set(order) and order.index(above) < order.index(below):

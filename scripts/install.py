@@ -39,7 +39,7 @@ PINS_HEADER = """\
 """
 
 NO_CPU_TORCH = """\
-no CPU build of torch {version} could be had (this machine shows no NVIDIA GPU). There is none where pip is
+no CPU build of torch {version} was found (this machine shows no NVIDIA GPU). There is none where pip is
 configured to look ("{python}" -m pip config list), and PyTorch's own index did not deliver one. Do one of these:
   - connect to the internet and run the same command again;
   - put a torch {version}+cpu wheel for this Python into a folder, and:
@@ -48,7 +48,7 @@ configured to look ("{python}" -m pip config list), and PyTorch's own index did 
       R1HF_TORCH=default make install"""
 
 NO_CUDA_TORCH = """\
-no CUDA build of torch {version} could be had for this machine's NVIDIA GPU, neither from PyTorch's own index nor
+no CUDA build of torch {version} was found for this machine's NVIDIA GPU, neither from PyTorch's own index nor
 where pip is configured to look ("{python}" -m pip config list). Do one of these:
   - connect to the internet and run the same command again;
   - leave the GPU unused:

@@ -42,7 +42,7 @@ def make(uv: install.Uv, arguments: list[str], folder: Path) -> Path:
     if not uv("venv", "--quiet", "--python", str(install.VENV_PYTHON), str(folder)) or not uv(
         "pip", "install", "--quiet", *wanted
     ):
-        install.fail("the set could not be had (uv's message is above).")
+        install.fail("the set could not be installed (uv's message is above).")
     return python
 
 

@@ -57,7 +57,13 @@ class Case:
 
 
 def cases() -> dict[str, Case]:
-    routes = {"sums": [r1.accuracy_reward, r1.format_reward], "facts": r1.get_text_reward(answer_column="capital")}
+    capitals = r1.get_text_reward(answer_column="capital")
+    routes = (
+        (r1.accuracy_reward, "sums"),
+        (r1.format_reward, "sums"),
+        (capitals, "facts"),
+        (r1.random_reward, "chat"),
+    )
     found = {
         "accuracy": Case([r1.accuracy_reward]),
         "think_answer": Case([r1.format_reward]),
@@ -70,7 +76,7 @@ def cases() -> dict[str, Case]:
         "repetition": Case([r1.repetition_reward]),
         "overlong": Case([r1.get_overlong_reward(4, 3)], length=4),
         "random": Case([r1.random_reward]),
-        "router": Case([*r1.route({**routes, "chat": r1.random_reward})]),
+        "router": Case([r1.only_for(reward, task, TASKS) for reward, task in routes]),
         "guarded": Case([r1.guarded(r1.accuracy_reward, 0, 1), r1.guarded(r1.format_reward)], [1.0, 0.1]),
         "weighted": Case([r1.accuracy_reward, r1.format_reward, r1.language_consistency_reward], [1.0, 0.1, 0.2]),
     }

@@ -42,4 +42,4 @@ def test_an_import_that_runs_up_is_named(tmp_path: Path, line: str) -> None:
     assert "r1hf.core.low, line" in fault and "r1hf.commands" in fault
     (tmp_path / "r1hf/attic").mkdir()
     (tmp_path / "r1hf/attic/old.py").write_text("")
-    assert any("r1hf/attic is no room" in fault for fault in architecture.faults(tmp_path))
+    assert any("r1hf/attic is not a room" in fault for fault in architecture.faults(tmp_path))

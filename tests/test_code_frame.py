@@ -164,7 +164,7 @@ def test_only_the_packages_named_can_be_imported(sandbox: Sandbox):
 def test_packages_that_are_not_there():
     with pytest.raises(ConfigError) as caught:
         check_sandbox(packages=("nunpy", "numpy.linalg", "numpy"))
-    assert len(caught.value.problems) == 2 and "'nunpy' is no installed package" in str(caught.value)
+    assert len(caught.value.problems) == 2 and "'nunpy' is not an installed package" in str(caught.value)
 
 
 def test_a_package_that_cannot_be_imported_alone_is_named():

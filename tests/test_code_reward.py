@@ -124,7 +124,7 @@ def test_options_of_a_yaml_file():
     [
         ({"packagse": []}, "rewards.code.packagse: unknown key; did you mean 'packages'"),
         ({"limits": {"wal": 5}}, "rewards.code.limits.wal: unknown key; did you mean 'wall'"),
-        ({"packages": ["nunpy"]}, "'nunpy' is no installed package"),
+        ({"packages": ["nunpy"]}, "'nunpy' is not an installed package"),
         ({"partial": "perhaps"}, "rewards.code.partial: 'perhaps'"),
         ({"tolerance": 2}, "tolerance must be a number from 0 to below 1"),
         ({"limits": {"wall": -1}}, "wall must be a positive number"),

@@ -53,9 +53,6 @@ def test_every_command_explains_itself(name, capsys):
 def test_output_that_cannot_be_written(line, status, said):
     start = "import sys; from r1hf.commands.main import main; sys.exit(main())"
     places = {"python": sys.executable, "r1hf": f"{sys.executable} -c '{start}'"}
-        "python": sys.executable,
-        "r1hf": f"{sys.executable} -c 'import sys; from r1hf.commands.main import main; sys.exit(main())'",
-    }
     done = subprocess.run(["bash", "-c", line.format(**places)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == status and said in done.stderr and "Error:" not in done.stderr, done.stderr
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr

@@ -187,8 +187,8 @@ def test_options_of_every_layout_become_letters() -> None:
     ("row", "options", "gold", "said"),
     [
         ({"answer": "B", "A": "x"}, ["A", "B"], "answer", "no option in B"),
-        ({"answer": "7", "choices": ["x", "y"]}, [], "place", "no place of an option"),
-        ({"answer": "x", "choices": None}, [], "place", "no place of an option"),
+        ({"answer": "7", "choices": ["x", "y"]}, [], "place", "not the position of an option"),
+        ({"answer": "x", "choices": None}, [], "place", "not the position of an option"),
     ],
 )
 def test_a_choice_without_its_options_is_named(row: Row, options: list[str], gold: Any, said: str) -> None:

@@ -88,8 +88,8 @@ HARMS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no files": (written(COMPLETE, "{}"), "lists no files"),
     "files empty": (written(COMPLETE, '{"files": {}}'), "lists no files"),
     "files a list": (written(COMPLETE, '{"files": ["model.safetensors"]}'), "lists no files"),
-    "a pipe": (replaced(COMPLETE, os.mkfifo), "is no plain file"),
-    "a directory": (replaced(COMPLETE, Path.mkdir), "is no plain file"),
+    "a pipe": (replaced(COMPLETE, os.mkfifo), "is not a regular file"),
+    "a directory": (replaced(COMPLETE, Path.mkdir), "is not a regular file"),
     "a dead link": (replaced(COMPLETE, lambda path: path.symlink_to("nowhere")), "never finished"),
     "an entry of text": (entry(WEIGHTS, "100"), "no size and hash"),
     "an entry of NaN": (entry(WEIGHTS, {"size": float("nan"), "sha256": HASH}), "no size and hash"),
@@ -208,7 +208,7 @@ def test_row_2_a_run_with_a_broken_log_and_foreign_files_goes_on(tiny_base: Path
     again = interrupted(tiny_base, tmp_path / "piped")
     (again.parent / "log.jsonl").unlink()
     os.mkfifo(again.parent / "log.jsonl")
-    with pytest.raises(StageError, match="log.jsonl is no plain file"):
+    with pytest.raises(StageError, match="log.jsonl is not a regular file"):
         run("sft", tiny_base, tmp_path / "piped")
     assert checkpoints.last_whole(again).step == 4
 
@@ -228,7 +228,7 @@ def test_row_3_a_checkpoint_named_by_hand(tiny_base: Path, tmp_path: Path, undis
     (tmp_path / "empty").mkdir()
     for place in (tmp_path / "empty", saved / "checkpoint-9"):
         place.mkdir(exist_ok=True)
-        with pytest.raises(Exception, match="is no checkpoint of a trainer"):
+        with pytest.raises(Exception, match="is not a checkpoint of a trainer"):
             run("sft", tiny_base, tmp_path / "made", resume_from_checkpoint=place)
     shutil.rmtree(saved / "checkpoint-9")
     flip(last / WEIGHTS)

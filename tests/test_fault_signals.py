@@ -216,6 +216,6 @@ def test_what_is_no_lock_file_is_named(make: Callable[[Path], Any], tmp_path: Pa
     try:
         lock.acquire()
     except StageError as error:
-        assert "x.lock, the lock of it, cannot be" in str(error) or "x.lock is no lock of r1hf" in str(error)
+        assert "x.lock, the lock of it, cannot be" in str(error) or "x.lock is not a lock of r1hf" in str(error)
     else:
         lock.release()  # a pipe can be locked

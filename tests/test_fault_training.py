@@ -168,12 +168,13 @@ def test_row_9_groups_that_nobody_judged_teach_nothing_beside_one_that_is_judged
 
 @pytest.mark.slow
 def test_row_9_the_stage_says_so_at_its_end(
-    tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("recipes.r1_zero.accuracy_reward", nothing, raising=True)
+    own = tmp_path / "own.py"
+    own.write_text("def nothing(completions, **columns):\n    return [None] * len(completions)\n", encoding="utf-8")
     made = run_recipe(
         "r1_zero", model=tiny_base, prompts=tiny_base / "data" / "train.jsonl", output_dir=tmp_path / "made",
-        **{**CPU, **GRPO}, weights='{"format": 0, "language": 0}',
+        **{**CPU, **GRPO}, rewards={f"{own}:nothing": 1.0, "format": 0.0},
     )  # fmt: skip
     warned = json.loads((made / "manifest.json").read_text())["metrics"].get("warnings", {})
     assert warned and "WARNING made" in capsys.readouterr().err

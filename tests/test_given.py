@@ -137,7 +137,11 @@ def test_each_value_has_the_file_and_line_that_it_came_from(place: Path) -> None
             "--config pipeline.yaml --stage first",
             "output_dir: 'o' here, and 'out/first'",
         ),
-        ({"second": "launch: {nodes: 0}\n"}, "--config second.yaml", "second.yaml:1: launch: nodes: 0 is no number"),
+        (
+            {"second": "launch: {nodes: 0}\n"},
+            "--config second.yaml",
+            "second.yaml:1: launch: nodes: 0 is not a number",
+        ),
         (
             {"pipeline": "run_dir: r\nstages: {second: {config: second.yaml, sett: {}}}\n"},
             "--config second.yaml",
@@ -240,15 +244,15 @@ def test_launches(
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        ("slurm", "'slurm' is none of python, fork and {accelerate: FILE}"),
-        ({}, "{} is none of python"),
-        (8, "8 is none of"),
+        ("slurm", "'slurm' is not one of python, fork and {accelerate: FILE}"),
+        ({}, "{} is not one of python"),
+        (8, "8 is not one of"),
         ({"proceses": 8}, "unknown key 'proceses'; did you mean 'processes'?"),
-        ({"processes": "8"}, "processes: '8' is no number of processes"),
-        ({"processes": True}, "processes: True is no number"),
-        ({"nodes": -1}, "nodes: -1 is no number of nodes"),
+        ({"processes": "8"}, "processes: '8' is not a number of processes"),
+        ({"processes": True}, "processes: True is not a number"),
+        ({"nodes": -1}, "nodes: -1 is not a number of nodes"),
         ({"accelerate": "none.yaml"}, "there is no file none.yaml"),
-        ({"accelerate": 3}, "3 is no file"),
+        ({"accelerate": 3}, "3 is not a file"),
         ({"processes": 9, "nodes": 2}, "9 processes cannot be shared evenly by 2 nodes"),
     ],
 )

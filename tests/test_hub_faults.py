@@ -66,7 +66,7 @@ def login_page(path: str, method: str = "GET") -> Callable[[HubServer, dict[str,
     return lambda hub, env: hub.faults.answer(method, path, 200, "please log in", times=20)
 
 
-NO_HUB = "is no Hub (a proxy, or the login page of a network?)"
+NO_HUB = "is not a Hub (a proxy, or the login page of a network?)"
 REFUSALS: dict[str, tuple[Callable[[HubServer, dict[str, str]], object], str, str]] = {
     "no token": (lambda hub, env: env.pop("HF_TOKEN"), "me/one", "no token: log in with `hf auth login`"),
     "wrong token": (lambda hub, env: env.update(HF_TOKEN="hf_" + "Wrong" * 5), "me/one", "no token or a wrong one"),
@@ -273,8 +273,8 @@ LOCAL: dict[str, tuple[Callable[[Path], object], str]] = {
     "evaluation beside": (lambda toy: stray(toy / "evaluate/more.jsonl"), "no stage made this"),
     "code in the model": (lambda toy: own_code(toy, "config.json"), "brings code of its own (auto_map"),
     "code in the tokenizer": (lambda toy: own_code(toy, "tokenizer_config.json"), "brings code of its own (auto_map"),
-    "manifest is a pipe": (lambda toy: pipe(toy / "r1/manifest.json"), "is no plain file"),
-    "weights are a pipe": (lambda toy: pipe(toy / "r1/model.safetensors"), "is no plain file any more"),
+    "manifest is a pipe": (lambda toy: pipe(toy / "r1/manifest.json"), "is not a regular file"),
+    "weights are a pipe": (lambda toy: pipe(toy / "r1/model.safetensors"), "is not a regular file any more"),
     "odd results": (lambda toy: results(toy, []), "is not a JSON object"),
     "odd settings": (lambda toy: results(toy, {"settings": {"k": "1); import os"}}), "does not say"),
     "manifest gone": (lambda toy: (toy / "r1/manifest.json").unlink(), "neither a run nor a finished stage"),

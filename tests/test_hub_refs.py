@@ -163,4 +163,4 @@ def test_a_server_takes_a_pinned_model_and_its_own_prompt(
     served, missing = map(json.loads, shown.splitlines())
     assert served[0] == "zero" and Path(served[1]).name == head
     assert served[2:] == ["template", ["en", "zh"]]  # asked as it was trained
-    assert "could not be had from the Hub: could not look up me/zero@no-such" in missing
+    assert "could not be fetched from the Hub: could not look up me/zero@no-such" in missing

@@ -98,7 +98,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "renamed": (lambda d: (d / "README.md").rename(d / "README"), "added after it was signed: README"),
     "no signature": (lambda d: (d / SIGNATURE).unlink(), "is not signed: it has no model.sig"),
     "edited": (edited_list, "was not made by the key in"),
-    "pipe": (pipe, "is no plain file"),
+    "pipe": (pipe, "is not a regular file"),
     **{
         f"signature {number}": (lambda d, content=content: (d / SIGNATURE).write_text(content), words)
         for number, (content, words) in enumerate(
@@ -148,8 +148,8 @@ def test_keys_that_are_none(keys: tuple[Path, Path], tmp_path: Path, monkeypatch
     locked, _ = make_key(tmp_path / "locked.pem", b"word")
     curve, _ = make_key(tmp_path / "ed.pem", kind="ed25519")
     for path, asked, words in (
-        (tmp_path / "none", True, "is no file"),
-        (tmp_path, False, "is no file"),
+        (tmp_path / "none", True, "is not a file"),
+        (tmp_path, False, "is not a file"),
         (tmp_path / "text", True, "holds no private key"),
         (public, True, "holds no private key"),
         (private, False, "holds no public key"),

@@ -249,7 +249,7 @@ def test_without_word_lists_script_decides_and_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "wordfreq", None)
     identify._model.cache_clear()
     try:
-        with pytest.warns(RuntimeWarning, match="pip install wordfreq"):
+        with pytest.warns(RuntimeWarning, match="make install"):
             assert target_share("hola mundo", "en") == 1.0
     finally:
         identify._model.cache_clear()

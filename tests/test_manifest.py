@@ -197,7 +197,7 @@ def test_something_else_in_the_place_of_a_listed_file(stage: Path, kind: str) ->
     path = stage / "model.safetensors"
     path.unlink()
     {"pipe": os.mkfifo, "folder": os.mkdir, "device": lambda path: os.symlink("/dev/zero", path)}[kind](path)
-    with pytest.raises(IntegrityError, match="model.safetensors is no plain file any more"):
+    with pytest.raises(IntegrityError, match="model.safetensors is not a regular file any more"):
         verify(stage)
 
 
@@ -222,7 +222,7 @@ def test_a_stranger_elsewhere_does_not_change_a_part(stage: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"stage": "x"}', '{"stage": "x", "outputs": {"a": {}}}', "\udcff"])
 def test_a_manifest_that_cannot_be_read_is_refused(stage: Path, text: str) -> None:
     (stage / MANIFEST).write_bytes(text.encode(errors="surrogateescape"))
-    with pytest.raises(IntegrityError, match="manifest.json is no manifest that can be read"):
+    with pytest.raises(IntegrityError, match="manifest.json is not a manifest that can be read"):
         read_manifest(stage)
 
 
@@ -257,7 +257,7 @@ def test_a_manifest_of_another_shape_is_a_sentence(stage: Path, changes: dict[st
     content = json.loads((stage / MANIFEST).read_text())
     (stage / MANIFEST).write_text(json.dumps(content | changes))
     for read in (read_manifest, verify, lambda directory: input_record(str(directory))):
-        with pytest.raises(IntegrityError, match=f"{stage / MANIFEST} is no manifest that can be read") as raised:
+        with pytest.raises(IntegrityError, match=f"{stage / MANIFEST} is not a manifest that can be read") as raised:
             read(stage)
         assert len(str(raised.value)) < 600 and "make the stage again" in str(raised.value)
 
@@ -274,7 +274,7 @@ def test_a_manifest_of_another_shape_is_a_sentence(stage: Path, changes: dict[st
 )
 def test_broken_json_is_a_sentence(stage: Path, text: str) -> None:
     (stage / MANIFEST).write_text(text)
-    with pytest.raises(IntegrityError, match="is no manifest that can be read"):
+    with pytest.raises(IntegrityError, match="is not a manifest that can be read"):
         read_manifest(stage)
 
 
@@ -284,7 +284,7 @@ def test_a_manifest_that_is_no_file(stage: Path, kind: str) -> None:
     path.unlink()
     links = {"device": "/dev/zero", "loop": MANIFEST}
     {"pipe": os.mkfifo, "folder": os.mkdir}.get(kind, lambda path: os.symlink(links[kind], path))(path)
-    with pytest.raises(IntegrityError, match="is no manifest that can be read"):
+    with pytest.raises(IntegrityError, match="is not a manifest that can be read"):
         read_manifest(stage)
 
 

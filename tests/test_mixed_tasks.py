@@ -10,9 +10,11 @@ from sandbox_target import first_working
 from small_run import CONFIGS, GRPO, SFT, arguments, graph_of, log, manifest, recipe, run_recipe, write
 
 from r1hf.core.config import parse
+from r1hf.core.errors import DataError
 from r1hf.data.rows import Row, load_rows
 from r1hf.preflight.check import Asked, check
-from r1hf.rewards.table import TABLE
+from r1hf.rewards.faults import check_judged
+from r1hf.rewards.table import TABLE, build
 
 pytestmark = pytest.mark.skipif(first_working() is None, reason="no sandbox works here")
 pytest.importorskip("reasoning_gym")
@@ -66,6 +68,25 @@ def test_its_own_rows_pass_the_check_and_the_rehearsal() -> None:
     (stage,) = report.stages
     assert stage.rewards is not None and stage.rewards.rows == dict.fromkeys(JUDGES, 4)
     assert stage.rehearsal is not None and stage.rehearsal.built
+
+
+HOLES = {
+    "choice": {"answer": None},
+    "text": {"answer": "N/A"},
+    "countdown": {"numbers": None},
+    "gym": {"gym": None},
+    "math": {"task": "stem", "answer": None},
+}
+
+
+@pytest.mark.parametrize("task", HOLES)
+def test_a_row_that_nothing_can_be_judged_by_is_named(task: str) -> None:
+    rewards = build(CHOSEN)
+    for row in firsts():
+        check_judged([row], rewards)
+    (row,) = [row for row in firsts() if row["task"] == task]
+    with pytest.raises(DataError, match=f"1 of 1 rows cannot be judged.*\\n.*reward '{JUDGES[task]}'"):
+        check_judged([row | HOLES[task]], rewards)
 
 
 GENERAL = {"question": "Hello!", "answer": None, "language": "en", "task": "helpful"}

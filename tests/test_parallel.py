@@ -65,7 +65,7 @@ def test_there_are_such_configurations_and_documents_name_none_that_fits_nowhere
 
 
 @pytest.mark.parametrize(
-    ("parts", "said"), [(8, "28 attention heads"), (7, "4 key-value heads"), (4, None), (0, "no number")]
+    ("parts", "said"), [(8, "28 attention heads"), (7, "4 key-value heads"), (4, None), (0, "not a number")]
 )
 def test_a_sampler_is_refused_what_its_model_cannot(parts: int, said: str | None) -> None:
     module = recipe("rejection_sampling")

@@ -133,10 +133,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("rows.jsonl", "rows.jsonl", "is the input x"),
         ("a", "a.partial", "has its work written to a.partial"),
         ("a", "a.old/model", "has its work written to a.old"),
-        ("~/model", "m", "is no path"),
-        (" ", "m", "is no path"),
-        ("a\0b", "m", "is no path"),
-        ("x" * 5000, "m", "is no path"),
+        ("~/model", "m", "is not the path"),
+        (" ", "m", "is not the path"),
+        ("a\0b", "m", "is not the path"),
+        ("x" * 5000, "m", "is not the path"),
         (".", "m", "is the working directory"),
         ("..", "m", "holds the working directory"),
         ("/", "m", "is the root of the file system"),
@@ -325,7 +325,7 @@ def test_a_pipeline_needs_a_directory_of_its_own(
     (place / "mine" / "base" / "p.yaml").write_text("stages: {base: {recipe: base, config: base.yaml}}\n")
     (place / "mine" / "base" / "base.yaml").write_text("models: {base: {architecture: qwen2}}\nmax_steps: 1\n")
     before = contents(tmp_path)
-    with pytest.raises(ConfigError, match=said or "is no path of a directory"):
+    with pytest.raises(ConfigError, match=said or "is not the path of a directory"):
         pipeline(ROOT / "recipes", ["--config", "mine/base/p.yaml", "--run_dir", run_dir])
     assert contents(tmp_path) == before
 

@@ -140,10 +140,21 @@ def test_a_file_that_cannot_be_read_is_named_with_its_line(text: str, said: str,
     assert said in found
 
 
-@pytest.mark.parametrize("key", ["weights", "format_mode", "code", "gate", "difficulty_sampling", "outcome_rewards"])
+GONE = ("weights", "format_mode", "code", "gate", "difficulty_sampling", "difficulty_wrong", "outcome_rewards")
+
+
+@pytest.mark.parametrize("key", GONE)
 def test_a_key_of_an_earlier_version_says_where_it_went(key: str, tmp_path: Path) -> None:
     found = problems(tmp_path, {"accuracy": 1}, **{key: {"accuracy": 1}})
     assert len(found) == 1 and (f"{key}: is now" in found[0] or f"{key}: is gone" in found[0])
+
+
+def test_an_old_key_in_a_graph_is_named_with_its_place(tmp_path: Path) -> None:
+    graph = tmp_path / "old.yaml"
+    stage = {"config": str(ROOT / "recipes/configs/tiny/r1_zero.yaml"), "set": {"weights": {"accuracy": 1.0}}}
+    graph.write_text(yaml.safe_dump({"run_dir": "runs/old", "stages": {"zero": stage}}), encoding="utf-8")
+    found = parse(recipe("r1_zero").CONFIGS, ["--config", str(graph), "--stage", "zero"]).problems
+    assert any(f"{graph}:" in text and "weights: is now rewards" in text for text in found), found
 
 
 def test_all_that_is_wrong_is_said_together() -> None:
@@ -182,6 +193,25 @@ def test_a_function_of_ones_own_trains_and_is_part_of_the_request(tiny_base: Pat
     assert {"rewards/judge/mean", "rewards/brevity/mean", "completions/mean_length_wrong"} <= set(row)
     read = manifest(out)["inputs"]["rewards"]
     assert str(own) in str(read), read
+
+
+@pytest.mark.parametrize("way", ["its own file", "a file that it extends", "the graph", "the command line"])
+def test_a_function_of_ones_own_lies_beside_what_names_it(way: str, own: Path) -> None:
+    chosen, tiny = {"my_rewards.py:judge": 1.0}, str(ROOT / "recipes/configs/tiny/r1_zero.yaml")
+    (own.parent / "stages").mkdir()
+    stage = own.parent / ("stages" if way == "a file that it extends" else ".") / "zero.yaml"
+    base, graph = own.parent / "base.yaml", own.parent / "graph.yaml"
+    base.write_text(yaml.safe_dump({"extends": tiny, "rewards": chosen}), encoding="utf-8")
+    text = {"extends": "../base.yaml"} if stage.parent != own.parent else {"extends": tiny}
+    stage.write_text(yaml.safe_dump(text | ({"rewards": chosen} if way == "its own file" else {})), encoding="utf-8")
+    zero = {"config": tiny, "set": {"rewards": chosen}}
+    graph.write_text(yaml.safe_dump({"run_dir": "runs/x", "stages": {"zero": zero}}), encoding="utf-8")
+    words = ["--config", str(graph), "--stage", "zero"] if way == "the graph" else ["--config", str(stage)]
+    words += ["--rewards={my_rewards.py:judge: 1.0}"] if way == "the command line" else []
+    found = parse(recipe("r1_zero").CONFIGS, [*words, "--output_dir=o", "--model=org/m", "--prompts=org/p"])
+    recipe("r1_zero").preflight(found)
+    assert [text for text in found.problems if text.startswith("rewards")] == []
+    assert [Path(path).resolve() for path in found.inputs["rewards"]] == [own]
 
 
 def test_the_command_line_replaces_the_rewards(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_a_cpu_cannot_have_vllm_rollouts(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     problems = []
     check_engine(problems, config(tmp_path, rollout_engine="vllm_server"))
-    assert any("pip install 'r1hf[vllm]'" in text for text in problems)
+    assert any("make install EXTRAS=dev,vllm" in text for text in problems)
     problems = []
     check_engine(problems, config(tmp_path))
     assert not problems

@@ -129,7 +129,7 @@ def test_the_command_shows_what_is_asked_for(
     ("words", "message"),
     [
         (["--reward", "format<1"], "--reward 'format<1': is not NAME<X (or <=, >, >=, =) with one of rewards/acc"),
-        (["--step", "x"], "--step: 'x' is no step"),
+        (["--step", "x"], "--step: 'x' is not a step"),
         (["--step", "40"], "has no rollouts of step 40"),
     ],
 )

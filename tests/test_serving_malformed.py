@@ -81,10 +81,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
         }.items()
     },
     **{f"{name}: a list": (file(name, "[1]"), name) for name in JSON_FILES},
-    **{f"{name}: a pipe": (lambda d, name=name: pipe(d / name), f"{name} is no plain file")
+    **{f"{name}: a pipe": (lambda d, name=name: pipe(d / name), f"{name} is not a regular file")
        for name in (*JSON_FILES, "model.safetensors", "chat_template.jinja",
                     "additional_chat_templates/tool.jinja", "adapter_config.json", "special_tokens_map.json")},
-    "a device": (lambda d: (d / "merges.txt").symlink_to("/dev/zero"), "merges.txt is no plain file"),
+    "a device": (lambda d: (d / "merges.txt").symlink_to("/dev/zero"), "merges.txt is not a regular file"),
     "a folder as configuration": (folder, "config.json"),
     "a context of text": (config(max_position_embeddings="many"), "max_position_embeddings is 'many'"),
     "a context of 10^400": (config(max_position_embeddings=10**400), "max_position_embeddings is 1"),
@@ -100,9 +100,9 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "temperature of text": (file("generation_config.json", '{"temperature": "hot"}'), "temperature is 'hot'"),
     "temperature NaN": (file("generation_config.json", '{"temperature": NaN}'), "temperature is nan"),
     "top_p of 3": (file("generation_config.json", '{"top_p": 3}'), "top_p is 3"),
-    "a vocabulary of numbers": (file("tokenizer.json", '{"model": {"vocab": [1]}}'), "is no tokenizer"),
-    "a tokenizer's model in a list": (file("tokenizer.json", '{"model": [1]}'), "is no tokenizer"),
-    "tokens of text": (file("tokenizer.json", '{"model": {}, "added_tokens": "abc"}'), "is no tokenizer"),
+    "a vocabulary of numbers": (file("tokenizer.json", '{"model": {"vocab": [1]}}'), "is not a tokenizer"),
+    "a tokenizer's model in a list": (file("tokenizer.json", '{"model": [1]}'), "is not a tokenizer"),
+    "tokens of text": (file("tokenizer.json", '{"model": {}, "added_tokens": "abc"}'), "is not a tokenizer"),
     "an index of numbers": (index(3), "weight_map does not give"),
     "an index elsewhere": (index("../../model.safetensors"), "weight_map does not give"),
     "an index with an absolute path": (index("/dev/zero"), "weight_map does not give"),
@@ -182,7 +182,7 @@ def test_an_adapters_base_is_looked_at_too(base: Path, model: Path, tmp_path: Pa
     adapter = make_adapter(tmp_path / "adapter", model)
     assert resolve([str(adapter)])
     pipe(model / "tokenizer_config.json")
-    with pytest.raises(ConfigError, match="no plain file"):
+    with pytest.raises(ConfigError, match="not a regular file"):
         resolve([str(adapter)])
 
 
@@ -193,7 +193,7 @@ def test_a_damaged_stage_of_a_run_is_named_with_the_others(base: Path, tmp_path:
     (tmp_path / "run/r1/config.json").write_text("[" * 100_000)
     with pytest.raises(ConfigError) as caught:
         resolve([str(tmp_path / "run")])
-    assert "sft1/config.json is no plain file" in str(caught.value) and "r1/config.json" in str(caught.value)
+    assert "sft1/config.json is not a regular file" in str(caught.value) and "r1/config.json" in str(caught.value)
 
 
 FUZZED = (*JSON_FILES, "model.safetensors", "chat_template.jinja", "adapter_config.json")

@@ -74,7 +74,7 @@ def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
 
 
 def test_a_hub_id_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "could not be had from the Hub" in refusal("nobody/nothing")  # the tests run offline
+    assert "could not be fetched from the Hub" in refusal("nobody/nothing")  # the tests run offline
 
 
 def copy(model: Path, tmp_path: Path) -> Path:

@@ -60,6 +60,9 @@ def test_forms(tmp_path) -> None:
     (tmp_path / "chat_template.jinja").write_text(chat_template())
     assert (prompt_of(tmp_path, {}).form, prompt_of(tmp_path, {}).kind) == ("inline", "chat")
     assert prompt_of(tmp_path, {"format_mode": "cold_start"}).form == "cold_start"
+    paid = {"rewards": {"accuracy": 1.0, "format": {"weight": 1.0, "mode": "cold_start"}}}
+    assert prompt_of(tmp_path, paid).form == "cold_start"
+    assert prompt_of(tmp_path, {"rewards": {"format": 1.0}}).form == "inline"
 
 
 def test_a_stage_trained_on_a_prompt_template_is_served_with_it(tmp_path) -> None:

@@ -165,7 +165,7 @@ def test_a_checkpoint_to_go_on_from_is_this_stages_own_last(tmp_path: Path) -> N
         return " ".join(text for text in found if "resume_from_checkpoint" in text)
 
     assert "/nowhere does not exist" in said("/nowhere")
-    assert "is no checkpoint of a trainer" in said(tmp_path / "model")
+    assert "is not a checkpoint of a trainer" in said(tmp_path / "model")
     assert "belongs to another run" in said(tmp_path / "other" / "checkpoint-4")
     assert "is not the last: checkpoint-10 came after it" in said(work / "checkpoint-2")
     assert "restart: true to begin anew" in said("false")

@@ -93,7 +93,7 @@ def test_a_file_may_be_reached_twice(tmp_path: Path) -> None:
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     for wrong in ("3", "[a.yaml, 3]", "{a: b}", "['']"):
         _, problems = read(tmp_path, top=f"extends: {wrong}\n")
-        assert problems and "is no file and no list of files" in problems[0]
+        assert problems and "is neither a file nor a list of files" in problems[0]
 
 
 def test_the_request_is_that_of_the_values(tmp_path: Path) -> None:

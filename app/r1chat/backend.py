@@ -230,9 +230,9 @@ def _object(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise BackendError("broken", "the answer is no JSON") from error
+        raise BackendError("broken", "the answer is not JSON") from error
     if not isinstance(value, dict):
-        raise BackendError("broken", "the answer is no JSON object")
+        raise BackendError("broken", "the answer is not a JSON object")
     return value
 
 

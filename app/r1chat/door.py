@@ -174,7 +174,7 @@ class Door:
         if not isinstance(session, str) or not _SESSION.fullmatch(session):
             raise Refused("session_hash: a short text is expected")
         if not isinstance(data, list | None) or not isinstance(event.get("fn_index"), int | None):
-            raise Refused("the event is none of this page")
+            raise Refused("the event is not one of this page")
         if (client, session) not in self.known:
             if self.sessions.take(client):
                 raise Refused("too many pages are opened from this address: wait a minute", 429)

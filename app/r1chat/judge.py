@@ -17,7 +17,9 @@ from r1chat.reply import Reply
 from r1hf.core.environment import narrowed
 from r1hf.serving.fair import Fair, Full, Who
 from r1hf.text.grammar import Mode
-from r1hf.verify import parse_number, read_answer, verify_math
+from r1hf.verify.extract import read_answer
+from r1hf.verify.math import verify_math
+from r1hf.verify.numeric import parse_number
 
 SECONDS = 30.0  # the longest wait for a judgement, the start of the worker included
 MAX_GOLD = 200

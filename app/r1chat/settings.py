@@ -67,7 +67,7 @@ class Settings:
 
 def _url(text: str) -> str:
     if not text.startswith(("http://", "https://")):
-        raise SystemExit(f"R1HF_BACKEND={text!r} is no address: give one like {DEFAULT_BACKEND}")
+        raise SystemExit(f"R1HF_BACKEND={text!r} is not an address: give one like {DEFAULT_BACKEND}")
     return text.rstrip("/")
 
 
@@ -81,7 +81,7 @@ def _key(text: str) -> str:
 def _hosts(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if wrong := next((name for name in names if host_name(name) is None), None):
-        raise SystemExit(f"R1HF_ALLOW_HOSTS has {wrong!r}, which is no host name: give names like chat.example.org")
+        raise SystemExit(f"R1HF_ALLOW_HOSTS has {wrong!r}, which is not a host name: give names like chat.example.org")
     return [host for host in map(host_name, names) if host]
 
 
@@ -107,7 +107,7 @@ def _number(environ: Mapping[str, str], name: str, default: float) -> float:
     except ValueError:
         value = -1.0
     if not 0 < value < float("inf"):
-        raise SystemExit(f"{name}={text!r} is no positive number of seconds")
+        raise SystemExit(f"{name}={text!r} is not a positive number of seconds")
     return value
 
 
@@ -120,5 +120,5 @@ def _whole(environ: Mapping[str, str], names: tuple[str, ...], default: int, *, 
     except ValueError:
         value = least - 1
     if value < least:
-        raise SystemExit(f"{name}={environ[name]!r} is no whole number from {least}")
+        raise SystemExit(f"{name}={environ[name]!r} is not a whole number from {least}")
     return value

@@ -103,7 +103,7 @@ def _options(options: argparse.Namespace, example: Example | None) -> Options:
     grpo = {name: value for name, value in grpo.items() if value is not None}
     for name, lowest in (("epsilon", 0.0), ("epsilon_high", 0.0), ("beta", 0.0), ("max_completion_length", 1)):
         if name in grpo and not lowest <= grpo[name] < math.inf:
-            problems.append(f"--{name.replace('_', '-')}: {grpo[name]:g} is no finite number from {lowest:g} up")
+            problems.append(f"--{name.replace('_', '-')}: {grpo[name]:g} is not a finite number from {lowest:g} up")
     if problems:
         raise ConfigError(problems)
     return Options(weights, options.format_mode, options.prefilled, empty, example.std if example else None, grpo)

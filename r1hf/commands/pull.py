@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     if bool(options.identity) != bool(options.issuer) or (options.key and options.identity):
         raise ConfigError("give --key, or --identity together with --issuer")
     if not is_hub_id(options.reference):
-        raise ConfigError(f"{options.reference} is no reference to the Hub: write org/name or org/name@revision")
+        raise ConfigError(f"{options.reference} is not a reference to the Hub: write org/name or org/name@revision")
     if options.to is not None and os.path.lexists(options.to):
         raise ConfigError(f"--to {options.to} exists; choose another directory, or move it away")
     trust = Trust(options.key, options.identity, options.issuer) if options.key or options.identity else trusted()

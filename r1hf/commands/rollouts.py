@@ -68,7 +68,7 @@ def _rows(directory: Path, step: str) -> list[dict[str, Any]]:
         paths = paths[-1:]
     elif step != "all":
         if not step.isdigit():
-            raise ConfigError(f"--step: {step!r} is no step; give a number, last or all")
+            raise ConfigError(f"--step: {step!r} is not a step; give a number, last or all")
         before = [path for path in paths if int(path.stem.removeprefix("step-")) <= int(step)]
         paths = before[-1:]
     rows = []

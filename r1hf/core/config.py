@@ -182,10 +182,14 @@ def _strange(told: Said, fields: Mapping[tuple[type, str], _Field]) -> list[str]
 
 
 _RENAMED = {
-    "weights": "is now rewards, which also names what is paid: rewards: {accuracy: 1, format: 1, language: 0}",
+    "weights": "is now rewards, which names all that is judged (weights counted 1 what they left out): "
+    "rewards: {accuracy: 1, format: 1, language: 0}",
     "format_mode": "is now an option of the reward: rewards: {format: {weight: 1, mode: think_only}, …}",
     "code": "is now one of rewards, with its options there: rewards: {code: {weight: 1, packages: [numpy]}, …}",
-    **dict.fromkeys(("gate", "difficulty_sampling"), "is gone, since no gain could be measured; leave it out"),
+    **dict.fromkeys(
+        ("gate", "difficulty_sampling", "difficulty_right", "difficulty_wrong", "difficulty_revisit"),
+        "is gone, since no gain could be measured; leave it out",
+    ),
     "outcome_rewards": "is gone: a reward says itself that it judges the outcome (docs/rewards.md); leave it out",
 }
 

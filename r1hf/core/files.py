@@ -34,12 +34,12 @@ def open_plain(path: Path) -> IO[bytes]:
         raise OSError(errno.EINVAL, str(error), str(path)) from error
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise OSError(errno.EINVAL, "it is no plain file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return open(handle, "rb")
 
 
 def read_bytes(path: Path, most: int = LARGEST) -> bytes:
-    """All of a file. Raises OSError for what is no plain file, and for one of more than `most` bytes."""
+    """All of a file. Raises OSError for what is not a regular file, and for one of more than `most` bytes."""
     with open_plain(path) as stream:
         data = stream.read(most + 1)
     if len(data) > most:

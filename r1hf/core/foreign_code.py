@@ -75,7 +75,7 @@ def faults(source: str | Path) -> list[str]:
     if not {"config.json", "adapter_config.json", "tokenizer_config.json", "tokenizer.json"} & files.keys():
         return []
     inside = [path for name in _READ_TOO for path in (directory / name).glob("*")]
-    found = [f"{path} is no plain file" for path in (*files.values(), *inside) if not _is_plain(path)]
+    found = [f"{path} is not a regular file" for path in (*files.values(), *inside) if not _is_plain(path)]
     found += [
         text for name, path in sorted(files.items()) if name.endswith("config.json") for text in _configured(path)
     ]

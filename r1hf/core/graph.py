@@ -245,7 +245,7 @@ def entry_problems(entry: Entry) -> list[str]:
     if config in (None, [], ""):
         problems.append(f"{name}: config is missing")
     elif len(entry.configs) < len(listed(config)):
-        problems.append(f"{where('config')}: {name}: config: {config!r} is no file and no list of files")
+        problems.append(f"{where('config')}: {name}: config: {config!r} is neither a file nor a list of files")
     problems += [f"{name}: the config {path} does not exist" for path in entry.configs if not path.is_file()]
     for key, value in entry.get("inputs", dict).items():
         if not listed(value) or not all(isinstance(one, str) and one for one in listed(value)):
@@ -285,7 +285,7 @@ def _recipe(entry: Entry, own: YamlFile, recipes: Path, problems: list[str]) -> 
         problems.append(f"{entry.name}: recipe is missing: name it in the stage's own file, or beside its config")
         return None
     if not isinstance(text, str):
-        problems.append(f"{entry.name}: recipe: {text!r} is no name of a recipe")
+        problems.append(f"{entry.name}: recipe: {text!r} is not the name of a recipe")
         return None
     path = recipe_path(text, directory, recipes)
     if not path.is_file():

@@ -55,7 +55,7 @@ def read_launch(value: Any, directory: Path, where: str, problems: list[str]) ->
         return Launch(fork=value == FORK)
     before = len(problems)
     if not isinstance(value, dict) or not value:
-        problems.append(f"{where}: {LAUNCH}: {value!r} is none of python, fork and {{accelerate: FILE}}")
+        problems.append(f"{where}: {LAUNCH}: {value!r} is not one of python, fork and {{accelerate: FILE}}")
         return Launch()
     for key in value:
         if key not in _KEYS:
@@ -63,10 +63,10 @@ def read_launch(value: Any, directory: Path, where: str, problems: list[str]) ->
     counts = {key: value[key] for key in ("processes", "nodes") if value.get(key) is not None}
     for key, count in counts.items():
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            problems.append(f"{where}: {LAUNCH}: {key}: {count!r} is no number of {key}; write 1 or more")
+            problems.append(f"{where}: {LAUNCH}: {key}: {count!r} is not a number of {key}; write 1 or more")
     file = value.get("accelerate")
     if file is not None and not (isinstance(file, str) and (directory / file).is_file()):
-        there = f"there is no file {beside(directory, file)}" if isinstance(file, str) else f"{file!r} is no file"
+        there = f"there is no file {beside(directory, file)}" if isinstance(file, str) else f"{file!r} is not a file"
         problems.append(f"{where}: {LAUNCH}: accelerate: {there}")
     if len(problems) > before:
         return Launch()

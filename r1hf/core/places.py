@@ -38,12 +38,12 @@ def output_problems(
     a file's own directory may hold the output, an input may not.
     """
     if not output_dir.strip() or output_dir.startswith("~"):
-        return [f"output_dir: {output_dir!r} is no path of a directory; write it out (~ is the shell's)"]
+        return [f"output_dir: {output_dir!r} is not the path of a directory; write it out (~ is the shell's)"]
     try:
         place = Path(os.path.realpath(output_dir))
         place.exists()
     except (OSError, ValueError) as error:  # too long a name, a null character
-        return [f"output_dir: {output_dir[:60]!r} is no path of a directory: {getattr(error, 'strerror', error)}"]
+        return [f"output_dir: {output_dir[:60]!r} is not the path of a directory: {getattr(error, 'strerror', error)}"]
     problems = protected(place)
     problems += [text for what, path in inputs if "\0" not in path and (text := _clash(place, what, path))]
     real = [(what, path, Path(os.path.realpath(path))) for what, path in files]

@@ -121,7 +121,7 @@ def refuse(key: str, value: Any, keys: Collection[str]) -> None:
     if (foreign := asked_for(key, value)) is not None:
         raise ValueError(foreign)
     if key.endswith("_init_kwargs") and isinstance(value, str) and not value.lstrip().startswith("{"):
-        raise ValueError(f"{value!r:.60} is no mapping; write it as {{dtype: bfloat16}}")
+        raise ValueError(f"{value!r:.60} is not a mapping; write it as {{dtype: bfloat16}}")
     if key == "chat_template_path" and value is not None:
         raise ValueError("r1hf reads it from elsewhere; write chat_template: auto, a name, or a .jinja file")
     if isinstance(value, str) and key in CHOICES and "num_generations" in keys and value not in CHOICES[key]:
@@ -138,7 +138,7 @@ def _outside(value: float, interval: str) -> str | None:
     """What is wrong with a value outside `interval`, written as in mathematics: `(0, 1]`."""
     low, high = interval[1:-1].split(", ")
     if math.isnan(value) or (math.isinf(value) and not (interval.endswith("inf]") and value > 0)):
-        return "is no finite number"
+        return "is not a finite number"
     if value < float(low) or (value == float(low) and interval[0] == "("):
         return f"is {'not above' if interval[0] == '(' else 'below'} {low}"
     if value > float(high) or (value == float(high) and interval[-1] == ")"):
@@ -182,7 +182,7 @@ def _resume(value: str, output_dir: str, restart: bool) -> str | None:
     if not path.exists():
         return f"does not exist; {alone}"
     if not (path / "trainer_state.json").is_file():
-        return f"is no checkpoint of a trainer (it has no trainer_state.json); {alone}, or start from it as model"
+        return f"is not a checkpoint of a trainer (it has no trainer_state.json); {alone}, or start from it as model"
     if own.resolve() not in path.resolve().parents:
         return f"belongs to another run, and this one keeps its own in {own}; {alone}, or start from it as model"
     newer = [other.name for other in path.parent.glob("checkpoint-*") if _step(other) > _step(path)]

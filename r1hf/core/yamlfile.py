@@ -155,7 +155,7 @@ def read_yaml(path: str | Path, _within: tuple[Path, ...] = ()) -> YamlFile:
     bases = [bases] if isinstance(bases, str) else bases
     where = file.where(EXTENDS)
     if not isinstance(bases, list) or not all(isinstance(base, str) and base for base in bases):
-        file.problems.append(f"{where}: {EXTENDS}: {bases!r} is no file and no list of files")
+        file.problems.append(f"{where}: {EXTENDS}: {bases!r} is neither a file nor a list of files")
         return file
     chain = (*_within, Path(os.path.realpath(file.path)))
     inherited = YamlFile(file.path)

@@ -42,7 +42,8 @@ def open_bytes(path: Path) -> IO[bytes]:
             openers[".zst"] = importlib.import_module("zstandard").open
         except ImportError:
             raise DataError(
-                f"{path} is packed by zstd; unpack it (zstd -d {path}), or pip install zstandard"
+                f"{path} is packed by zstd; unpack it (zstd -d {path}), or "
+                ".uv/bin/uv pip install --python .venv/bin/python zstandard"
             ) from None
     return openers[path.suffix](path, "rb")
 

@@ -37,7 +37,7 @@ def with_options(row: Row, options: Sequence[str], gold: Gold) -> Row:
     if gold == "place":
         place = str(row["answer"])
         if not isinstance(texts, Sequence) or not place.isdecimal() or int(place) >= len(texts):
-            raise DataError(f"answer {place} is no place of an option: {row['question']!r:.60}")
+            raise DataError(f"answer {place} is not the position of an option: {row['question']!r:.60}")
         return {**row, "choices": texts, "answer": LETTERS[int(place)]}
     return {**row, "choices": texts} if texts else row
 

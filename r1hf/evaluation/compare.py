@@ -113,7 +113,7 @@ def read_results(place: Path) -> dict[str, Any]:
         raise StageError(f"{place} holds no finished evaluation; recipes/evaluate.py or r1hf evaluate makes one")
     manifest = verify(place)
     if RESULTS not in manifest.outputs:
-        raise StageError(f"{place} is no evaluation: it holds no {RESULTS}; {manifest.recipe} made it")
+        raise StageError(f"{place} is not an evaluation: it holds no {RESULTS}; {manifest.recipe} made it")
     content = read_object(place / RESULTS)
     if content.get("format", 1) != FORMAT or SAMPLES not in manifest.outputs:
         raise StageError(

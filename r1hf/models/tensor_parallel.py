@@ -31,7 +31,7 @@ def indivisible(shape: Shape, parts: int) -> str | None:
 def check_parts(key: str, parts: object, sources: Iterable[str | Shape]) -> list[str]:
     """A problem for each model, of those whose shape is known here, that does not split into `parts`."""
     if not isinstance(parts, int) or isinstance(parts, bool) or parts < 1:
-        return [f"{key}: {parts!r} is no number of GPUs; write 1 or more"]
+        return [f"{key}: {parts!r} is not a number of GPUs; write 1 or more"]
     problems = []
     for source in sources:
         try:

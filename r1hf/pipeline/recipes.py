@@ -30,7 +30,7 @@ def find_recipe(config: Path, recipe: str | None = None) -> Path:
     if named is not None and recipe is None:
         where = named.where
         if not isinstance(named.value, str):
-            raise ConfigError(f"{where}: recipe: {named.value!r} is no name of a recipe")
+            raise ConfigError(f"{where}: recipe: {named.value!r} is not the name of a recipe")
         own = recipe_path(named.value, Path(where.rpartition(":")[0]).parent, Path())
         if named.value.endswith(".py") and own.is_file():
             return own

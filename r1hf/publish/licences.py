@@ -76,7 +76,7 @@ def choose(sources: Iterable[Source], wanted: str | None, repo: str = "") -> str
     licence = wanted or next((str(source.licence) for source in binding), OWN)
     known = PERMISSIVE | KEEPS | NONCOMMERCIAL | NO_DERIVATIVES
     if licence not in known:
-        problems.append(f"the licence {licence} is none that r1hf knows; use one of {', '.join(sorted(known))}")
+        problems.append(f"the licence {licence} is not one that r1hf knows; use one of {', '.join(sorted(known))}")
     problems += [reason for source in binding if (reason := forbids(source, licence))]
     # Llama's licences: the name of a model made with it begins with "Llama".
     llama = next((source for source in binding if str(source.licence).startswith("llama3")), None)

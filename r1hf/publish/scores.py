@@ -73,7 +73,7 @@ def load_evaluation(directory: Path) -> Evaluation:
         )
     manifest = verify(directory)
     if RESULTS not in manifest.outputs:
-        raise NoEvaluation(f"{directory} is no evaluation: it holds no {RESULTS}; run recipes/evaluate.py")
+        raise NoEvaluation(f"{directory} is not an evaluation: it holds no {RESULTS}; run recipes/evaluate.py")
     try:
         content = read_object(directory / RESULTS)
     except ConfigError as error:

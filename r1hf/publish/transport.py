@@ -239,7 +239,7 @@ def check_name(repo: str) -> None:
     from huggingface_hub.utils import validate_repo_id
 
     if repo.count("/") != 1:
-        raise HubError(f"--repo {repo!r} is no repository: write org/name")
+        raise HubError(f"--repo {repo!r} is not a repository: write org/name")
     with explained(f"push to {repo!r}"):
         validate_repo_id(repo)
 

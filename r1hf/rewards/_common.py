@@ -131,6 +131,18 @@ class AnswerReward:
     def golds(self, columns: Mapping[str, Any], count: int) -> Sequence[Any]:
         return column(columns, self.answer_column, count, self.__name__)
 
+    def fault(self, row: Mapping[str, Any]) -> str | None:
+        """Why no completion can be judged by a row; None where one can."""
+        try:
+            (gold,) = self.golds({name: [value] for name, value in row.items()}, 1)
+        except DataError as error:
+            return str(error)
+        return f"{gold!r:.80} is nothing to compare an answer with" if self.is_idle(gold) else None
+
+    def is_idle(self, gold: Any) -> bool:
+        """Whether a gold leaves every answer unjudged."""
+        return self.judge(self.answer(""), gold) is None
+
     def answer(self, text: str) -> str | None:
         return final_answer(text, prefilled=self.prefilled)
 

@@ -98,7 +98,7 @@ def _find_packages(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
             continue
         spec = importlib.util.find_spec(name) if name.isidentifier() else None
         if spec is None or spec.origin is None or not os.path.isfile(spec.origin):
-            problems.append(f"packages: {name!r} is no installed package that can be imported by that name")
+            problems.append(f"packages: {name!r} is not an installed package that can be imported by that name")
         else:
             places.append((name, os.path.realpath(spec.origin)))
     if problems:

@@ -22,7 +22,7 @@ def read_json(path: Path, missing: dict[str, Any] | None = None) -> dict[str, An
     except FileNotFoundError:
         if missing is not None:
             return missing
-        raise ConfigError(f"{path.parent} has no {path.name}: it is no model directory") from None
+        raise ConfigError(f"{path.parent} has no {path.name}: it is not a model directory") from None
 
 
 class Settings:
@@ -154,5 +154,5 @@ def has_think_tokens(file: Path) -> bool:
         known = {item["content"] for item in content.get("added_tokens") or []}
         known |= set(vocabulary) if isinstance(vocabulary, dict) else {item[0] for item in vocabulary}
     except _DAMAGED as error:
-        raise ConfigError(f"{file} is no tokenizer that can be read; copy or make it again") from error
+        raise ConfigError(f"{file} is not a tokenizer that can be read; copy or make it again") from error
     return {"<think>", "</think>"} <= known

@@ -102,7 +102,7 @@ def read_json(body: bytes) -> Any:
     """The JSON in a body, UTF-8 whatever its headers say. Raises Refused where it is none, too deep or too much."""
 
     def constant(name: str) -> Any:
-        raise ValueError(f"{name} is no JSON")
+        raise ValueError(f"{name} is not JSON")
 
     try:
         value = json.loads(body.decode("utf-8"), parse_constant=constant)

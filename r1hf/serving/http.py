@@ -42,7 +42,7 @@ async def errors(request: web.Request, handler: Any) -> web.StreamResponse:
     except web.HTTPException as error:
         return failure(f"{request.method} {request.path}: {error.reason}", error.status)
     except web.RequestPayloadError:
-        return failure("the request's body is no HTTP", 400)
+        return failure("the request's body is not HTTP", 400)
     except (ConnectionError, asyncio.CancelledError):
         raise  # the client has gone
     except Exception as error:

@@ -130,7 +130,7 @@ def _directories(source: str) -> list[Path]:
         if is_hub_id(source):
             return [_download(source)]
         shown = repr(source[:200])[1:-1]  # halves of characters cannot be printed
-        raise ConfigError(f"{shown} does not exist, and is no Hub id (org/name); give a directory or a Hub id")
+        raise ConfigError(f"{shown} does not exist, and is not a Hub id (org/name); give a directory or a Hub id")
     if not path.is_dir():
         raise ConfigError(f"{source} is a file; give the directory that holds config.json and *.safetensors")
     path = path.resolve()
@@ -152,14 +152,14 @@ def _download(source: str) -> Path:
         return resolve(source, files=_DOWNLOADED).path
     except (R1Error, OSError, ValueError) as error:
         raise ConfigError(
-            f"{source[:200]} is no directory here and could not be had from the Hub: {str(error)[:300]}"
+            f"{source[:200]} is not a directory here and could not be fetched from the Hub: {str(error)[:300]}"
         ) from error
 
 
 def read_model(directory: Path, name: str) -> ServedModel:
     """One model directory or adapter, checked. Raises ConfigError."""
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"'{name}' is no name for a model; name it yourself: my_model={directory}")
+        raise ConfigError(f"'{name}' is not a name for a model; name it yourself: my_model={directory}")
     _refuse_faults(directory)
     base, rank = None, 0
     if (directory / "adapter_config.json").exists() and not (directory / "config.json").exists():

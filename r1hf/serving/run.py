@@ -119,7 +119,7 @@ def budget(text: str | None, device: str) -> int:
     except ValueError:
         number = -1.0
     if match is None or number <= 0 or (match[2] != "%" and match[3] not in _UNITS):
-        raise ConfigError(f"--memory {text!r} is no amount: write 12GiB, or 60% (of what is free)")
+        raise ConfigError(f"--memory {text!r} is not an amount: write 12GiB, or 60% (of what is free)")
     return int(free * number / 100) if match[2] == "%" else int(number * _UNITS[match[3]])
 
 
@@ -128,7 +128,7 @@ def _host_names(given: Sequence[str]) -> list[str]:
     from r1hf.serving.door import host_name
 
     names = {name: host_name(name) for name in given}
-    hint = "is no host name: give one like models.example.org"
+    hint = "is not a host name: give one like models.example.org"
     if wrong := [f"--allow-host {name!r} {hint}" for name, host in names.items() if host is None]:
         raise ConfigError(wrong)
     return [host for host in names.values() if host]

@@ -110,7 +110,7 @@ def shape_problem(content: Mapping[str, Any]) -> str | None:
         return f"what it says of {', '.join(wrong)} has another type"
     command = content.get("command")
     if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
-        return "what it says of command is no list of words"
+        return "what it says of command is not a list of words"
     return _outputs_problem(content["outputs"]) or _inputs_problem(content["inputs"]) or _git_problem(content)
 
 
@@ -136,12 +136,12 @@ def _outputs_problem(outputs: Mapping[str, Any]) -> str | None:
         return "it lists no outputs, and no stage ends without one"
     for name, output in outputs.items():
         if not _is_inside(name):
-            return f"the output {name[:80]!r} is no path inside of the directory"
+            return f"the output {name[:80]!r} is not a path inside the directory"
         known = isinstance(output, dict) and set(output) == {"sha256", "bytes"}
         if not known or not isinstance(output["sha256"], str) or not _SHA256.fullmatch(output["sha256"]):
-            return f"what it says of {name[:80]!r} is no hash and size"
+            return f"what it says of {name[:80]!r} is not a hash and a size"
         if type(output["bytes"]) is not int or not 0 <= output["bytes"] < 2**63:
-            return f"what it says of {name[:80]!r} is no size"
+            return f"what it says of {name[:80]!r} is not a size"
     return None
 
 
@@ -157,7 +157,7 @@ def _inputs_problem(inputs: Mapping[str, Any]) -> str | None:
         for record in value if isinstance(value, list) else [value]:
             texts = record.values() if isinstance(record, dict) else [None]
             if not all(isinstance(text, str) for text in texts) or not {"path", "fingerprint"} <= set(record):
-                return f"what it says of the input {field[:80]!r} is no path and fingerprint"
+                return f"what it says of the input {field[:80]!r} is not a path and a fingerprint"
     return None
 
 

@@ -45,7 +45,7 @@ class StageLog:
                 stream.write(line.encode("utf-8", "replace"))
 
     def _open(self) -> IO[bytes]:
-        """Raises StageError where it is no plain file: a pipe in its place would be waited for."""
+        """Raises StageError where it is not a regular file: a pipe in its place would be waited for."""
         try:
             handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
         except OSError as error:
@@ -54,7 +54,7 @@ class StageLog:
             raise StageError(f"{self.path} cannot be written: {error.strerror}") from error
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
-            raise StageError(f"{self.path} is no plain file; move it away, then repeat the command to go on")
+            raise StageError(f"{self.path} is not a regular file; move it away, then repeat the command to go on")
         return open(handle, "ab")
 
     def rewrite(self, rows: list[dict[str, Any]]) -> None:

@@ -70,7 +70,7 @@ def explain(error: BaseException, action: str, repo: str = "") -> HubError | Non
 def no_hub(action: str) -> HubError:
     """The error for a success that has nothing of the Hub's answer in it."""
     return HubError(
-        f"could not {action}: what answers at {endpoint()} is no Hub (a proxy, or the login page of a network?); "
+        f"could not {action}: what answers at {endpoint()} is not a Hub (a proxy, or the login page of a network?); "
         "look at HF_ENDPOINT and your connection"
     )
 

@@ -73,7 +73,7 @@ class FileLock:
             if os.stat(self.path).st_ino != os.fstat(handle).st_ino:
                 raise FileNotFoundError
             if not stat.S_ISREG(os.fstat(handle).st_mode) or os.read(handle, 20).strip(b"0123456789\n"):
-                raise StageError(f"{self.path} is no lock of r1hf: {self.what} needs that name, so move it away")
+                raise StageError(f"{self.path} is not a lock of r1hf: {self.what} needs that name, so move it away")
             os.ftruncate(handle, 0)
             os.lseek(handle, 0, os.SEEK_SET)
             os.write(handle, f"{os.getpid()}\n".encode())

@@ -81,7 +81,7 @@ def hash_outputs(directory: Path, hidden: bool = False) -> dict[str, Output]:
     for name in files_under(directory, hidden):
         path = directory / name
         if is_plain(path) is False:  # reading a pipe could wait for ever
-            raise StageError(f"{path} is no plain file; remove it")
+            raise StageError(f"{path} is not a regular file; remove it")
         found[name] = Output(sha256_file(path), path.stat().st_size)
     return found
 
@@ -125,16 +125,16 @@ def read_manifest(directory: Path) -> Manifest | None:
         return None
     except (ConfigError, OSError) as error:
         wrong = " ".join(error.problems) if isinstance(error, ConfigError) else str(error)
-        raise IntegrityError(f"{path} is no manifest that can be read ({wrong}); {_way_out(directory)}") from error
+        raise IntegrityError(f"{path} is not a manifest that can be read ({wrong}); {_way_out(directory)}") from error
     if not {"stage", "outputs"} & set(content):
         return None  # another tool's file of the same name
     made_as = content.get("format", FORMAT)
     if type(made_as) is int and made_as != FORMAT:
         raise IntegrityError(f"{path} has format {made_as}, this version reads {FORMAT}; make the stage again")
     unknown = set(content) - {field.name for field in dataclasses.fields(Manifest)}
-    found = f"{min(unknown)[:80]!r} is none of its keys" if unknown else shape_problem(content)
+    found = f"{min(unknown)[:80]!r} is not one of its keys" if unknown else shape_problem(content)
     if found:
-        raise IntegrityError(f"{path} is no manifest that can be read ({found}); {_way_out(directory)}")
+        raise IntegrityError(f"{path} is not a manifest that can be read ({found}); {_way_out(directory)}")
     outputs = {name: Output(**output) for name, output in content["outputs"].items()}
     return Manifest(**{**content, "outputs": outputs})
 
@@ -185,7 +185,7 @@ def added(directory: Path, manifest: Manifest, under: str = "") -> list[str]:
 def _changed(path: Path, expected: Output, contents: bool) -> str | None:
     plain = is_plain(path)
     if not plain:
-        return f"{path} is missing" if plain is None else f"{path} is no plain file any more"
+        return f"{path} is missing" if plain is None else f"{path} is not a regular file any more"
     try:
         size = path.stat().st_size
         actual = sha256_file(path) if contents else expected.sha256

@@ -40,7 +40,7 @@ def check_key(path: Path, private: bool = False, pushed: Path | None = None) -> 
     """Raises ConfigError for what is no key of the kind. pushed: where a private key must not lie."""
     kind = "private" if private else "public"
     if not is_plain(path):
-        raise ConfigError(f"{path}, which is to hold a {kind} key, is no file")
+        raise ConfigError(f"{path}, which should hold a {kind} key, is not a file")
     if pushed is not None and pushed.resolve() in path.resolve().parents:
         raise ConfigError(f"the private key {path} lies in {pushed}, which is pushed; move it out of there")
     serialization = library("cryptography.hazmat.primitives.serialization")
@@ -120,6 +120,5 @@ def library(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise ConfigError(
-            f"signatures need the extra 'sign' ({error.name} is not installed): make install EXTRAS=dev,sign, "
-            "or pip install 'r1hf[sign]'"
+            f"signatures need the extra 'sign' ({error.name} is not installed): make install EXTRAS=dev,sign"
         ) from None

@@ -65,7 +65,7 @@ def prompt_of(directory: Path, config: Mapping[str, Any], fallback: Path | None 
             languages = tuple(language for language in texts if language)
             return Prompt("template", _form(text, config), text, True, languages)
         except (R1Error, OSError, ValueError, RuntimeError) as error:  # a name may be no path at all
-            note = f"its prompt template cannot be had ({str(error)[:200]}), so the chat template is used"
+            note = f"its prompt template cannot be used ({str(error)[:200]}), so the chat template is used"
     if own is not None:
         try:
             return Prompt("chat", _form(own, config), own, False, (), note)
@@ -130,8 +130,9 @@ def _literal(text: str) -> str:
 
 
 def _form(template: str, config: Mapping[str, Any]) -> Form:
-    if config.get("format_mode") == "cold_start":
-        return "cold_start"
+    paid = (config.get("rewards") or {}).get("format")
+    if "cold_start" in (config.get("format_mode"), paid.get("mode") if isinstance(paid, Mapping) else None):
+        return "cold_start"  # the first: in manifests of runs before `rewards`
     try:
         rendered = render_safely(template, [{"role": "user", "content": "?"}])
     except Runaway:

@@ -90,7 +90,7 @@ def quantization(config: AdapterConfig) -> Any:
     if not (config.use_peft and config.load_in_4bit):
         return None
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise ConfigError("load_in_4bit: bitsandbytes is not installed; pip install 'r1hf[quant]'")
+        raise ConfigError("load_in_4bit: bitsandbytes is not installed; make install EXTRAS=dev,quant")
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

@@ -108,8 +108,8 @@ def check_engine(problems: list[str], args: EngineConfig | None) -> None:
         return
     if not has_vllm():
         problems.append(
-            f"rollout_engine: {args.rollout_engine} needs vLLM, which is not installed: pip install 'r1hf[vllm]' (an "
-            "NVIDIA GPU), or rollout_engine transformers"
+            f"rollout_engine: {args.rollout_engine} needs vLLM, which is not installed: make "
+            "install EXTRAS=dev,vllm (an NVIDIA GPU), or rollout_engine transformers"
         )
     if not has_gpu() or args.use_cpu:
         problems.append(

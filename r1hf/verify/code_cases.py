@@ -201,7 +201,7 @@ def _value(text: str, where: str) -> Any:
     try:
         return ast.literal_eval(text.strip())
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        raise DataError(f"{where}: {shown(text)} is no value in JSON: {wrong}") from None
+        raise DataError(f"{where}: {shown(text)} is not a JSON value: {wrong}") from None
 
 
 def _assignments(text: str, where: str) -> dict[str, Any]:
@@ -211,5 +211,5 @@ def _assignments(text: str, where: str) -> dict[str, Any]:
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         call = None
     if not isinstance(call, ast.Call) or call.args or not all(word.arg for word in call.keywords):
-        raise DataError(f"{where}: {shown(text)} is no list of arguments such as `a = 1, b = [2]`")
+        raise DataError(f"{where}: {shown(text)} is not a list of arguments such as `a = 1, b = [2]`")
     return {str(word.arg): _value(ast.get_source_segment(source, word.value) or "", where) for word in call.keywords}

@@ -115,7 +115,7 @@ def _columns(tests: Mapping[str, Any], names: Names) -> list[Any]:
 def _pairs(tests: Mapping[str, Any], inputs: str, outputs: str) -> list[tuple[Any, Any]]:
     columns = [from_json(tests.get(key), f"`{key}`") for key in (inputs, outputs)]
     if not all(isinstance(column, (list, tuple)) for column in columns) or len(columns[0]) != len(columns[1]):
-        raise DataError(f"the tests have `{inputs}` and `{outputs}` that are no lists of one length")
+        raise DataError(f"the tests have `{inputs}` and `{outputs}` that are not lists of one length")
     return list(zip(*columns, strict=True))
 
 
@@ -130,7 +130,7 @@ def from_json(value: Any, what: str) -> Any:
     try:
         return json.loads(value)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{what}: {shown(value)} is no JSON: {error}{_advice(value)}") from None
+        raise DataError(f"{what}: {shown(value)} is not JSON: {error}{_advice(value)}") from None
 
 
 def _advice(text: str) -> str:

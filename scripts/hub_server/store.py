@@ -160,7 +160,7 @@ class Store:
     def commit(self, repo: Repo, ref: str, lines: Iterable[dict[str, Any]]) -> Commit:
         """Applies the operations of a commit, all or none."""
         if ref not in repo.refs:
-            raise Refused(404, f"Revision {ref} is no branch", "RevisionNotFound")
+            raise Refused(404, f"Revision {ref} is not a branch", "RevisionNotFound")
         head = repo.commits[repo.refs[ref]]
         tree, title = dict(head.tree), "commit"
         for line in lines:

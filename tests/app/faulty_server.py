@@ -150,7 +150,7 @@ def script(model: str, body: dict[str, object]) -> tuple[list[tuple[str, str]], 
 async def events(model: str, body: dict[str, object], record: dict[str, object]) -> AsyncIterator[str]:
     try:
         if model == "garbage":
-            yield "data: {this is no JSON\n\n"
+            yield "data: {this is not JSON\n\n"
             return
         if model == "silent":
             await asyncio.sleep(3600)

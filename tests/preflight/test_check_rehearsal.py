@@ -151,6 +151,13 @@ def test_what_would_fail_is_said(values: dict[str, Any], said: str, tmp_path: Pa
     assert not (tmp_path / "runs" / "r1_zero").exists()
 
 
+def test_a_reward_of_ones_own_beside_the_file_is_part_of_it(tmp_path: Path) -> None:
+    text = "def judge(completions, **columns):\n    return [1.0] * len(completions)\n"
+    (tmp_path / "mine.py").write_text(text, encoding="utf-8")
+    report = attempt(tmp_path, "r1_zero", HEAD, **HUB | {"rewards": {"mine.py:judge": 1.0}})
+    assert report.passed, said_of(report)
+
+
 def test_a_row_of_ones_own_file_that_lacks_a_column_is_named_once(tmp_path: Path) -> None:
     rows = [{key: row[key] for key in row if key != "task" or n != 3} for n, row in enumerate(answered(6))]
     report = attempt(tmp_path, "r1_zero", **HUB | {"prompts": str(write(tmp_path / "rows.jsonl", rows))})

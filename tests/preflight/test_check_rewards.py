@@ -268,7 +268,7 @@ def test_rows_at_fault_are_named_by_file_and_line(place):
     (place / "prompts.jsonl").write_text(text, encoding="utf-8")
     report = checked(place, SOUND.replace('"format"', '"form"'))
     assert report.rows == {"reasoning": 2}
-    for line, words in ((4, "is no text"), (5, "language 3 is unknown")):
+    for line, words in ((4, "is not text"), (5, "language 3 is unknown")):
         assert any(f"prompts.jsonl:{line}: " in fault and words in fault for fault in report.faults)
 
 

@@ -111,5 +111,5 @@ def _from_hub(source: str) -> dict[str, Any]:
     except Exception as error:  # the Hub's client raises what it likes
         reason = " ".join(str(error).split())[:150]
         raise ConfigError(
-            f"{source}: its architecture is neither here nor built in, and not to be had ({reason}); {advice}"
+            f"{source}: its architecture is neither here nor built in, and not available ({reason}); {advice}"
         ) from error

@@ -44,6 +44,7 @@ def portable(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
                 untried.append(f"{key}: {_short(value)}")
         else:
             kept[key] = value
+    kept["num_threads"] = 1  # miniatures are too small for more, which would wait for each other
     if values.get("optim") not in (None, *_OPTIMIZERS):
         untried.append(f"optim: {kept.pop('optim')}")
     init = kept.get("model_init_kwargs")

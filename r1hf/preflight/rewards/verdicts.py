@@ -130,7 +130,7 @@ def _row_fault(judge: Judge, row: Row) -> str | None:
     if missing:
         return f"no column {', '.join(missing)}; it has {', '.join(row)}"
     if not isinstance(row["question"], str) or not row["question"].strip():
-        return f"question {row['question']!r} is no text"
+        return f"question {row['question']!r} is not text"
     language, template = row["language"], judge.settings.prompt_template
     if judge.paid("language") and not names_none(language) and language_code(language) is None:
         return unknown(language)

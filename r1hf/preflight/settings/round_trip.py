@@ -91,7 +91,7 @@ def _target(tokenizer: Any, ends: set[int], values: Mapping[str, Any], question:
         ]
     items = []
     if list(ids[: len(asked)]) != list(asked):
-        found = "the prompt's tokens are no prefix of the row's: the loss would begin in the wrong place"
+        found = "the prompt's tokens are not a prefix of the row's: the loss would begin in the wrong place"
         items.append(Finding("error", "template", found, "the same text before the answer with and without it"))
     trained = list(ids[len(asked) :])
     if not ends & set(trained):

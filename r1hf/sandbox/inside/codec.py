@@ -72,7 +72,7 @@ def _sequence(value: Any, out: list[bytes], depth: int) -> None:
     if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
         _encode(value.tolist(), out, depth + 1)
         return
-    raise CodecError(f"a value of type {type(value).__name__}, which is no plain data")
+    raise CodecError(f"a value of type {type(value).__name__}, which is not plain data")
 
 
 def _text(mark: bytes, data: bytes, out: list[bytes]) -> None:

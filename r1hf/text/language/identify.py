@@ -105,7 +105,7 @@ def _model(script: str) -> _Model | None:
     try:
         import wordfreq  # noqa: F401
     except ModuleNotFoundError:
-        message = "languages of one script are not told apart, because wordfreq is not installed: pip install wordfreq"
+        message = "languages of one script are not told apart, because wordfreq is not installed: make install"
         warnings.warn(message, RuntimeWarning, stacklevel=2)
         return None
     return _Model(IDENTIFIED[script], script)
