@@ -54,7 +54,7 @@ from r1hf.trainers.callbacks import _logged
 from r1hf.trainers.checkpoints import complete, last_whole
 from r1hf.trainers.rollouts import write as write_rollouts
 
-SOME = 15  # forms of each kind in a short run; all sixty in a slow one
+SOME = 8  # forms of each kind in a short run; all sixty in a slow one
 COLUMNS = ("question", "answer", "language", "task")
 
 
