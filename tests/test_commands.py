@@ -1,6 +1,9 @@
 """The `r1hf` command: help, versions, wrong names."""
 
+import errno
 import importlib
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +12,7 @@ import pytest
 
 import r1hf
 from r1hf.commands.main import COMMANDS, main
+from r1hf.commands.recipe import run_script
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,7 +49,7 @@ def test_every_command_explains_itself(name, capsys):
 @pytest.mark.parametrize(
     ("line", "status", "said"),
     [
-        ("{r1hf} explain > /dev/full", 1, "r1hf explain: [Errno 28] No space left on device; make room and repeat\n"),
+        ("{r1hf} explain > /dev/full", 1, "r1hf explain: [Errno 28] No space left on device; make room and repeat"),
         ("{r1hf} explain | head -c 1 > /dev/null; exit ${{PIPESTATUS[0]}}", 0, ""),
         ("{python} recipes/push.py nowhere --repo a/b > /dev/full", 1, "nowhere does not exist"),
     ],
@@ -56,3 +60,17 @@ def test_output_that_cannot_be_written(line, status, said):
     done = subprocess.run(["bash", "-c", line.format(**places)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == status and said in done.stderr and "Error:" not in done.stderr, done.stderr
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_a_place_that_is_forbidden_or_full_is_a_sentence(number, monkeypatch, capsys):
+    def fail(*given):
+        raise OSError(number, os.strerror(number), "/somewhere/x")
+
+    monkeypatch.setattr("r1hf.commands.explain.run", fail)
+    assert main(["explain"]) == 1
+    with pytest.raises(SystemExit) as ended:
+        run_script(fail)
+    said = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and len(said) == 2
+    assert all("'/somewhere/x'; " in line and re.search("room|permissions", line) for line in said)

@@ -10,7 +10,7 @@ import sys
 
 import r1hf
 from r1hf.core.errors import R1Error
-from r1hf.core.files import FULL
+from r1hf.core.files import way_out
 from r1hf.core.secrets import mask, mask_tracebacks
 from r1hf.core.yamlfile import nearest
 
@@ -60,10 +60,10 @@ def main(argv: list[str] | None = None) -> int:
         _say_no_more()
         return 0
     except OSError as error:
-        if error.errno not in FULL:
+        if (advice := way_out(error)) is None:
             raise
         _say_no_more()
-        print(f"r1hf {name}: {error}; make room and repeat", file=sys.stderr)
+        print(mask(f"r1hf {name}: {error}; {advice}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

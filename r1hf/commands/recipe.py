@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from r1hf.core.errors import ConfigError, R1Error
-from r1hf.core.files import FULL
+from r1hf.core.files import way_out
 from r1hf.core.given import is_dry, read_words, said
 from r1hf.core.secrets import mask, mask_tracebacks
 from r1hf.stage.locks import distributed_group, end_at_once
@@ -41,9 +41,9 @@ def run_script(main: Callable[[], object]) -> None:
             print(mask(f"{name}: {error}"), file=sys.stderr)
         raise SystemExit(2) from None
     except OSError as error:
-        if error.errno not in FULL:
+        if (advice := way_out(error)) is None:
             raise
-        print(f"{name}: {error}; make room and repeat, earlier outputs are kept", file=sys.stderr)
+        print(mask(f"{name}: {error}; {advice}"), file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -12,7 +12,10 @@ from typing import IO, Any
 
 from r1hf.core.errors import ConfigError
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room, no more of it for this user, none for one file
+_WAYS_OUT = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room and repeat, earlier outputs are kept"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "mend its permissions, or choose another place"),
+}
 LARGEST = 64 << 20  # bytes: the index of a model of a million tensors
 
 
@@ -66,6 +69,19 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
+
+
+def way_out(error: OSError) -> str | None:
+    """What a person can do about a disk that is full or a file that is forbidden; None for other errors."""
+    return _WAYS_OUT.get(error.errno or 0)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a regular file is there, as far as this user may look."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def reason_of(error: Exception) -> str:

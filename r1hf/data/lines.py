@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from r1hf.core.errors import DataError
-from r1hf.core.files import encoding_of, open_plain
+from r1hf.core.files import encoding_of, is_file, open_plain
 
 Row = dict[str, Any]
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
@@ -27,7 +27,7 @@ def ending(path: Path) -> str:
 
 def is_jsonl(source: Any) -> bool:
     """Whether a data field is the plain path of a file of JSON lines."""
-    return isinstance(source, str) and ending(Path(source)) == ".jsonl" and Path(source).is_file()
+    return isinstance(source, str) and ending(Path(source)) == ".jsonl" and is_file(Path(source))
 
 
 def open_bytes(path: Path) -> IO[bytes]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from r1hf.core.columns import one_type
 from r1hf.core.errors import DataError
+from r1hf.core.files import is_file
 from r1hf.core.source import MAX_BAD, Source, Spec, paths_of, specs
 from r1hf.data import sources
 from r1hf.data.bad import named, settle
@@ -285,7 +286,7 @@ def check_rows(
     if wrong:
         problems += [f"{key}: {text}" for text in wrong]
         return []
-    if not all(Path(path).is_file() for path in paths_of(source)):
+    if not all(is_file(Path(path)) for path in paths_of(source)):
         return []
     try:
         return load_rows(source, columns, seed, max_bad=max_bad)

@@ -110,7 +110,7 @@ def _cause(error: BaseException, path: Path) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     text = " ".join(str(error).split())
-    if path.exists():
+    if isinstance(error, PermissionError) or os.path.exists(path):
         if isinstance(error, UnicodeDecodeError):
             return f"it is not UTF-8 text (byte {error.start})"
         return text

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from r1hf.core.errors import ConfigError
-from r1hf.core.files import read_object
+from r1hf.core.files import is_file, read_object
 
 _ENDINGS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 _MOST = 2**31  # tokens, heads, layers: no model has more
@@ -99,16 +99,9 @@ def weights(directory: Path) -> tuple[int, int]:
         files = [directory / name for name in _indexed(index)] or files
     if not files:
         raise ConfigError(f"{directory} has no weights (*.safetensors)")
-    if lost := [file.name for file in files if not _is_file(file)]:
+    if lost := [file.name for file in files if not is_file(file)]:
         raise ConfigError(f"{directory}: weights are missing: {', '.join(lost)[:200]}; copy or download them again")
     return sum(file.stat().st_size for file in files), sum(math.prod(shape) for shape in _shapes(files))
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that no file can have
-        return False
 
 
 def _indexed(index: Path) -> list[str]:
