@@ -157,11 +157,11 @@ def read_yaml(path: str | Path, _within: tuple[Path, ...] = ()) -> YamlFile:
     if not isinstance(bases, list) or not all(isinstance(base, str) and base for base in bases):
         file.problems.append(f"{where}: {EXTENDS}: {bases!r} is neither a file nor a list of files")
         return file
-    chain = (*_within, Path(os.path.realpath(file.path)))
+    chain = (*_within, _real(file.path))
     inherited = YamlFile(file.path)
     for base in bases:
         place = beside(file.path.parent, base)
-        if Path(os.path.realpath(place)) in chain:
+        if _real(place) in chain:
             file.problems.append(f"{where}: {EXTENDS}: {base} extends this file in turn")
             continue
         if not place.is_file():
@@ -175,11 +175,19 @@ def read_yaml(path: str | Path, _within: tuple[Path, ...] = ()) -> YamlFile:
     return YamlFile(file.path, inherited.values | file.values, inherited.places | file.places, problems)
 
 
+def _real(path: Path) -> Path:
+    """Without links; as it is where it names no file, as with half a character."""
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError:
+        return path
+
+
 def beside(directory: Path, name: str) -> Path:
     """A file that a YAML in `directory` names, without `a/../` where that says the same."""
     path = directory / name
     short = Path(os.path.normpath(path))
-    return short if os.path.realpath(short) == os.path.realpath(path) else path
+    return short if _real(short) == _real(path) else path
 
 
 def _read_alone(path: Path) -> YamlFile:
