@@ -6,14 +6,14 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 
 from r1hf.core.errors import ConfigError, StageError
 from r1hf.core.files import read_object
 from r1hf.core.yamlfile import nearest
-from r1hf.evaluation.judged import Judged
+from r1hf.evaluation.judged import Judged, Reading
 from r1hf.evaluation.run import FORMAT, RESULTS
 from r1hf.evaluation.samples import SAMPLES, chosen, groups_of, read_table
 from r1hf.evaluation.statistics import Difference, Needed, needed, paired
@@ -122,7 +122,8 @@ def read_results(place: Path) -> dict[str, Any]:
         )
     models = content.get("models")
     tables = [content.get("settings"), models, *(models.values() if isinstance(models, dict) else ())]
-    if not models or not all(isinstance(table, dict) for table in tables):
+    sound = models and all(isinstance(table, dict) for table in tables)
+    if not sound or content["settings"].get("reading") not in get_args(Reading):
         raise StageError(f"{place / RESULTS} is no result of an evaluation; evaluate again")
     return content
 

@@ -279,7 +279,7 @@ def shape_of(source: str) -> Shape:
             return shape_of(base_of(file, config))
         try:
             return from_config(config, source)
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise ConfigError(f"{file}: not a configuration of its model_type: {error!r}") from error
     known = built_in(source)
     if known is None:
