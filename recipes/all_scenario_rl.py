@@ -59,7 +59,8 @@ def preflight(parsed: Parsed) -> None:
     if args is not None and args.max_steps < 1:
         parsed.problems.append("max_steps: must be set; the order of prompts is planned step by step")
     if config is not None:
-        general = check_rows(parsed.problems, "general_prompts", config.general_prompts, COLUMNS)
+        allowed = config.max_bad_rows
+        general = check_rows(parsed.problems, "general_prompts", config.general_prompts, COLUMNS, max_bad=allowed)
         check_paid_languages(parsed, "general_prompts", general)
         if strange := {str(row["task"]) for row in reasoning} & set(GENERAL):
             parsed.problems.append(f"prompts: task {', '.join(sorted(strange))} belongs to general_prompts")

@@ -50,7 +50,7 @@ def preflight(parsed: Parsed) -> None:
     preflight_inputs(parsed)
     config = parsed.configs[0]
     if config is not None:
-        rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
+        rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS, max_bad=config.max_bad_rows)
         check_languages(parsed, "prompts", rows, "leave the row out")
         check_chat_template(parsed.problems, "zero", config.zero)
         check_templates(parsed.problems, "few_shot_template", config.few_shot_template)

@@ -47,10 +47,10 @@ def preflight(parsed: Parsed) -> None:
     preflight_inputs(parsed)
     config = parsed.configs[0]
     if config is not None:
-        rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
+        rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS, max_bad=config.max_bad_rows)
         if config.min_language_share > 0:
             check_languages(parsed, "prompts", rows, "set min_language_share to 0")
-        check_rows(parsed.problems, "general", config.general, GENERAL_COLUMNS)
+        check_rows(parsed.problems, "general", config.general, GENERAL_COLUMNS, max_bad=config.max_bad_rows)
         check_chat_template(parsed.problems, "model", config.model)
         check_sampler(parsed.problems, config)
 
@@ -81,13 +81,13 @@ def main(argv: list[str] | None = None) -> None:
     (config,) = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
         rows = stage_rows(stage, "prompts", COLUMNS)
+        general = shuffled(stage_rows(stage, "general", GENERAL_COLUMNS), config.seed)
         judge = SampleFilter(max_tokens=config.max_tokens, min_language_share=config.min_language_share)
         reasoning = select(config, rows, judge)
         if not reasoning:
             raise NothingKept(
                 f"no sample of {len(rows)} prompts was kept: {judge.counts()}; is {config.model} trained?"
             )
-        general = shuffled(stage_rows(stage, "general", GENERAL_COLUMNS), config.seed)
         general = general[: round(len(reasoning) * config.general_ratio)]
         write_rows(stage.work / "data.jsonl", shuffled(reasoning + general, config.seed))
         stage.finish(

@@ -28,6 +28,7 @@ from r1hf.trainers.reward_model import R1RewardConfig, new_reward_model, pairwis
 from r1hf.trainers.sharded import whole_weights
 
 PAIRS, POINTS = ("question", "chosen", "rejected"), ("question", "response", "safe")
+COLUMNS = {"helpful": PAIRS, "helpful_test": PAIRS, "harmless": POINTS, "harmless_test": POINTS}
 
 
 @dataclass(kw_only=True)
@@ -46,9 +47,8 @@ def preflight(parsed: Parsed) -> None:
     preflight_inputs(parsed)
     config = parsed.configs[0]
     if config is not None:
-        for key, columns in (("helpful", PAIRS), ("harmless", POINTS)):
-            check_rows(parsed.problems, key, getattr(config, key), columns)
-            check_rows(parsed.problems, f"{key}_test", getattr(config, f"{key}_test"), columns)
+        for key, columns in COLUMNS.items():
+            check_rows(parsed.problems, key, getattr(config, key), columns, max_bad=config.max_bad_rows)
         check_dress(parsed.problems, config)
 
 
@@ -91,16 +91,16 @@ def main(argv: list[str] | None = None) -> None:
     parsed.check()
     config, args = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
-        trained = {
-            "helpful": fit(stage, "helpful", args, stage_rows(stage, "helpful", PAIRS)),
-            "harmless": fit(stage, "harmless", args, stage_rows(stage, "harmless", POINTS)),
-        }
+        rows = {
+            key: stage_rows(stage, key, columns) for key, columns in COLUMNS.items()
+        }  # all before any is trained on
+        trained = {name: fit(stage, name, args, rows[name]) for name in ("helpful", "harmless")}
         helpful = PreferenceReward(str(stage.work / "helpful"), "answer", "helpful")
         harmless = PreferenceReward(str(stage.work / "harmless"), "full", "harmless")
         stage.finish(
             {
-                "helpful_accuracy": helpful_accuracy(helpful, stage_rows(stage, "helpful_test", PAIRS)),
-                "harmless_accuracy": harmless_accuracy(harmless, stage_rows(stage, "harmless_test", POINTS)),
+                "helpful_accuracy": helpful_accuracy(helpful, rows["helpful_test"]),
+                "harmless_accuracy": harmless_accuracy(harmless, rows["harmless_test"]),
                 "training": trained,
             }
         )

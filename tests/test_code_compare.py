@@ -94,7 +94,7 @@ from r1hf.verify.code_compare import checked_tolerance, same_text, same_value
         ("[0.30000000000000004]", "[0.3]", False),
     ],
 )
-def test_printed_text(printed: str, expected: str, same: bool):
+def test_row_22_printed_text(printed: str, expected: str, same: bool):
     assert same_text(printed, expected) is same
 
 

@@ -13,7 +13,7 @@ from r1hf.core.errors import ConfigError, DataError
 from r1hf.rewards import code as code_module
 from r1hf.rewards import format_reward, guarded, only_for
 from r1hf.rewards.code import CodeReward, code_reward, get_code_reward
-from r1hf.rewards.faults import check_judged
+from r1hf.rewards.faults import judged_rows
 from r1hf.rewards.table import from_options
 from r1hf.sandbox import Limits, Sandbox, SandboxError
 from r1hf.sandbox.runtime import Runtime
@@ -80,7 +80,7 @@ def test_columns_may_name_the_function(columns: dict[str, list[str]]):
 EMPTY = [{"stdin": "", "stdout": " \n"}]
 
 
-def test_rows_that_judge_nothing_are_told_beforehand():
+def test_row_12_rows_that_judge_nothing_are_told_beforehand():
     rows = [
         {"question": "add", "tests": TESTS},
         {"question": "none", "tests": None},
@@ -90,12 +90,15 @@ def test_rows_that_judge_nothing_are_told_beforehand():
         {"question": "asserts", "tests": ["assert f(3) == 9"]},
     ]
     with pytest.raises(DataError, match="3 of 6 rows cannot be judged") as caught:
-        check_judged(rows, {"code": guarded(from_options("code", {})), "format": format_reward})
+        judged_rows(rows, {"code": guarded(from_options("code", {})), "format": format_reward}, 0.01, [])
     found = [line.split("'")[1] for line in str(caught.value).splitlines()[1:]]
     assert found == ["empty", "unnamed", "asserts"]
-    check_judged(rows[:2], {"code": from_options("code", {})})
+    notes: list[str] = []
+    assert judged_rows(rows, {"code": from_options("code", {})}, 0.5, notes) == ([rows[0], rows[1], rows[4]], 3)
+    assert len(notes) == 1 and all(f"question '{name}'" in notes[0] for name in found)
+    assert judged_rows(rows[:2], {"code": from_options("code", {})}, 0, []) == (rows[:2], 0)
     others = [{**row, "task": "math"} for row in rows]
-    check_judged(others, {"code": only_for(from_options("code", {}), "code", ("code", "math"))})
+    assert judged_rows(others, {"code": only_for(from_options("code", {}), "code", ("code", "math"))}, 0, [])[1] == 0
     with pytest.raises(DataError, match="a program that does nothing would pass"):
         code_reward([""], [RIGHT], tests=[EMPTY])
 

@@ -28,7 +28,7 @@ SUMS = [{"stdin": f"{n} 1\n", "stdout": f"{n + 1}\n"} for n in range(3)]
 LIMITS = Limits(wall=0.5, cpu=5)
 
 
-def test_right_and_wrong_programs():
+def test_row_23_right_and_wrong_programs():
     assert verify_code(ADD, SUMS).verdict is Verdict.OK
     wrong = verify_code(ADD.replace("+", "-"), SUMS)
     assert (wrong.verdict, wrong.passed, wrong.total, wrong.score) == (Verdict.WRONG, 0, 3, 0.0)

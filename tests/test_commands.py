@@ -1,11 +1,16 @@
 """The `r1hf` command: help, versions, wrong names."""
 
 import importlib
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 import r1hf
 from r1hf.commands.main import COMMANDS, main
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_without_a_command_the_list_of_commands_is_shown(capsys):
@@ -35,3 +40,19 @@ def test_every_command_explains_itself(name, capsys):
         main([name, "--help"])
     assert stop.value.code == 0
     assert f"r1hf {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "said"),
+    [
+        ("{r1hf} explain > /dev/full", 1, "r1hf explain: [Errno 28] No space left on device; make room and repeat\n"),
+        ("{r1hf} explain | head -c 1 > /dev/null; exit ${{PIPESTATUS[0]}}", 0, ""),
+        ("{python} recipes/push.py nowhere --repo a/b > /dev/full", 1, "nowhere does not exist"),
+    ],
+)
+def test_output_that_cannot_be_written(line, status, said):
+    start = "import sys; from r1hf.commands.main import main; sys.exit(main())"
+    places = {"python": sys.executable, "r1hf": f"{sys.executable} -c '{start}'"}
+    done = subprocess.run(["bash", "-c", line.format(**places)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == status and said in done.stderr and "Error:" not in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr

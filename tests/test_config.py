@@ -13,6 +13,7 @@ import pytest
 from annotated_types import Ge
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import each
 
 from r1hf.core.config import Parsed, StageConfig, describe, input_fields, jsonable, parse
 from r1hf.core.errors import ConfigError
@@ -123,6 +124,20 @@ def test_all_problems_at_once_with_line_and_nearest_key(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         parsed.check()
     assert raised.value.problems == parsed.problems
+
+
+KEYS = ["größe", "学习率", "raté", "\u202erate", "rate\u200b", "\x00", "\udcff", "😀", "", "a b", "=", "r" * 300]
+
+
+@each("key", KEYS)
+def test_a_key_of_other_letters_is_unknown_in_a_file_and_on_the_command_line(tmp_path: Path, key: str) -> None:
+    file = tmp_path / "demo.yaml"
+    file.write_text(GOOD + json.dumps(key, ensure_ascii=not key.isprintable()) + ": 1\n")
+    (found,) = parse((DemoConfig,), ["--config", str(file)]).problems
+    assert found.startswith(f"{file}:") and "unknown key" in found
+    file.write_text(GOOD)
+    found = parse((DemoConfig,), ["--config", str(file), f"--{key}=1"]).problems[0]
+    assert found.startswith("command line") and ("unknown key" in found or "belongs to no key" in found)
 
 
 def test_what_the_dataclass_itself_refuses_comes_with_the_rest(tmp_path: Path) -> None:

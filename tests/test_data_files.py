@@ -68,10 +68,21 @@ def test_a_gold_becomes_the_text_that_is_compared(value: Any, text: str | None) 
     assert gold_text(value) == text
 
 
-@pytest.mark.parametrize("value", [[1, 2], ["a", "b"], {"a": 1}, b"14", pytest.param(object(), id="object")], ids=repr)
+NO_ANSWERS = [[1, 2], ["a", "b"], {"a": 1}, b"14", object(), complex(1, 2), np.complex64(1)]
+NO_ANSWERS += [10**5000, -(10**5000), [[10**5000]], Fraction(1, 10**5000), Decimal("1E+9999"), Decimal("1E-999999")]
+
+
+@each("value", NO_ANSWERS)
 def test_what_is_not_one_answer_is_refused(value: Any) -> None:
-    with pytest.raises(ValueError, match="one answer|neither text"):
+    with pytest.raises(ValueError, match="one answer|neither text|more than 4,300 digits; write it as text"):
         gold_text(value)
+
+
+def test_an_answer_in_however_many_lists() -> None:
+    value: Any = 14
+    for _ in range(5000):
+        value = [value]
+    assert gold_text(value) == "14"
 
 
 @pytest.mark.parametrize("plain", PLAIN)

@@ -148,29 +148,6 @@ def test_all_or_none_has_a_weight(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("plain", [True, False])
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ('{"question": null, "answer": "1", "language": "en", "task": "reasoning"}', ("question is None", "row 734")),
-        (
-            '{"question": "x", "answer": [1, 2], "language": "en", "task": "reasoning"}',
-            ("answer", ("row 734", ":734:")),
-        ),
-        ('{"question": "x", "answer": ', ("not JSON", ":734:")),
-        ("[1]", ("expected a JSON object, found list", ":734:")),
-    ],
-)
-def test_one_bad_row_is_found_by_its_number(tmp_path: Path, line: str, said: tuple[Any, ...], plain: bool) -> None:
-    good = json.dumps({"question": "x", "answer": "1", "language": "en", "task": "reasoning"})
-    path = tmp_path / "d.jsonl"
-    path.write_text("\n".join([good] * 733 + [line] + [good] * 20) + "\n")
-    with pytest.raises(DataError) as caught:
-        load_rows(str(path) if plain else {"path": str(path)}, COLUMNS)
-    for text in said:
-        assert any(one in str(caught.value) for one in ([text] if isinstance(text, str) else text)), caught.value
-
-
-@pytest.mark.parametrize("plain", [True, False])
 def test_text_that_is_not_utf8_is_named(tmp_path: Path, plain: bool) -> None:
     path = tmp_path / "d.jsonl"
     path.write_bytes(b'{"question": "x"}\n{"question": "caf\xe9"}\n')

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -181,6 +182,31 @@ def test_a_lock_that_many_want_is_held_by_one_at_a_time(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert not faults and most == [1] and not (tmp_path / "deep" / "x.lock").exists()
+
+
+def test_a_lock_whose_directory_is_deleted_meanwhile_is_made_again(tmp_path: Path) -> None:
+    faults = list[BaseException]()
+
+    def take(number: int) -> None:
+        lock = FileLock(tmp_path / "deep" / "deeper" / "x.lock", "it")
+        for turn in range(200):
+            try:
+                lock.acquire()
+                lock.release()
+            except StageError as error:
+                if "in use by process" not in str(error):
+                    faults.append(error)
+            except BaseException as error:
+                faults.append(error)
+            if turn % 3 == number:
+                shutil.rmtree(tmp_path / "deep", ignore_errors=True)
+
+    threads = [threading.Thread(target=take, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not faults
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to(path)])

@@ -219,7 +219,7 @@ def test_row_12_a_recipe_ends_with_a_sentence(tiny_base: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("gold", ["10" + "0" * 400, "1+2i", "\\frac{1}{0}"])
+@pytest.mark.parametrize("gold", ["10" + "0" * 400, "1+2i"])
 def test_row_12_odd_golds_train_without_an_error(gold: str, tiny_base: Path, tmp_path: Path) -> None:
     rows = write(tmp_path / "rows.jsonl", [{**row, "answer": gold} for row in answered(20)])
     made = run_recipe("r1_zero", model=tiny_base, prompts=rows, output_dir=tmp_path / "made", **{**CPU, **GRPO})

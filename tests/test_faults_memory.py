@@ -93,7 +93,7 @@ def grpo_start(base: Path) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("backward", [False, True])
 @pytest.mark.parametrize("from_call", [0, 1])
-def test_fine_tuning_goes_on_with_half_the_rows(
+def test_row_14_fine_tuning_goes_on_with_half_the_rows(
     tiny_base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], backward: bool, from_call: int
 ) -> None:
     """In a backward pass that breaks off half way too, also after a micro-batch that went through."""

@@ -57,7 +57,7 @@ def stopped(trainer: Trainer, at: int, **poison: Any) -> tuple[str, Path]:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_loss_that_is_no_number_stops_fine_tuning(tiny_base: Path, tmp_path: Path, value: float) -> None:
+def test_row_8_a_loss_that_is_no_number_stops_fine_tuning(tiny_base: Path, tmp_path: Path, value: float) -> None:
     trainer = sft_trainer(tiny_base, tmp_path, answered(16), max_steps=4, learning_rate=1e-3)
     message, directory = stopped(trainer, at=3, value=value)
     assert "step 3: the loss is nan" in message and "learning_rate" in message

@@ -96,7 +96,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_what_a_directory_must_not_hold(kind: str, tiny_base: Path, tmp_path: Path) -> None:
+def test_row_30_what_a_directory_must_not_hold(kind: str, tiny_base: Path, tmp_path: Path) -> None:
     harm, said = BAD[kind]
     directory = copied(tiny_base, tmp_path / "model")
     harm(directory)
@@ -216,7 +216,7 @@ run(lambda: sft.main(sys.argv[2:]))
 
 
 @pytest.mark.slow
-def test_at_a_terminal_nobody_is_asked(tiny_base: Path, tmp_path: Path) -> None:
+def test_row_30_at_a_terminal_nobody_is_asked(tiny_base: Path, tmp_path: Path) -> None:
     """With a `y` already typed."""
     directory = with_code(tiny_base, tmp_path / "model")
     rows = write(tmp_path / "rows.jsonl", answered(4))

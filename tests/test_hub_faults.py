@@ -111,7 +111,7 @@ def assert_nothing_half(hub: HubServer) -> None:
 
 
 @pytest.mark.parametrize("status", [403, 409, pytest.param(500, marks=pytest.mark.slow)])
-def test_an_answer_in_the_middle(status: int, run: Path, hub: HubServer, env: dict[str, str]) -> None:
+def test_row_17_an_answer_in_the_middle(status: int, run: Path, hub: HubServer, env: dict[str, str]) -> None:
     hub.faults.answer("POST", "/commit/main", status, times=20)
     result = push(run / "r1", "--repo", "me/one", env=env)
     assert result.returncode == 1 and "could not push to me/one" in result.stderr.replace("-held-out", "")

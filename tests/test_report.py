@@ -303,7 +303,7 @@ def nothing(run_dir: Path) -> None:
         (no_samples, "evaluate is not what its stage made: evaluate/samples.jsonl was changed"),
         (strange_file, "r1 is not what its stage made: r1/adapter_config.json: no stage made this"),
         (other_log, "sft1/log.jsonl: 3 unreadable lines skipped"),
-        (pipes, "sft1/manifest.json is not a regular file"),
+        (pipes, "sft1/manifest.json could not be read: it is not a regular file"),
         (deep, "sft1/manifest.json could not be read: it is null or nested too deep"),
         (nothing, "Not finished, so without a manifest: base, r1_zero"),
     ],

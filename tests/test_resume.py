@@ -151,7 +151,7 @@ def check_equal(kind: str, output: Path, result: tuple[Any, Any], straight: tupl
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("step", range(1, STEPS))
-def test_sigterm_at_any_step(kind: str, step: int, tiny_base: Path, tmp_path: Path, undisturbed: Any) -> None:
+def test_row_4_sigterm_at_any_step(kind: str, step: int, tiny_base: Path, tmp_path: Path, undisturbed: Any) -> None:
     output = tmp_path / "made"
     with pytest.raises(SystemExit) as stop:
         run(kind, tiny_base, output, StopAt(step))
@@ -161,7 +161,7 @@ def test_sigterm_at_any_step(kind: str, step: int, tiny_base: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_crash_falls_back_to_the_last_checkpoint(
+def test_row_5_a_crash_falls_back_to_the_last_checkpoint(
     kind: str, tiny_base: Path, tmp_path: Path, undisturbed: Any
 ) -> None:
     """Twice, with checkpoints two steps apart, so that steps are repeated and their rows of the log with them."""

@@ -75,7 +75,7 @@ def test_arrays_pass():
         (10**400, "row 1 .*no number"),
     ],
 )
-def test_a_value_that_is_no_reward_is_named(value, fault):
+def test_row_10_a_value_that_is_no_reward_is_named(value, fault):
     with pytest.raises(RewardError, match=f"(?s)reward 'made_reward' returned .*{fault}.*'two'") as caught:
         guarded(gives(0.0, value, 1.0), low=0, high=1)(**ROWS)
     assert caught.value.function == "made_reward" and caught.value.row == 1

@@ -136,7 +136,7 @@ def test_the_server_makes_the_rollouts(tiny_base: Path, tmp_path: Path, server: 
         ("400", "Request failed: 400"),
     ],
 )
-def test_a_failure_under_way_saves_the_work_and_the_same_command_goes_on(
+def test_row_15_a_failure_under_way_saves_the_work_and_the_same_command_goes_on(
     tiny_base: Path, tmp_path: Path, server: Vllm, on_cpu: None, fault: str, said: str
 ) -> None:
     server.faults["/v1/completions"], server.good["/v1/completions"] = fault, 2
@@ -211,7 +211,7 @@ def test_row_16_every_weight_is_gone_through_whatever_fails() -> None:
 
 
 @pytest.mark.parametrize("fault", ["500", "hang", "cut"])
-def test_a_server_that_is_not_ready_is_waited_for_within_bounds(
+def test_row_15_a_server_that_is_not_ready_is_waited_for_within_bounds(
     tiny_base: Path, tmp_path: Path, server: Vllm, on_cpu: None, fault: str
 ) -> None:
     server.faults["/health"] = fault
@@ -220,7 +220,7 @@ def test_a_server_that_is_not_ready_is_waited_for_within_bounds(
     assert server.url in str(caught.value) and "vllm_server_timeout" in str(caught.value)
 
 
-def test_nothing_listens(tiny_base: Path, tmp_path: Path, server: Vllm, on_cpu: None) -> None:
+def test_row_15_nothing_listens(tiny_base: Path, tmp_path: Path, server: Vllm, on_cpu: None) -> None:
     server.shutdown()
     server.server_close()
     with pytest.raises(StageError, match="the connection is refused: nothing listens there"):
@@ -285,7 +285,7 @@ def test_an_error_that_is_not_the_servers_stays_what_it_is() -> None:
             raise KeyError("x")
 
 
-def test_the_recipe_exits_with_a_message(
+def test_row_15_the_recipe_exits_with_a_message(
     tiny_base: Path, tmp_path: Path, server: Vllm, on_cpu: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from r1hf.commands.recipe import run

@@ -75,7 +75,7 @@ def test_a_function_returns_data(sandbox: Sandbox):
         ("import \0", Verdict.RUNTIME_ERROR, "null bytes"),
     ],
 )
-def test_how_a_run_ends(code: str, verdict: Verdict, detail: str):
+def test_row_25_how_a_run_ends(code: str, verdict: Verdict, detail: str):
     result = run_code(code, limits=Limits(wall=0.5, cpu=5))
     assert result.verdict is verdict
     assert detail in result.detail
@@ -190,7 +190,7 @@ def children() -> set[str]:
     return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
 
 
-def test_no_process_and_no_descriptor_stays():
+def test_row_24_no_process_and_no_descriptor_stays():
     check_sandbox()
     before = children(), len(os.listdir("/proc/self/fd"))
     for code in ("print(1)", "while True: pass", "import os; os.abort()"):

@@ -49,7 +49,7 @@ def test_there_are_enough_attacks():
 
 
 @pytest.mark.parametrize(("backend", "abi", "attack"), CASES)
-def test_contained(backend: Backend, abi: int | None, attack: Attack, target: Target):
+def test_row_26_contained(backend: Backend, abi: int | None, attack: Attack, target: Target):
     sandbox = tried(backend, abi)
     if isinstance(sandbox, str):
         pytest.skip(sandbox)

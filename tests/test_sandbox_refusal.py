@@ -27,7 +27,7 @@ def test_a_kernel_with_landlock_has_a_sandbox():
     assert first_working() is not None
 
 
-def test_the_error_names_what_is_missing(monkeypatch: pytest.MonkeyPatch):
+def test_row_27_the_error_names_what_is_missing(monkeypatch: pytest.MonkeyPatch):
     def fails(name: str, packages: tuple[str, ...]) -> Sandbox:
         raise SandboxError(f"{name}: not here")
 

@@ -145,7 +145,7 @@ def test_a_client_that_goes_away_stops_its_generation(server: Served) -> None:
     wait_for(lambda: active(server) == 0, seconds=20)
 
 
-def test_the_queue_is_bounded(server: Served) -> None:
+def test_row_29_the_queue_is_bounded(server: Served) -> None:
     streams = [server.events(CHAT, {**ENDLESS, "model": "base"}) for _ in range(LIMIT)]
     for stream in streams:
         next(stream)

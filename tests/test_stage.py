@@ -77,7 +77,7 @@ def test_equal_runs_have_equal_outputs_and_other_seeds_do_not(tmp_path: Path) ->
     assert prints[0] == prints[1] != prints[2]
 
 
-def test_an_edited_input_is_refused_by_name_and_a_good_one_recorded(tmp_path: Path) -> None:
+def test_row_18_an_edited_input_is_refused_by_name_and_a_good_one_recorded(tmp_path: Path) -> None:
     base, child = str(tmp_path / "base"), tmp_path / "child"
     assert make("--output_dir", base).returncode == 0
     assert make("--output_dir", str(child), "--model", base).returncode == 0

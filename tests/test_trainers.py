@@ -243,7 +243,7 @@ def stage_at(directory: Path) -> Stage:
     return Stage(parse((StageConfig,), ["--output_dir", str(directory / "made"), "--num_threads", "1"]), __file__)
 
 
-def test_training_on_nothing_is_an_error(tiny_base: Path, tmp_path: Path) -> None:
+def test_row_13_training_on_nothing_is_an_error(tiny_base: Path, tmp_path: Path) -> None:
     """Three prompts where a generation batch needs four: TRL runs to its end and says nothing."""
     trainer = policy_trainer(tiny_base, tmp_path, [by_length], answered(3))
     with pytest.raises(StageError, match="made made 0 optimizer steps of the 2 asked for; the data do not fill"):

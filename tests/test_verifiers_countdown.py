@@ -119,7 +119,7 @@ def test_countdown_passes(expression, numbers, target):
 
 
 @each("expression, numbers, target", BAD)
-def test_countdown_cheats(expression, numbers, target):
+def test_row_20_countdown_cheats(expression, numbers, target):
     assert verify_countdown(expression, numbers, target) is False
 
 

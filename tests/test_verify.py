@@ -43,7 +43,7 @@ def test_fourteen(text):
 
 
 @each("text", NOT_FOURTEEN)
-def test_not_fourteen(text):
+def test_row_21_not_fourteen(text):
     assert verify_math(text, "14") is False
 
 

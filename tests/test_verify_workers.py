@@ -41,7 +41,7 @@ def _workers(pid):
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_hostile_text_is_judged(kind):
+def test_row_19_hostile_text_is_judged(kind):
     text = HOSTILE[kind]
     assert verify_math(text, r"\sqrt{2}") is False
     assert verify_math(text, "15") is False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from r1hf.core.errors import ConfigError, DataError
+from r1hf.core.files import parse_json, read_text, reason_of
 from r1hf.core.yamlfile import nearest
 from r1hf.data.golds import gold_text
 from r1hf.explain.groups import POLICIES, Group, Logps
@@ -27,9 +27,9 @@ def read_groups(source: str, question: str, answer: str | None, language: str | 
     """
     name = "standard input" if source == "-" else source
     try:
-        text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
+        text = sys.stdin.read() if source == "-" else read_text(Path(source))
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise DataError(f"{name} cannot be read: {reason_of(error)}") from None
     items = _items(text, name)
     if not items:
         raise DataError(f"{name} holds no completions")
@@ -111,20 +111,20 @@ def _tokens(entry: Any, where: str) -> list[float]:
 def _json(text: str, option: str) -> Any:
     if not text.lstrip().startswith("["):
         try:
-            text = Path(text).read_text(encoding="utf-8")
+            text = read_text(Path(text))
         except (OSError, UnicodeDecodeError):
             raise DataError(f"{option}: {text[:60]!r} is neither a JSON list nor a file that can be read") from None
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{option}: not JSON ({error.msg}): {text[:60]!r}") from None
+        return parse_json(text)
+    except ValueError as error:
+        raise DataError(f"{option}: not JSON ({error}): {text[:60]!r}") from None
 
 
 def _items(text: str, name: str) -> list[tuple[str, Any]]:
     """(where, item) for each item of a JSON list, each line of JSONL, or one JSON object."""
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
+        value = parse_json(text)
+    except ValueError:
         return _lines(text, name)
     values = value if isinstance(value, list) else [value]
     return [(f"{name}, item {number}", item) for number, item in enumerate(values, 1)]
@@ -135,9 +135,9 @@ def _lines(text: str, name: str) -> list[tuple[str, Any]]:
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
             try:
-                items.append((f"{name}:{number}", json.loads(line)))
-            except json.JSONDecodeError as error:
-                raise DataError(f"{name}:{number}: not JSON ({error.msg}): {line[:60]!r}") from None
+                items.append((f"{name}:{number}", parse_json(line)))
+            except ValueError as error:
+                raise DataError(f"{name}:{number}: not JSON ({error}): {line[:60]!r}") from None
     return items
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import os
 import sys
 
 import r1hf
 from r1hf.core.errors import R1Error
+from r1hf.core.files import FULL
 from r1hf.core.secrets import mask, mask_tracebacks
 from r1hf.core.yamlfile import nearest
 
@@ -47,12 +50,31 @@ def main(argv: list[str] | None = None) -> int:
     subparser.formatter_class = argparse.RawDescriptionHelpFormatter
     module.add_arguments(subparser)
     try:
-        return int(module.run(subparser.parse_args([*_SHORT.get(name, []), *arguments[1:]])))
+        status = int(module.run(subparser.parse_args([*_SHORT.get(name, []), *arguments[1:]])))
+        sys.stdout.flush()
+        return status
     except R1Error as error:
         print(mask(f"r1hf {name}: {error}"), file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever read it has seen enough: head, less
+        _say_no_more()
+        return 0
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        _say_no_more()
+        print(f"r1hf {name}: {error}; make room and repeat", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _say_no_more() -> None:
+    """Sends what is still to be printed to nowhere: Python would fail at it once more when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with contextlib.suppress(OSError, ValueError):  # no real output, in a notebook
+        os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _command_name(arguments: list[str]) -> str | None:

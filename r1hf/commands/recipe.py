@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from r1hf.core.errors import ConfigError, R1Error
+from r1hf.core.files import FULL
 from r1hf.core.given import is_dry, read_words, said
 from r1hf.core.secrets import mask, mask_tracebacks
 from r1hf.stage.locks import distributed_group, end_at_once
@@ -41,7 +41,7 @@ def run_script(main: Callable[[], object]) -> None:
             print(mask(f"{name}: {error}"), file=sys.stderr)
         raise SystemExit(2) from None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno not in FULL:
             raise
         print(f"{name}: {error}; make room and repeat, earlier outputs are kept", file=sys.stderr)
         raise SystemExit(2) from None

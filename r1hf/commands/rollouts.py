@@ -8,7 +8,6 @@ r1hf rollouts runs/tiny/r1_zero --step all --reward 'format<1' --limit 20
 from __future__ import annotations
 
 import argparse
-import json
 import operator
 import re
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from typing import Any
 
 from r1hf.commands.table import figure, table
 from r1hf.core.errors import ConfigError, DataError
+from r1hf.core.files import parse_json
 from r1hf.explain.report.text import cut, visible
 from r1hf.rewards._common import question_text
 from r1hf.rewards.declared import RIGHT
@@ -134,7 +134,7 @@ def render(row: dict[str, Any]) -> str:
 
 def _prompt(text: str) -> Any:
     try:
-        messages = json.loads(text)
+        messages = parse_json(text)
     except ValueError:
         return text
     return messages if isinstance(messages, list) else text

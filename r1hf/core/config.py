@@ -27,7 +27,7 @@ from r1hf.core.foreign_code import asked_for, faults
 from r1hf.core.given import Given, Said, said
 from r1hf.core.places import output_problems, paths_in
 from r1hf.core.redaction import redact
-from r1hf.core.source import is_hub_id, paths_of, selection
+from r1hf.core.source import MAX_BAD, is_hub_id, paths_of, selection
 from r1hf.core.values import contradictions, refuse
 from r1hf.core.yamlfile import nearest, settled
 
@@ -41,6 +41,10 @@ class StageConfig:
     seed: int = field(default=42, metadata={"help": "seed of every random generator"})
     num_threads: int | None = field(
         default=None, metadata={"help": "torch's intra-op threads; sums, and so results, depend on it"}
+    )
+    max_bad_rows: float = field(
+        default=MAX_BAD,
+        metadata={"help": "share of a data source's rows that may be unusable; they are left out", "request": False},
     )
     restart: bool = field(
         default=False, metadata={"help": "start anew where an interrupted run left checkpoints", "request": False}
@@ -147,7 +151,8 @@ def parse(schemas: Sequence[type], argv: list[str] | None = None, planned: Itera
     problems += unread.values()
     problems += _contradictions(fields, values, given)
 
-    configs = tuple(_build(schema, values[schema], fields, unread, problems) for schema in schemas)
+    place = told.files[0] if told.files else "the YAML file"
+    configs = tuple(_build(schema, values[schema], fields, unread, place, problems) for schema in schemas)
     if told.hint and any(" is missing (" in text or " is missing; " in text for text in problems):
         problems.append(told.hint)
     inputs = _inputs(fields, values)
@@ -246,17 +251,19 @@ def _build(
     values: dict[str, Any],
     fields: dict[tuple[type, str], _Field],
     unread: Collection[str],
+    place: str,
     problems: list[str],
 ) -> Any:
-    """The schema's object from the values that could be read, or None; adds what is wrong to `problems`."""
+    """The schema's object from the values that could be read, or None; adds what is wrong to `problems`.
+
+    place: where a missing key is to be set.
+    """
     own = {name: entry for (owner, name), entry in fields.items() if owner is schema}
     missing = [name for name, entry in own.items() if entry.required and name not in values]
     for name in missing:
         if name not in unread and not any(text.startswith(f"{name} is missing") for text in problems):
             note = own[name].item.metadata.get("help", "")
-            problems.append(
-                f"{name} is missing{f' ({note})' if note else ''}; set it in the YAML file or with --{name}"
-            )
+            problems.append(f"{name} is missing{f' ({note})' if note else ''}; set it in {place} or with --{name}")
     if missing:
         return None
     without = [name for name in own if name in unread]

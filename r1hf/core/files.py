@@ -1,16 +1,19 @@
-"""Files that appear whole or not at all, and JSON objects read with an error for people."""
+"""Files that appear whole or not at all, and files read with an error for people, whatever lies in their place."""
 
 from __future__ import annotations
 
 import codecs
+import errno
 import json
 import os
+import stat
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from r1hf.core.errors import ConfigError
 
-_LARGEST = 64 << 20  # bytes of a JSON object: the index of a model of a million tensors
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no room, no more of it for this user, none for one file
+LARGEST = 64 << 20  # bytes: the index of a model of a million tensors
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -23,23 +26,51 @@ def write_atomic(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def open_plain(path: Path) -> IO[bytes]:
+    """Opens a file for reading. Raises OSError for what is none: a pipe would be waited for, a device never ends."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except ValueError as error:  # a NUL in its name
+        raise OSError(errno.EINVAL, str(error), str(path)) from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return open(handle, "rb")
+
+
+def read_bytes(path: Path, most: int = LARGEST) -> bytes:
+    """All of a file. Raises OSError for what is not a regular file, and for one of more than `most` bytes."""
+    with open_plain(path) as stream:
+        data = stream.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"it has more than {most:,} bytes, which no file of its kind needs", str(path))
+    return data
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file. Raises ConfigError where there is none; FileNotFoundError passes through."""
-    if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise ConfigError(f"{path} is not a regular file")
     try:
-        if path.stat().st_size > _LARGEST:
-            raise ConfigError(f"{path} has more than {_LARGEST >> 20} MiB, which no file of its kind needs")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_bytes(path).decode("utf-8"))
     except FileNotFoundError:
         raise
-    except RecursionError as error:
-        raise ConfigError(f"{path} cannot be read as JSON: it is nested too deep") from error
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read as JSON: {error}") from error
+        raise ConfigError(f"{path} cannot be read as JSON: {reason_of(error)}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path} is not a JSON object")
     return content
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What `json.loads` gives. Raises ValueError also for what is nested too deep."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
+def reason_of(error: Exception) -> str:
+    """Why a file cannot be read, without its name."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def encoding_of(start: bytes) -> str:
@@ -51,12 +82,12 @@ def encoding_of(start: bytes) -> str:
     return next((name for mark, name in marks.items() if start.startswith(mark)), "utf-8")
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, most: int = LARGEST) -> str:
     """A text file in the encoding that its byte-order mark stands for, without the mark; UTF-8 without one.
 
-    Raises OSError and UnicodeDecodeError.
+    Raises OSError as `read_bytes` does, and UnicodeDecodeError.
     """
-    data = path.read_bytes()
+    data = read_bytes(path, most)
     text = data.decode(encoding_of(data)).removeprefix("\ufeff")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 

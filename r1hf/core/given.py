@@ -69,7 +69,7 @@ def read_words(argv: Sequence[str]) -> tuple[dict[str, Given], list[str]]:
     rest = list(argv)
     while rest:
         word = rest.pop(0)
-        if not re.match(r"--[A-Za-z_]", word):
+        if not re.match(r"--[^\W\d]", word):
             problems.append(f"{COMMAND_LINE}: {word!r} belongs to no key; write --key value")
             continue
         key, equals, text = word[2:].partition("=")

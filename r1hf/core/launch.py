@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from r1hf.core.errors import ConfigError
 from r1hf.core.yamlfile import beside, nearest, read_yaml
 
 LAUNCH = "launch"
@@ -71,13 +72,25 @@ def read_launch(value: Any, directory: Path, where: str, problems: list[str]) ->
         return Launch()
     accelerate = beside(directory, file) if file is not None else None
     nodes = counts.get("nodes", 1)
-    processes = counts.get("processes", processes_of(accelerate) * nodes)
+    try:
+        processes = counts.get("processes", processes_of(accelerate) * nodes)
+    except ConfigError as error:
+        problems += [f"{where}: {LAUNCH}: accelerate: {text}" for text in error.problems]
+        return Launch()
     if processes % nodes:
         problems.append(f"{where}: {LAUNCH}: {processes} processes cannot be shared evenly by {nodes} nodes")
     return Launch(accelerate, processes, nodes, given="processes" in counts)
 
 
 def processes_of(file: Path | None) -> int:
-    """`num_processes` of an accelerate file; 1 without."""
-    count = read_yaml(file).values.get("num_processes", 1) if file is not None else 1
+    """`num_processes` of an accelerate file; 1 without. Raises ConfigError where it cannot be read."""
+    count = read_accelerate(file).get("num_processes", 1) if file is not None else 1
     return count if isinstance(count, int) and count > 0 else 1
+
+
+def read_accelerate(file: Path) -> dict[str, Any]:
+    """What an accelerate file says. Raises ConfigError where it cannot be read."""
+    read = read_yaml(file)
+    if read.problems:
+        raise ConfigError(read.problems)
+    return read.values

@@ -20,6 +20,7 @@ from r1hf.core.yamlfile import nearest
 
 Source = str | dict[str, Any] | list[str | dict[str, Any]]
 Number = int | float
+MAX_BAD = 0.01  # share of a source's rows that may be unusable
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(@[\w./-]+)?$")
 
 

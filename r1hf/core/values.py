@@ -55,6 +55,7 @@ LIMITS: dict[str, tuple[str, str]] = {
     "eval_steps": (_ABOVE_0, "leave it out"),
     "dataloader_num_workers": (_FROM_0, "write 0 to load rows in the trainer's process"),
     "dataset_num_proc": (_FROM_1, "leave it out for one process"),
+    "max_bad_rows": (_SHARE, "write the share of rows that may be unusable, or 0 to stop at the first"),
     "seed": (_SEED, "write a whole number from 0 on"),
     "data_seed": (_SEED, "leave it out: seed is for all"),
     "num_threads": (_FROM_1, "write how many threads torch takes, or leave it out"),

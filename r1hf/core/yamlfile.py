@@ -16,7 +16,20 @@ from typing import Any
 
 import yaml
 
-from r1hf.core.files import read_text
+from r1hf.core.files import read_text, reason_of
+
+_MOST = 20_000  # values in a file
+_DEEPEST = 50  # values in each other
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """The values in a node with every alias written out; infinitely many are `_MOST` + 1."""
+    if id(node) not in known:
+        known[id(node)] = _MOST + 1  # until it is known: what holds itself comes back here
+        parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        held = parts if isinstance(node, yaml.CollectionNode) else ()
+        known[id(node)] = min(1 + sum(_size(part, known) for part in held), _MOST + 1)
+    return known[id(node)]
 
 
 class Word(str):
@@ -27,6 +40,27 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.1 as PyYAML reads it, but as in YAML 1.2 `2e-4` is a number, and what only looks like a value is text:
     yes and no (`Word`), dates, 012, 1:30. Keys are text.
     """
+
+    _nodes = _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self._nodes += 1
+        if self._nodes > _MOST:
+            raise yaml.YAMLError(f"it has more than {_MOST:,} values, which no configuration needs")
+        if self._depth >= _DEEPEST:
+            raise yaml.YAMLError("it is nested too deep")
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+
+    def get_single_node(self) -> Any:
+        """Raises YAMLError also where aliases make far more of it than is written, or lead back into themselves."""
+        node = super().get_single_node()
+        if node is not None and _size(node, {}) > _MOST:
+            raise yaml.YAMLError(f"its aliases make more than {_MOST:,} values of it")
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         self.flatten_mapping(node)
@@ -101,6 +135,7 @@ class YamlFile:
 
 
 EXTENDS = "extends"
+LARGEST = 1 << 18  # bytes of a configuration
 
 
 def read_yamls(paths: Sequence[Path]) -> YamlFile:
@@ -122,11 +157,11 @@ def read_yaml(path: str | Path, _within: tuple[Path, ...] = ()) -> YamlFile:
     if not isinstance(bases, list) or not all(isinstance(base, str) and base for base in bases):
         file.problems.append(f"{where}: {EXTENDS}: {bases!r} is neither a file nor a list of files")
         return file
-    chain = (*_within, file.path.resolve())
+    chain = (*_within, Path(os.path.realpath(file.path)))
     inherited = YamlFile(file.path)
     for base in bases:
         place = beside(file.path.parent, base)
-        if place.resolve() in chain:
+        if Path(os.path.realpath(place)) in chain:
             file.problems.append(f"{where}: {EXTENDS}: {base} extends this file in turn")
             continue
         if not place.is_file():
@@ -144,16 +179,15 @@ def beside(directory: Path, name: str) -> Path:
     """A file that a YAML in `directory` names, without `a/../` where that says the same."""
     path = directory / name
     short = Path(os.path.normpath(path))
-    return short if short.resolve() == path.resolve() else path
+    return short if os.path.realpath(short) == os.path.realpath(path) else path
 
 
 def _read_alone(path: Path) -> YamlFile:
     file = YamlFile(path)
     try:
-        text = read_text(file.path)
+        text = read_text(file.path, LARGEST)
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        file.problems.append(f"{path}: cannot be read: {reason}")
+        file.problems.append(f"{path}: cannot be read: {reason_of(error)}")
         return file
     try:
         loader = _Loader(text)

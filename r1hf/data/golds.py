@@ -10,10 +10,14 @@ from fractions import Fraction
 from typing import Any
 
 from r1hf.verify.extract import gold_answer
+from r1hf.verify.math import verify_math_batch
 from r1hf.verify.placeholder import is_placeholder
 
 # Rows of other tasks are judged by something else: tests, a scorer, a preference model.
 GOLD_TASKS = (None, "reasoning", "math", "maths")
+_DIGITS = 4300  # what Python turns into text
+_LONG = f"a number of more than {_DIGITS:,} digits; write it as text"
+_OTHER = "0.5772156649"  # an answer that no row has
 
 
 def gold_text(value: Any) -> str | None:
@@ -28,16 +32,22 @@ def gold_text(value: Any) -> str | None:
         value = (
             float(str(value)) if getattr(value, "shape", None) == () and value.dtype.kind == "f" else value.tolist()
         )
+    if isinstance(value, list | tuple) and len(value) == 1:
+        inner = value
+        while isinstance(inner, list | tuple) and len(inner) == 1:  # however deep
+            inner = inner[0]
+        return gold_text(inner)
     if is_placeholder(value):
         return None
     if isinstance(value, list | tuple):
-        if len(value) == 1:
-            return gold_text(value[0])
         raise ValueError(f"a list of {len(value)}, and one answer is compared")
     if isinstance(value, float | Decimal):
         return _number(value)
     if isinstance(value, bool | int | Fraction):
-        return str(value)
+        try:
+            return str(value)
+        except ValueError:
+            raise ValueError(_LONG) from None
     if isinstance(value, date | time):
         return value.isoformat().removesuffix("T00:00:00")
     raise ValueError("neither text nor a number")
@@ -53,9 +63,11 @@ def _says_nothing(text: str) -> bool:
 
 def _number(value: float | Decimal) -> str:
     """Written out: no 14.0, no 1e+16, which a comparison of texts would take for other answers."""
-    if math.isinf(value):
+    if value.is_infinite() if isinstance(value, Decimal) else math.isinf(value):  # 1E+9999 is no infinity
         return r"\infty" if value > 0 else r"-\infty"
     exact = value if isinstance(value, Decimal) else Decimal(repr(value))
+    if abs(exact.adjusted()) > _DIGITS or len(exact.as_tuple().digits) > _DIGITS:
+        raise ValueError(_LONG)
     if exact == exact.to_integral_value():
         return str(int(exact))
     return format(exact, "f").rstrip("0")
@@ -77,3 +89,8 @@ def lacks_gold(answer: Any, task: Any = None, choices: Any = None) -> bool:
 def _among(answer: str, choices: Any) -> bool:
     options = choices.get("text", choices.values()) if isinstance(choices, Mapping) else choices
     return isinstance(options, Sequence | type({}.values())) and answer in [str(option) for option in options]
+
+
+def unjudged(golds: Sequence[str]) -> list[bool]:
+    """Of each gold, whether nobody can tell another answer from it: "{", 1/0, a list with an open bracket."""
+    return [verdict is None for verdict in verify_math_batch([_OTHER] * len(golds), golds)]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from r1hf.core.errors import DataError
-from r1hf.core.files import encoding_of
+from r1hf.core.files import encoding_of, open_plain
 
 Row = dict[str, Any]
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
@@ -32,6 +32,10 @@ def is_jsonl(source: Any) -> bool:
 
 def open_bytes(path: Path) -> IO[bytes]:
     """The file's bytes, unpacked. Raises DataError where nothing here unpacks them."""
+    stream = open_plain(path)  # before anything waits for a pipe
+    if path.suffix not in COMPRESSED:
+        return stream
+    stream.close()
     openers: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
     if path.suffix == ".zst":
         try:
@@ -41,23 +45,33 @@ def open_bytes(path: Path) -> IO[bytes]:
                 f"{path} is packed by zstd; unpack it (zstd -d {path}), or "
                 ".uv/bin/uv pip install --python .venv/bin/python zstandard"
             ) from None
-    return openers.get(path.suffix, open)(path, "rb")
+    return openers[path.suffix](path, "rb")
 
 
-def numbered_jsonl(path: Path) -> Iterator[tuple[int, Row]]:
-    """(line number, row) of each line. Raises DataError that names the line which is no JSON object in UTF-8.
+def numbered_jsonl(path: Path, bad: list[str] | None = None) -> Iterator[tuple[int, Row]]:
+    """(line number, row) of each line. What is wrong with a line that is no JSON object in UTF-8 goes to `bad`, with
+    its place; without `bad` it is raised as DataError.
 
     A file that begins with a byte-order mark is read in the encoding that it stands for.
     """
     try:
         for number, line in _lines(path):
-            if line.strip():
-                yield number, _row(f"{path}:{number}", line)
+            if not line.strip():
+                continue
+            try:
+                row = _row(f"{path}:{number}", line)
+            except DataError as error:
+                if bad is None:
+                    raise
+                bad.append(str(error))
+                continue
+            yield number, row
     except _BROKEN as error:
         raise DataError(f"{path} cannot be read to its end ({error}); was it copied whole?") from None
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def _lines(path: Path) -> Iterator[tuple[int, str | bytes]]:
+    """(number, line) of a file; a line as bytes where it is no UTF-8."""
     with open_bytes(path) as stream:
         encoding = encoding_of(stream.read(4))
         stream.seek(0)
@@ -70,13 +84,17 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         for number, line in enumerate(stream, 1):
             try:
                 yield number, line.decode("utf-8").removeprefix("\ufeff")
-            except UnicodeDecodeError as error:
-                raise DataError(
-                    f"{path}:{number}: not UTF-8 text (byte {error.start} of the line); save the file as UTF-8"
-                ) from None
+            except UnicodeDecodeError:
+                yield number, line
 
 
-def _row(where: str, line: str) -> Row:
+def _row(where: str, line: str | bytes) -> Row:
+    if isinstance(line, bytes):
+        try:
+            line = line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            reason = f"not UTF-8 text (byte {error.start} of the line); save the file as UTF-8"
+            raise DataError(f"{where}: {reason}") from None
     shown = line.strip()[:60]
     try:
         row = json.loads(line, object_pairs_hook=_once)
@@ -110,20 +128,25 @@ def _once(pairs: list[tuple[str, Any]]) -> Row:
     return row
 
 
-def json_rows(path: Path) -> list[Row]:
-    """The rows of a `.json` file: a list of objects, one object, or lines of them. Raises DataError."""
+def json_rows(path: Path, bad: list[str]) -> list[tuple[int, Row]]:
+    """(number, row) of a `.json` file: a list of objects, one object, or lines of them. `bad` as above.
+
+    Raises DataError.
+    """
     try:
         with open_bytes(path) as stream:
             data = stream.read()
         content = json.loads(data.decode(encoding_of(data)).removeprefix("\ufeff"))
     except json.JSONDecodeError as error:
         if error.msg == "Extra data":
-            return [row for _, row in numbered_jsonl(path)]
+            return list(numbered_jsonl(path, bad))
         raise DataError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
     except (ValueError, RecursionError, *_BROKEN) as error:
         raise DataError(f"{path} cannot be read: {error}") from None
-    rows = content if isinstance(content, list) else [content]
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict):
-            raise DataError(f"{path}, row {number}: expected a JSON object, found {type(row).__name__}: {row!r:.60}")
-    return rows
+    rows = list(enumerate(content if isinstance(content, list) else [content], 1))
+    bad += [
+        f"{path}, row {number}: expected a JSON object, found {type(row).__name__}: {row!r:.60}"
+        for number, row in rows
+        if not isinstance(row, dict)
+    ]
+    return [(number, row) for number, row in rows if isinstance(row, dict)]

@@ -9,15 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r1hf.core.columns import one_type
 from r1hf.core.errors import DataError
-from r1hf.core.source import Source, Spec, paths_of, specs
+from r1hf.core.source import MAX_BAD, Source, Spec, paths_of, specs
 from r1hf.data import sources
-from r1hf.data.golds import gold_text, lacks_gold
+from r1hf.data.bad import named, settle
+from r1hf.data.golds import GOLD_TASKS, gold_text, lacks_gold, unjudged
 from r1hf.data.lines import is_jsonl, numbered_jsonl
 from r1hf.text.language.codes import names_none
 
@@ -25,9 +27,11 @@ if TYPE_CHECKING:
     from r1hf.stage.stage import Stage
 
 Row = dict[str, Any]
+Unjudged = Callable[[list[str]], list[bool]]
 NO_GOLD = "no gold answer"
+UNJUDGED = "an answer that nobody can judge by"
 _TEXTS = ("question", "completion", "chosen", "rejected", "response", "task")
-_NAMED = 5  # rows that one sentence names
+_NEVER_EMPTY = ("question", "completion", "chosen")
 
 
 def load_rows(
@@ -36,25 +40,68 @@ def load_rows(
     seed: int = 42,
     counts: dict[str, Any] | None = None,
     notes: list[str] | None = None,
+    max_bad: float = MAX_BAD,
+    unjudged: Unjudged | None = None,
 ) -> list[Row]:
     """All rows of `source`; those of a mixture in an order drawn with `seed`. `counts` gets what each source gave.
 
     With `columns` the rows are made ready for training: all have the same keys, each of one type; the `answer` is text
-    (`r1hf.data.golds.gold_text`), and rows that need one and have none are left out. `notes` gets a sentence about
-    each such change. Raises DataError where the source cannot be read, is empty, malformed, has no row that could be
-    judged, or a row lacks one of `columns` or has a value of another type there, with the source and the row's number.
+    (`r1hf.data.golds.gold_text`), and rows that need one and have none are left out, with `unjudged` also those whose
+    answer nobody can judge by. Lines that cannot be read, and rows that lack one of `columns` or have an empty text or
+    a value of another type there, are left out up to the share `max_bad` of a source. `notes` gets a sentence about
+    each such change, with places. Raises DataError where the source cannot be read or is empty, where more rows are
+    bad, and where none is left.
     """
-    columns = tuple(columns)
-    counts = {} if counts is None else counts
-    notes = [] if notes is None else notes
+    reading = _Reading(tuple(columns), {} if counts is None else counts, [] if notes is None else notes)
+    reading.max_bad, reading.unjudged = max_bad, unjudged
     if is_jsonl(source):
-        rows = _plain(str(source), columns, counts, notes)
+        rows = _plain(str(source), reading)
     else:
         found, problems = specs(source)
         if problems:
             raise DataError("; ".join(problems))
-        rows = _selected(found, columns, seed, counts, notes)
-    return _uniform(rows, notes) if columns else rows
+        rows = _selected(found, seed, reading)
+    return _uniform(rows, reading.notes) if reading.columns else rows
+
+
+@dataclass
+class _Reading:
+    """What is asked of the rows of a field, and what is told of them: see `load_rows`."""
+
+    columns: tuple[str, ...]
+    counts: dict[str, Any]
+    notes: list[str]
+    max_bad: float = MAX_BAD
+    unjudged: Unjudged | None = None
+
+    def checked(self, where: Sequence[str], rows: Sequence[Row], label: str, bad: list[str]) -> list[Row]:
+        """The rows that have what is asked for; `bad` gets the others, and `counts` all of them."""
+        kept, dropped, total = [], self.counts[label]["dropped"], len(rows) + len(bad)
+        for place, row in zip(where, rows, strict=True):
+            try:
+                _check(place, row, self.columns)
+                kept.append((place, row))
+            except DataError as error:
+                bad.append(str(error))
+        dropped |= settle(label, bad, total, self.max_bad, self.notes)
+        kept, lost = self._judged(kept)
+        if lost:
+            dropped[UNJUDGED] = len(lost)
+            self.notes.append(f"{len(lost)} of {len(rows)} rows of {label} have {UNJUDGED}, left out: {named(lost)}")
+        if not kept:
+            raise DataError(f"{label}: no row has an answer that a completion could be judged by: {named(lost)}")
+        self.counts[label]["used"] = len(kept)
+        return [row for _, row in kept]
+
+    def _judged(self, rows: list[tuple[str, Row]]) -> tuple[list[tuple[str, Row]], list[str]]:
+        """The rows by whose answer a completion can be judged, and the places of the others."""
+        if self.unjudged is None or "answer" not in self.columns:
+            return rows, []
+        asked = [number for number, (_, row) in enumerate(rows) if asks_for_gold(row)]
+        verdicts = self.unjudged([rows[number][1]["answer"] for number in asked])
+        lost = {number for number, verdict in zip(asked, verdicts, strict=True) if verdict}
+        kept = [one for number, one in enumerate(rows) if number not in lost]
+        return kept, [f"{rows[number][0]} ({rows[number][1]['answer']!r:.40})" for number in sorted(lost)]
 
 
 def stage_rows(stage: Stage, key: str, columns: Iterable[str] = ()) -> list[Row]:
@@ -62,7 +109,8 @@ def stage_rows(stage: Stage, key: str, columns: Iterable[str] = ()) -> list[Row]
     source = getattr(stage.config, key)
     counts: dict[str, Any] = {}
     notes: list[str] = []
-    rows = load_rows(source, columns, stage.config.seed, counts, notes)
+    allowed = stage.config.max_bad_rows
+    rows = load_rows(source, columns, stage.config.seed, counts, notes, allowed, stage.agreed(unjudged))
     for text in notes:
         stage.say(f"{key}: {text}")
     if not isinstance(source, str) or any(count["dropped"] for count in counts.values()):
@@ -73,25 +121,30 @@ def stage_rows(stage: Stage, key: str, columns: Iterable[str] = ()) -> list[Row]
     return rows
 
 
-def _plain(source: str, columns: Sequence[str], counts: dict[str, Any], notes: list[str]) -> list[Row]:
-    numbered = list(numbered_jsonl(Path(source)))
-    if not numbered:
+def _plain(source: str, reading: _Reading) -> list[Row]:
+    bad: list[str] = []
+    numbered = list(numbered_jsonl(Path(source), bad))
+    if not numbered and not bad:
         raise DataError(f"{source} holds no rows")
     lost: list[tuple[int, Any]] = []
-    if "answer" in columns and any("answer" in row for _, row in numbered):  # else the check of columns names it
+    if "answer" in reading.columns and any("answer" in row for _, row in numbered):  # else the check names it
         lost = [(number, row.get("answer")) for number, row in numbered if _is_lost(row)]
         gone = {number for number, _ in lost}
         numbered = [(number, row) for number, row in numbered if number not in gone]
-    total = len(numbered) + len(lost)
-    dropped = _note_lost(source, "line", lost, total, bool(numbered), notes)
-    counts[source] = {"rows": total, "dropped": dropped, "used": len(numbered)}
-    for number, row in numbered:
-        _check(f"{source}, row {number}", row, columns)
-    return [row for _, row in numbered]
+    total = len(numbered) + len(lost) + len(bad)
+    dropped = _note_lost(source, "line", lost, total, bool(numbered), reading.notes)
+    reading.counts[source] = {"rows": total, "dropped": dropped, "used": len(numbered)}
+    where = [f"{source}, row {number}" for number, _ in numbered]
+    return reading.checked(where, [row for _, row in numbered], source, bad)
 
 
 def _is_lost(row: Row) -> bool:
     return not row.get("tests") and lacks_gold(row.get("answer"), row.get("task"), row.get("choices"))
+
+
+def asks_for_gold(row: Row) -> bool:
+    """Whether completions are compared with the row's own answer: no tests judge it, and no choices are given."""
+    return row.get("task") in GOLD_TASKS and not row.get("tests") and not row.get("choices")
 
 
 def without_gold(row: Row) -> bool:
@@ -105,47 +158,42 @@ def _note_lost(
     """A sentence about rows that nothing could judge, and their count. Raises DataError where no other is left."""
     if not lost:
         return {}
-    shown = ", ".join(f"{unit} {number} ({answer!r:.40})" for number, answer in lost[:_NAMED])
-    more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+    shown = named([f"{unit} {number} ({answer!r:.40})" for number, answer in lost], ", ")
     if not others:
         raise DataError(
-            f"{label}: none of {len(lost)} rows has an answer to compare with: {shown}{more}; "
+            f"{label}: none of {len(lost)} rows has an answer to compare with: {shown}; "
             "give the answers, or name the column that holds them (columns: {answer: NAME})"
         )
-    notes.append(f"{len(lost)} of {total} rows of {label} have {NO_GOLD}, left out: {shown}{more}")
+    notes.append(f"{len(lost)} of {total} rows of {label} have {NO_GOLD}, left out: {shown}")
     return {NO_GOLD: len(lost)}
 
 
-def _selected(
-    found: list[Spec], columns: Sequence[str], seed: int, counts: dict[str, Any], notes: list[str]
-) -> list[Row]:
-    selected = [sources.select(spec, seed, "answer" in columns) for spec in found]
+def _selected(found: list[Spec], seed: int, reading: _Reading) -> list[Row]:
+    selected = [sources.select(spec, seed, "answer" in reading.columns) for spec in found]
     for spec, one in zip(found, selected, strict=True):
-        lost = [(number + 1, answer) for number, answer in one.lost]
-        one.counts["dropped"] |= _note_lost(spec.label, "row", lost, one.counts["rows"], bool(one.kept), notes)
+        lost = [(one.place(number), answer) for number, answer in one.lost]
+        total = one.counts["rows"]
+        one.counts["dropped"] |= _note_lost(spec.label, "row", lost, total, bool(one.kept), reading.notes)
     if len(found) == 1:
-        return _take(found[0], selected[0], columns, seed, None, counts)
+        return _take(found[0], selected[0], seed, None, reading)
     sizes = sources.shares(found, [len(one.kept) for one in selected])
     rows: list[Row] = []
     for spec, one, size in zip(found, selected, sizes, strict=True):
-        rows += _take(spec, one, columns, seed, size, counts)
+        rows += _take(spec, one, seed, size, reading)
     names = _names(rows)
     random.Random(seed).shuffle(rows)
     return [{name: row.get(name) for name in names} for row in rows]
 
 
-def _take(
-    spec: Spec, one: sources.Selection, columns: Sequence[str], seed: int, most: int | None, counts: dict[str, Any]
-) -> list[Row]:
+def _take(spec: Spec, one: sources.Selection, seed: int, most: int | None, reading: _Reading) -> list[Row]:
     kept = one.kept
     if most is not None and most < len(kept):
         kept = sorted(random.Random(seed + 1).sample(kept, most))
-    rows = sources.take(spec, kept, one.dataset)
-    for number, row in zip(kept, rows, strict=True):
-        _check(f"{spec.label}, row {number + 1}", row, columns)
-    label = spec.label if spec.label not in counts else f"{spec.label} ({len(counts) + 1})"
-    counts[label] = {**one.counts, "used": len(rows)}
-    return rows
+    rows = sources.take(spec, kept, one.table.rows)
+    label = spec.label if spec.label not in reading.counts else f"{spec.label} ({len(reading.counts) + 1})"
+    reading.counts[label] = {**one.counts, "used": len(rows)}
+    where = [f"{spec.label}, row {one.place(number)}" for number in kept]
+    return reading.checked(where, rows, label, list(one.table.bad))
 
 
 def _check(where: str, row: Row, columns: Sequence[str]) -> None:
@@ -157,6 +205,8 @@ def _check(where: str, row: Row, columns: Sequence[str]) -> None:
         value = row[name]
         if name in _TEXTS and not isinstance(value, str):
             raise DataError(f"{where}: {name} is {value!r:.60}, not text")
+        if name in _NEVER_EMPTY and not value.strip():
+            raise DataError(f"{where}: {name} is empty")
         if name == "language":  # one type for the whole column; an unknown code is named before the run
             row["language"] = None if names_none(value) else str(value)
     if "answer" in columns:
@@ -218,7 +268,12 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 def check_rows(
-    problems: list[str], key: str, source: Source | None, columns: Iterable[str] = (), seed: int = 42
+    problems: list[str],
+    key: str,
+    source: Source | None,
+    columns: Iterable[str] = (),
+    seed: int = 42,
+    max_bad: float = MAX_BAD,
 ) -> list[Row]:
     """`load_rows` for a preflight: what is wrong goes to `problems`, and the result is then empty.
 
@@ -233,7 +288,7 @@ def check_rows(
     if not all(Path(path).is_file() for path in paths_of(source)):
         return []
     try:
-        return load_rows(source, columns, seed)
+        return load_rows(source, columns, seed, max_bad=max_bad)
     except DataError as error:
         problems.append(f"{key}: {error}")
         return []

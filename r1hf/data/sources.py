@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import random
-from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,17 +15,31 @@ from r1hf.core.errors import DataError
 from r1hf.core.files import encoding_of
 from r1hf.core.source import Spec
 from r1hf.core.yamlfile import BOOLEANS, nearest
+from r1hf.data import bad
 from r1hf.data.golds import lacks_gold
-from r1hf.data.lines import COMPRESSED, ending, is_jsonl, json_rows, numbered_jsonl, open_bytes
+from r1hf.data.lines import COMPRESSED, ending, open_bytes
+from r1hf.data.mended import arrow_reads, csv_table, json_table
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 Row = dict[str, Any]
+_HEADER, _FIELDS = 1 << 20, 10_000  # bytes and columns of a CSV file's first line
 FORMATS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
 
 
-def read(spec: Spec) -> Dataset:
+@dataclass
+class Table:
+    """The rows of a source. bad: what is wrong with those that could not be read, each with its place. places: the
+    line or number of each row in its file, where it is not the row's number from 1.
+    """
+
+    rows: Dataset
+    bad: list[str] = field(default_factory=list)
+    places: list[int] | None = None
+
+
+def read(spec: Spec) -> Table:
     """The whole split as a memory-mapped table. Raises DataError that says what exists instead."""
     import datasets
 
@@ -40,40 +53,46 @@ def read(spec: Spec) -> Dataset:
             splits = datasets.load_from_disk(spec.path)
             if spec.split not in splits:
                 raise DataError(f"{path} has no split '{spec.split}'; {nearest(spec.split, splits)}")
-            return splits[spec.split]
+            return Table(splits[spec.split])
         if path.is_dir() and (path / "dataset_info.json").exists():
-            return datasets.load_from_disk(spec.path)
+            return Table(datasets.load_from_disk(spec.path))
         name, _, revision = spec.place.partition("@")
-        return datasets.load_dataset(name, spec.config, split=spec.split, revision=revision or None)
+        return Table(datasets.load_dataset(name, spec.config, split=spec.split, revision=revision or None))
     except DataError:
         raise
     except Exception as error:  # the readers of each format and the Hub's client raise what they like
         raise DataError(f"{spec.label} cannot be read: {_cause(error, path)}") from error
 
 
-def _read_file(spec: Spec, path: Path) -> Dataset:
+def _read_file(spec: Spec, path: Path) -> Table:
     import datasets
 
     kind = FORMATS.get(ending(path))
     if kind is None:
         known = f"{', '.join(FORMATS)}, or one of these packed as {', '.join(COMPRESSED)}"
         raise DataError(f"{path} has an ending that is not read; use {known}")
-    with open_bytes(path) as stream:
-        encoding = encoding_of(stream.read(4))
-    options = {"data_files": {"train": str(path)}, "split": spec.split}
-    if kind == "csv":
-        return datasets.load_dataset(kind, **options, encoding=encoding)
+    options: dict[str, Any] = {"data_files": {"train": str(path)}, "split": spec.split}
     if kind == "parquet":
-        return datasets.load_dataset(kind, **options)
+        return Table(datasets.load_dataset(kind, **options))
+    with open_bytes(path) as stream:
+        start = stream.readline(_HEADER)
+    if kind == "csv":
+        options["encoding"] = encoding_of(start)
+        if (fields := start.count(b",")) > _FIELDS:
+            raise DataError(f"{path}: its first line names {fields:,} columns; is it CSV?")
     try:
+        if kind == "json" and not arrow_reads(path):
+            raise DataError(f"{path} cannot be read by Arrow")
         dataset = datasets.load_dataset(kind, **options)
         guessed = "timestamp" in str(dataset.features)  # JSON has no dates: it was text, such as an answer 2023-01-05
-        if not guessed and not _lost_digits(spec, dataset):
-            return dataset
+        if kind == "csv" or not (guessed or _lost_digits(spec, dataset)):
+            return Table(dataset)
     except Exception:
         if spec.split != "train":  # a part, or a name that is not there
             raise
-    return _in_memory([row for _, row in numbered_jsonl(path)] if ending(path) == ".jsonl" else json_rows(path))
+    faults: list[str] = []
+    rows, places = (csv_table if kind == "csv" else json_table)(path, faults)
+    return Table(rows, faults, places)
 
 
 def _lost_digits(spec: Spec, dataset: Dataset) -> bool:
@@ -85,23 +104,6 @@ def _lost_digits(spec: Spec, dataset: Dataset) -> bool:
     if name not in dataset.column_names or not pa.types.is_floating(dataset.data.column(name).type):
         return False
     return (pc.max(pc.abs(dataset.data.column(name))).as_py() or 0) >= 2**53
-
-
-def _in_memory(rows: list[Row]) -> Dataset:
-    """A table of rows that Arrow's own reader could not take: it guesses types from the beginning of a file."""
-    import datasets
-
-    names = dict.fromkeys(name for row in rows for name in row)
-    rows = [{name: _fitting(row.get(name)) for name in names} for row in rows]
-    return datasets.Dataset.from_list(rows, on_mixed_types="use_json")
-
-
-def _fitting(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _fitting(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_fitting(item) for item in value]
-    return str(value) if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
 
 
 def _cause(error: BaseException, path: Path) -> str:
@@ -119,14 +121,18 @@ def _cause(error: BaseException, path: Path) -> str:
 
 @dataclass
 class Selection:
-    """Rows of one source. kept: their numbers, from 0. dataset: the table with mapped columns. counts: what each
+    """Rows of one source. kept: their numbers, from 0. table: all of it, with mapped columns. counts: what each
     filter dropped. lost: (number, answer) of the rows that nothing could judge.
     """
 
     kept: list[int]
-    dataset: Dataset
+    table: Table
     counts: dict[str, Any]
     lost: list[tuple[int, Any]]
+
+    def place(self, number: int) -> int:
+        """The row's number in its file, from 1."""
+        return number + 1 if self.table.places is None else self.table.places[number]
 
 
 def select(spec: Spec, seed: int, judged: bool = False) -> Selection:
@@ -134,9 +140,11 @@ def select(spec: Spec, seed: int, judged: bool = False) -> Selection:
 
     Raises DataError for a column that is not there and where nothing is left, with the count of each filter.
     """
-    dataset = read(spec)
+    table = read(spec)
+    dataset = table.rows
     if not len(dataset):
-        raise DataError(f"{spec.label} holds no rows")
+        why = f" that can be read: {bad.named(table.bad)}" if table.bad else ""
+        raise DataError(f"{spec.label} holds no rows{why}")
     for key in ("columns", "where", "min", "max"):
         named = getattr(spec, key)
         for name in named.values() if key == "columns" else named:
@@ -148,7 +156,7 @@ def select(spec: Spec, seed: int, judged: bool = False) -> Selection:
     if dataset._indices is not None:  # a saved selection: its table holds other rows too
         dataset = dataset.flatten_indices()
     kept, dropped = _filtered(spec, dataset)
-    counts: dict[str, Any] = {"rows": len(dataset), "dropped": dropped}
+    counts: dict[str, Any] = {"rows": len(dataset) + len(table.bad), "dropped": dropped}
     if not kept:
         raise DataError(f"{spec.label}: none of {len(dataset)} rows is left after the filters: {_shown(dropped)}")
     lost = _lacking(spec, dataset, kept) if judged else []
@@ -158,7 +166,7 @@ def select(spec: Spec, seed: int, judged: bool = False) -> Selection:
     if spec.limit is not None and spec.limit < len(kept):
         kept = sorted(random.Random(seed).sample(kept, spec.limit))
         counts["limit"] = spec.limit
-    return Selection(kept, _mapped(spec, dataset), counts, lost)
+    return Selection(kept, replace(table, rows=_mapped(spec, dataset)), counts, lost)
 
 
 def _lacking(spec: Spec, dataset: Dataset, kept: Sequence[int]) -> list[tuple[int, Any]]:
@@ -242,8 +250,6 @@ def take(spec: Spec, numbers: Sequence[int], dataset: Dataset) -> list[Row]:
     try:
         rows = (dataset if whole else dataset.select(numbers)).to_list()
     except UnicodeDecodeError:  # Arrow decodes text only where it is taken out
-        if is_jsonl(spec.path):
-            deque(numbered_jsonl(Path(spec.path)), maxlen=0)  # names the line
         raise DataError(f"{spec.label} is not UTF-8 text; save it as UTF-8") from None
     if spec.values:
         for row in rows:

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from r1hf.core.errors import ConfigError, StageError
+from r1hf.core.files import read_object
 from r1hf.core.yamlfile import nearest
 from r1hf.evaluation.judged import Judged
 from r1hf.evaluation.run import FORMAT, RESULTS
@@ -113,12 +114,16 @@ def read_results(place: Path) -> dict[str, Any]:
     manifest = verify(place)
     if RESULTS not in manifest.outputs:
         raise StageError(f"{place} is not an evaluation: it holds no {RESULTS}; {manifest.recipe} made it")
-    content = dict(json.loads((place / RESULTS).read_text(encoding="utf-8")))
+    content = read_object(place / RESULTS)
     if content.get("format", 1) != FORMAT or SAMPLES not in manifest.outputs:
         raise StageError(
             f"{place} is of an earlier version, which kept no samples: its numbers can be read in {RESULTS}, but "
             "nothing can be compared question by question; evaluate again"
         )
+    models = content.get("models")
+    tables = [content.get("settings"), models, *(models.values() if isinstance(models, dict) else ())]
+    if not models or not all(isinstance(table, dict) for table in tables):
+        raise StageError(f"{place / RESULTS} is no result of an evaluation; evaluate again")
     return content
 
 

@@ -72,11 +72,17 @@ def preflight(parsed: Parsed) -> None:
         return
     if config.instruction is not None and "{question}" not in config.instruction:
         parsed.problems.append("instruction: {question} does not stand in it, so every question would be the same")
-    rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
+    rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS, max_bad=config.max_bad_rows)
     check_tasks(parsed.problems, "prompts", rows, PROBLEMS)
     check_languages(parsed, "prompts", rows, None)
     _check_judgeable(parsed.problems, config, rows)
-    general = check_rows(parsed.problems, "general_prompts", config.general_prompts, (*COLUMNS, "reference"))
+    general = check_rows(
+        parsed.problems,
+        "general_prompts",
+        config.general_prompts,
+        (*COLUMNS, "reference"),
+        max_bad=config.max_bad_rows,
+    )
     check_tasks(parsed.problems, "general_prompts", general, set(GENERAL))
     known = {row["question"] for row in rows + general}
     for question in config.shown if known else ():

@@ -12,12 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from r1hf.core.errors import DataError
+from r1hf.core.files import open_plain, parse_json, reason_of
 from r1hf.data.rows import Row
 from r1hf.evaluation.judged import Judged, Reading, judge_all
 from r1hf.models.sampling import Completion
 from r1hf.text.grammar import parse
 
 SAMPLES = "samples.parquet"
+_OF_A_ROW = ("question", "answer", "language", "task")
 SCHEMA = pa.schema(
     {
         "model": pa.string(),
@@ -82,11 +84,27 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """The samples in a file. Raises DataError where it cannot be read."""
+    """The samples in a file. Raises DataError where it is none that `write_table` makes of them."""
     try:
-        return pq.read_table(path, columns=list(columns) if columns else None)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path} cannot be read as a table of samples: {error}") from error
+        with open_plain(path) as stream:
+            table = pq.read_table(pa.PythonFile(stream, mode="r"), columns=list(columns) if columns else None)
+        table.validate(full=True)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise DataError(f"{path} cannot be read as a table of samples: {reason_of(error)}") from error
+    wanted = pa.schema([SCHEMA.field(name) for name in columns]) if columns else SCHEMA
+    if not table.schema.equals(wanted):
+        raise DataError(f"{path} is no table of samples; its columns are {', '.join(table.schema.names)[:200]}")
+    if "row" in table.schema.names and not all(map(_is_row, table["row"].unique().to_pylist())):
+        raise DataError(f"{path}: a sample's row is no question with {', '.join(_OF_A_ROW)}")
+    return table
+
+
+def _is_row(text: str | None) -> bool:
+    try:
+        row = parse_json(text or "")
+    except ValueError:
+        return False
+    return isinstance(row, dict) and {*_OF_A_ROW} <= row.keys()
 
 
 class Part(NamedTuple):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
@@ -19,6 +22,7 @@ from transformers import (
 
 from r1hf.core import foreign_code
 from r1hf.core.errors import ConfigError
+from r1hf.core.files import read_object
 from r1hf.stage.manifest import prove
 from r1hf.text import template_checks
 from r1hf.text.chat_templates import chat_template as chat_template
@@ -27,12 +31,15 @@ from r1hf.text.chat_templates import chat_template as chat_template
 # seconds; at 0 it refuses.
 dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
 
+_LAYERS = 10_000
+
 
 @contextlib.contextmanager
 def loading(source: str) -> Iterator[None]:
     """Around what loads `source`, a directory or Hub id: code of its own and pickles are refused.
 
-    Raises ConfigError for these, and for weights that are not whole; IntegrityError for a stage that is not its list.
+    Raises ConfigError for these, for a configuration that no model can be built by, and for weights that are not whole
+    or do not fit it; IntegrityError for a stage that is not its list.
     """
     prove(Path(source), contents=False)  # a file that lies beside a model is loaded with it
     if wrong := foreign_code.faults(source.partition("@")[0]):
@@ -41,13 +48,45 @@ def loading(source: str) -> Iterator[None]:
         yield
     except SafetensorError as error:
         raise ConfigError(f"the weights of {source} are not whole ({error}); copy or download them again") from error
-    except ValueError as error:
-        if "trust_remote_code" not in str(error):
+    except Exception as error:  # a configuration's values fail wherever they are used first
+        if (fault := _fault(source, error)) is None:
             raise
-        raise ConfigError(
+        raise ConfigError(fault) from error
+
+
+def _fault(source: str, error: Exception) -> str | None:
+    """What is wrong with a model that could not be loaded; None where nothing is found."""
+    if "trust_remote_code" in str(error):
+        return (
             f"{source} brings code of its own, which r1hf never runs; take a model whose architecture Transformers "
             "knows itself"
-        ) from error
+        )
+    if "ignore_mismatched_sizes" in str(error):
+        return f"the weights of {source} do not fit its config.json; copy or download both again"
+    if isinstance(error, OSError) and "no file named" in str(error):
+        return f"{source} has no weights (model.safetensors); copy or download them again"
+    return config_fault(source)
+
+
+def config_fault(source: str, build: bool = True) -> str | None:
+    """Why no model can be built by the config.json of a directory; None where one can, or where there is none.
+
+    build: with all its layers, without their weights, which takes a second for a large model.
+    """
+    file = Path(source) / "config.json"
+    if not os.path.lexists(file):
+        return None
+    try:
+        layers = read_object(file).get("num_hidden_layers", 1)
+        if not isinstance(layers, int) or not 0 < layers < _LAYERS:
+            return f"{file}: num_hidden_layers is {layers!r:.40}, which no model has"
+        config = AutoConfig.from_pretrained(source, **foreign_code.NO_CODE)
+        if build:
+            with torch.device("meta"):
+                AutoModelForCausalLM.from_config(config, **foreign_code.NO_CODE)
+    except Exception as error:  # whatever stands there fails in its own way
+        return f"{file}: no model can be built by it: {' '.join(str(error).split())[:200]}"
+    return None
 
 
 def forget_code(model: PreTrainedModel) -> None:
@@ -136,10 +175,13 @@ def check_tokenizer(problems: list[str], key: str, source: str | None) -> PreTra
     try:
         tokenizer = load_tokenizer(source)
         ends = template_checks.end_ids(tokenizer, load_generation_config(source))
+        found = template_checks.findings(tokenizer, ends)
     except Exception as error:  # tokenizers raises Exception itself, and broken files anything at all
         problems.append(f"{key}: no tokenizer can be loaded from {source}: {' '.join(str(error).split())[:200]}")
         return None
-    problems += [f"{key}: {source}: {found}" for found in template_checks.findings(tokenizer, ends) if found.fatal]
+    if (fault := config_fault(source, build=False)) is not None:
+        problems.append(f"{key}: {fault}")
+    problems += [f"{key}: {source}: {one}" for one in found if one.fatal]
     return tokenizer
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from r1hf.core.errors import ConfigError
 from r1hf.core.files import read_object
+from r1hf.core.source import is_hub_id
 
 KNOWN_TYPES = ("llama", "mistral", "qwen2", "qwen3", "deepseek_v3")
 
@@ -275,7 +276,7 @@ def shape_of(source: str) -> Shape:
     if file is not None:
         config = read_object(file)
         if "base_model_name_or_path" in config:
-            return shape_of(str(config["base_model_name_or_path"]))
+            return shape_of(base_of(file, config))
         try:
             return from_config(config, source)
         except (KeyError, TypeError, ValueError) as error:
@@ -289,13 +290,25 @@ def shape_of(source: str) -> Shape:
     return known
 
 
+def base_of(file: Path, config: Mapping[str, Any]) -> str:
+    """The base model that an adapter's configuration names. Raises ConfigError where it is none that can be had."""
+    base = config["base_model_name_or_path"]
+    if isinstance(base, str) and (config_file(base) is not None or built_in_name(base) or is_hub_id(base)):
+        return base
+    raise ConfigError(f"{file}: base_model_name_or_path is {base!r:.80}: no model here and no Hub id")
+
+
 def config_file(source: str) -> Path | None:
     """config.json (or adapter_config.json) of a directory or of the Hub's cache, or None."""
     directory = Path(source)
-    for name in ("config.json", "adapter_config.json"):
-        if (directory / name).is_file():
-            return directory / name
-    if directory.exists() or source.count("/") != 1 or source.startswith((".", "/")):
+    try:
+        for name in ("config.json", "adapter_config.json"):
+            if (directory / name).is_file():
+                return directory / name
+        here = directory.exists()
+    except OSError:  # a name that no file can have
+        return None
+    if here or source.count("/") != 1 or source.startswith((".", "/")):
         return None
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from r1hf.core.errors import IntegrityError, StageError
-from r1hf.core.files import sibling
+from r1hf.core.files import parse_json, read_bytes, sibling
 from r1hf.core.graph import Graph
 from r1hf.pipeline.check import Checked
 from r1hf.pipeline.schedule import Load
@@ -163,13 +162,13 @@ def read_events(run_dir: Path) -> list[dict[str, Any]]:
     """The rows of the pipeline's event log; a row that a kill cut short is left out."""
     rows = []
     try:
-        lines = (run_dir / EVENTS).read_text(encoding="utf-8").splitlines()
+        lines = read_bytes(run_dir / EVENTS).splitlines()
     except OSError:
         return []
     for line in lines:
         with contextlib.suppress(ValueError):
-            rows.append(json.loads(line))
-    return rows
+            rows.append(parse_json(line))
+    return [row for row in rows if isinstance(row, dict)]
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

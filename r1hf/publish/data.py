@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from r1hf.core.errors import StageError
 from r1hf.core.source import with_paths
-from r1hf.data.rows import load_rows
+from r1hf.data.rows import Row, load_rows
 from r1hf.publish.files import PROVENANCE, Upload, file
 from r1hf.publish.lineage import Made, Parent
 from r1hf.stage.manifest import MANIFEST, fingerprint_path, sha256_file, verify
@@ -115,8 +115,12 @@ def rows_of(made: Made, name: str) -> Path | bytes | None:
         return places[0]
     following = iter(places)
     here = with_paths(value, lambda path: str(next(following)))
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in load_rows(here, seed=config.get("seed", 42)))
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in _rows(here, config))
     return "".join(lines).encode()
+
+
+def _rows(source: Any, config: Mapping[str, Any]) -> list[Row]:
+    return load_rows(source, seed=config.get("seed", 42), max_bad=config.get("max_bad_rows", 1.0))
 
 
 def locate(made: Made, parent: Parent) -> Path:

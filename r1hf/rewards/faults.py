@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from r1hf.core.errors import DataError
+from r1hf.data.bad import named
 
-_NAMED = 10
+Row = dict[str, Any]
 
 
 def row_fault(reward: Any, row: Mapping[str, Any]) -> str | None:
@@ -24,18 +25,27 @@ def row_fault(reward: Any, row: Mapping[str, Any]) -> str | None:
     return None
 
 
-def check_judged(rows: Sequence[Mapping[str, Any]], rewards: Mapping[str, Any]) -> None:
-    """Raises DataError that counts the rows by which a reward can judge nothing, and names the first of them."""
-    faults = [
-        f"question {row.get('question')!r:.60}, reward '{name}': {fault}"
-        for row in rows
+def judged_rows(
+    rows: Sequence[Row], rewards: Mapping[str, Any], allowed: float, notes: list[str]
+) -> tuple[list[Row], int]:
+    """The rows by which every reward can judge, and how many others there are; `notes` gets a sentence about those.
+
+    Raises DataError where they are more than the share `allowed`, or all.
+    """
+    faults = {
+        number: f"question {row.get('question')!r:.60}, reward '{name}': {fault}"
+        for number, row in enumerate(rows)
         for name, reward in rewards.items()
         if (fault := row_fault(reward, row)) is not None
-    ]
-    if faults:
-        more = [f"and {len(faults) - _NAMED} more"] if len(faults) > _NAMED else []
-        named = "\n".join(f"  - {text}" for text in [*faults[:_NAMED], *more])
+    }
+    if not faults:
+        return list(rows), 0
+    count = f"{len(faults)} of {len(rows)} rows cannot be judged"
+    shown = named(list(faults.values()), "\n  - ")
+    if len(faults) == len(rows) or len(faults) > allowed * len(rows):
         raise DataError(
-            f"{len(faults)} of {len(rows)} rows cannot be judged; mend them, or leave them out "
-            f"(`r1hf check --only rewards` names files and lines):\n{named}"
+            f"{count}, and max_bad_rows is {allowed:g}; mend them, or leave them out "
+            f"(`r1hf check --only rewards` names files and lines):\n  - {shown}"
         )
+    notes.append(f"{count}, left out:\n  - {shown}")
+    return [row for number, row in enumerate(rows) if number not in faults], len(faults)

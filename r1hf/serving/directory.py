@@ -99,9 +99,16 @@ def weights(directory: Path) -> tuple[int, int]:
         files = [directory / name for name in _indexed(index)] or files
     if not files:
         raise ConfigError(f"{directory} has no weights (*.safetensors)")
-    if lost := [file.name for file in files if not file.is_file()]:
-        raise ConfigError(f"{directory}: weights are missing: {', '.join(lost)}; copy or download them again")
+    if lost := [file.name for file in files if not _is_file(file)]:
+        raise ConfigError(f"{directory}: weights are missing: {', '.join(lost)[:200]}; copy or download them again")
     return sum(file.stat().st_size for file in files), sum(math.prod(shape) for shape in _shapes(files))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no file can have
+        return False
 
 
 def _indexed(index: Path) -> list[str]:

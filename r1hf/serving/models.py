@@ -165,6 +165,7 @@ def read_model(directory: Path, name: str) -> ServedModel:
     if (directory / "adapter_config.json").exists() and not (directory / "config.json").exists():
         base, rank = _adapter(directory)
         _refuse_faults(base)
+        prove(base)
     source = base or directory
     config = Settings(source / "config.json", read_json(source / "config.json"))
     kinds = config.texts("architectures")

@@ -7,15 +7,17 @@ deleted that no stage made, under whichever of these names it lies.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
 import signal
+import stat
 import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from r1hf.core.config import jsonable
 from r1hf.core.errors import IntegrityError, StageError
@@ -38,8 +40,22 @@ class StageLog:
     def write(self, row: Mapping[str, Any]) -> None:
         """One JSON line, without secrets. NaN becomes null."""
         if self.enabled:
-            with self.path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(redact(jsonable(dict(row))), ensure_ascii=False) + "\n")
+            line = json.dumps(redact(jsonable(dict(row))), ensure_ascii=False) + "\n"
+            with self._open() as stream:
+                stream.write(line.encode("utf-8", "replace"))
+
+    def _open(self) -> IO[bytes]:
+        """Raises StageError where it is not a regular file: a pipe in its place would be waited for."""
+        try:
+            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise StageError(f"{self.path} cannot be written: {error.strerror}") from error
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise StageError(f"{self.path} is not a regular file; move it away, then repeat the command to go on")
+        return open(handle, "ab")
 
     def rewrite(self, rows: list[dict[str, Any]]) -> None:
         """Replaces the log, at once."""

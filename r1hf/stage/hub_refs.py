@@ -90,7 +90,7 @@ def _offline(error: HubError) -> bool:
 def cached_commit(repo: str, revision: str, repo_type: RepoType) -> str | None:
     """The commit that the local cache has for a branch or tag."""
     note = _cache(repo, repo_type) / "refs" / revision
-    commit = note.read_text(encoding="utf-8").strip() if note.is_file() else ""
+    commit = note.read_text(encoding="utf-8", errors="replace").strip() if note.is_file() else ""
     return commit if commit and (_cache(repo, repo_type) / "snapshots" / commit).is_dir() else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import errno
 import fcntl
 import os
@@ -21,6 +22,9 @@ PARENT_VARIABLE = "R1HF_PIPELINE_PID"
 PARENT_GONE = 3
 # Asked to stop by a terminal that closes, or by a scheduler before it kills: Slurm, LSF and SGE send these.
 STOPS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+
+
+_TRIES = 50
 
 
 class FileLock:
@@ -46,10 +50,21 @@ class FileLock:
         except OSError:
             return ""  # it has just let go
 
+    def _open(self) -> int:
+        """Makes the file if need be; where somebody deletes its directory at the same time, again."""
+        for _ in range(_TRIES):
+            with contextlib.suppress(FileNotFoundError, FileExistsError):
+                return self._made()
+            time.sleep(0.001)
+        return self._made()
+
+    def _made(self) -> int:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o644)
+
     def _try(self) -> bool:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o644)
+            handle = self._open()
         except OSError as error:
             raise StageError(f"{self.path}, the lock of {self.what}, cannot be opened: {error.strerror}") from error
         try:

@@ -17,7 +17,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -165,6 +165,17 @@ class Stage:
     def note(self, group: str, name: str, value: Any) -> None:
         """Keeps a result that is known before the end, such as counts of rows, for the metrics."""
         self._notes.setdefault(group, {})[name] = value
+
+    def agreed(self, ask: Callable[..., Any]) -> Callable[..., Any]:
+        """`ask`, answered by the main process for all: what looks at the clock may differ from rank to rank."""
+
+        def answer(*asked: Any) -> Any:
+            found = [ask(*asked) if self.main_process else None]
+            if (group := distributed_group()) is not None:
+                group.broadcast_object_list(found, src=0)
+            return found[0] if self.main_process or group is not None else ask(*asked)
+
+        return answer
 
     def say(self, text: str) -> None:
         """One line on the terminal, from the main process alone."""

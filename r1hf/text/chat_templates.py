@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from r1hf.core.errors import ConfigError
+from r1hf.core.files import read_text, reason_of
 
 # Template -> (token that ends a turn, other tokens that it writes, tokens to pad with, best first).
 FAMILIES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
@@ -38,9 +39,9 @@ def chat_template(name: str = "chat", prefill: bool = False) -> str:
     shipped = resources.files("r1hf") / "text" / "templates" / f"{name}.jinja"
     if path.suffix == ".jinja" and path.is_file():
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_text(path)
         except (OSError, ValueError) as error:
-            raise ConfigError(f"chat template {path} cannot be read: {error}") from error
+            raise ConfigError(f"chat template {path} cannot be read: {reason_of(error)}") from error
         if not text.strip():
             raise ConfigError(f"chat template {path} is empty")
     elif shipped.is_file():

@@ -10,8 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from r1hf.core.errors import ConfigError
+from r1hf.core.files import read_bytes, reason_of
 
 PLACEHOLDER = "{prompt}"
+_LARGEST = 1 << 20  # bytes
 _DIRECTORY = Path(__file__).parent / "templates"
 
 
@@ -44,7 +46,9 @@ def render(name: str, prompt: str) -> str:
 @lru_cache(maxsize=64)
 def _read(path: Path) -> str:
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_bytes(path, _LARGEST).decode("utf-8")
+    except OSError as error:
+        raise ConfigError(f"template {path} cannot be read: {reason_of(error)}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"template {path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
     if PLACEHOLDER not in text:

@@ -160,4 +160,5 @@ def end_ids(tokenizer: Any, generation: Any = None) -> set[int]:
     """Ids that end a generation: the tokenizer's and those of a `GenerationConfig`."""
     more = getattr(generation, "eos_token_id", None)
     listed = more if isinstance(more, list | tuple) else [more]
-    return {int(end) for end in (tokenizer.eos_token_id, *listed) if end is not None}
+    known = {end for end in (tokenizer.eos_token_id, *listed) if type(end) is int}  # a file may say anything
+    return {end for end in known if 0 <= end < 2**31}

@@ -69,7 +69,7 @@ def preflight_on_policy(parsed: Parsed) -> None:
         return
     check_adapter(parsed.problems, config, args)
     check_split(parsed.problems, args, config.model)
-    rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
+    rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS, max_bad=config.max_bad_rows)
     _check_count(parsed.problems, rows, args)
     check_chat_template(parsed.problems, "model", config.model)
     address = urlparse(config.teacher_server or "http://server")

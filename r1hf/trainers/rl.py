@@ -16,7 +16,7 @@ from r1hf.data.language_column import check_languages
 from r1hf.data.lengths import drop_long, token_counts
 from r1hf.data.rows import Row, check_rows, stage_rows
 from r1hf.models.loading import check_tokenizer, loading, training_arguments
-from r1hf.rewards.faults import check_judged
+from r1hf.rewards.faults import judged_rows
 from r1hf.rewards.guard import guarded
 from r1hf.rewards.own import is_own, own_file, try_reward
 from r1hf.rewards.prefilled import prefilled
@@ -82,7 +82,7 @@ def preflight_rl(parsed: Parsed, make_rewards: Callable[[Any], Mapping[str, Rewa
     check_adapter(parsed.problems, config, args)
     check_engine(parsed.problems, args)
     check_split(parsed.problems, args, config.model)
-    rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS)
+    rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS, max_bad=config.max_bad_rows)
     check_prompt_count(parsed.problems, "prompts", rows, args)
     check_rewards(parsed, make_rewards, rows)
     if config.prompt_template is None:
@@ -203,12 +203,16 @@ def policy_trainer(
 ) -> R1GRPOTrainer:
     """GRPO on the stage's policy, each reward with the weight that the configuration gives it.
 
-    Raises DataError for rows by which a reward can judge nothing.
+    Raises DataError where a reward can judge nothing by more than `max_bad_rows` of the rows.
     """
     config: RLConfig = stage.config  # type: ignore[assignment]
     if problems := task_problems(rewards, rows):  # rows of the Hub are read only now
         raise DataError("; ".join(problems))
-    check_judged(rows, rewards)
+    notes: list[str] = []
+    rows, faults = judged_rows(rows, rewards, config.max_bad_rows, notes)
+    for text in notes:
+        stage.say(f"prompts: {text}")
+        stage.note("unjudged", "prompts", faults)
     tokenizer = dressed_tokenizer(config)
     prompted = prompt_rows(rows, config.prompt_template)
     asked = prompt_text(prompted[0]["prompt"], tokenizer)

@@ -17,11 +17,15 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from r1hf.core.errors import DataError
+from r1hf.core.files import open_plain, reason_of
 from r1hf.rewards._common import completion_texts
 
 logger = logging.getLogger(__name__)
 Columns = dict[str, list[Any]]
 _OUTCOMES = b"r1hf.outcomes"  # in the schema's metadata
+_TYPES = {"step": "int32", "tokens": "int32", "truncated": "bool"}  # the other columns are numbers
+_TYPES |= dict.fromkeys(("prompt_id", "prompt", "completion"), "string")
 
 
 class RolloutLog(TrainerCallback):
@@ -94,7 +98,13 @@ class RolloutLog(TrainerCallback):
             first = int(path.stem.removeprefix("step-"))
             if first + self.steps <= step + 1:  # all before
                 continue
-            rows = read(path)
+            try:
+                rows = read(path)
+            except DataError as error:
+                aside = path.with_name(f".{path.name}.damaged")
+                path.replace(aside)
+                logger.warning("%s; it is kept as %s, and training goes on", error, aside)
+                continue
             kept = [place for place, value in enumerate(rows["step"]) if value <= step]
             if first != self._first or not kept:
                 path.unlink()
@@ -153,11 +163,9 @@ def write(path: Path, rows: Columns, outcomes: Sequence[str] = ()) -> None:
     import pyarrow
     from pyarrow import parquet
 
-    types = {"step": "int32", "tokens": "int32", "truncated": "bool"}
-    types |= dict.fromkeys(("prompt_id", "prompt", "completion"), "string")
-    schema = pyarrow.schema([(name, pyarrow.type_for_alias(types.get(name, "float32"))) for name in rows])
+    schema = pyarrow.schema([(name, pyarrow.type_for_alias(_TYPES.get(name, "float32"))) for name in rows])
     schema = schema.with_metadata({_OUTCOMES: json.dumps([f"rewards/{name}" for name in outcomes])})
-    clean = {name: _utf8(values) if types.get(name) == "string" else values for name, values in rows.items()}
+    clean = {name: _utf8(values) if _TYPES.get(name) == "string" else values for name, values in rows.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.tmp")
     parquet.write_table(pyarrow.table(clean, schema=schema), beside, compression="zstd")
@@ -165,18 +173,50 @@ def write(path: Path, rows: Columns, outcomes: Sequence[str] = ()) -> None:
 
 
 def read(path: Path) -> Columns:
-    """The columns of one file."""
+    """The columns of one file. Raises DataError where it is none that `write` makes."""
+    import pyarrow
     from pyarrow import parquet
 
-    return parquet.read_table(path).to_pydict()
+    try:
+        with open_plain(path) as stream:
+            table = parquet.read_table(pyarrow.PythonFile(stream, mode="r"))
+        columns = table.to_pydict()
+    except (OSError, ValueError, pyarrow.ArrowException) as error:  # Arrow's own for bytes that are not whole
+        raise DataError(f"{path} cannot be read: {reason_of(error)}; move it away to see the others") from error
+    if strange := [name for name in (*_TYPES, "reward", "advantage") if not _fits(table.schema, name)]:
+        raise DataError(f"{path} is no file of rollouts (its column {strange[0]}); move it away to see the others")
+    return columns
+
+
+def _fits(schema: Any, name: str) -> bool:
+    """Whether a column is there, of the kind of values in which it is written."""
+    from pyarrow import types
+
+    tests: dict[str, list[Any]] = {
+        "string": [types.is_string, types.is_large_string],
+        "int32": [types.is_integer],
+        "bool": [types.is_boolean],
+        "float32": [types.is_floating],
+    }
+    kind = _TYPES.get(name, "float32")
+    return name in schema.names and any(test(schema.field(name).type) for test in tests[kind])
 
 
 def outcome_columns(path: Path) -> list[str] | None:
-    """The columns of rewards that say whether an answer is right; None in a file of an r1hf that did not note them."""
+    """The columns of rewards that say whether an answer is right; None in a file of an r1hf that did not note them.
+
+    Raises DataError where it is no file of rollouts.
+    """
+    import pyarrow
     from pyarrow import parquet
 
-    noted = (parquet.read_schema(path).metadata or {}).get(_OUTCOMES)
-    return None if noted is None else list(json.loads(noted))
+    try:
+        with open_plain(path) as stream:
+            schema = parquet.read_schema(pyarrow.PythonFile(stream, mode="r"))
+        noted = json.loads((schema.metadata or {}).get(_OUTCOMES, b"null"))
+    except (OSError, ValueError, RecursionError, pyarrow.ArrowException) as error:
+        raise DataError(f"{path} cannot be read: {reason_of(error)}; move it away to see the others") from error
+    return noted if isinstance(noted, list) and {*map(type, noted)} <= {str} and {*noted} <= {*schema.names} else None
 
 
 def _utf8(values: list[str]) -> list[str]:

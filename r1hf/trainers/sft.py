@@ -113,7 +113,7 @@ def preflight_sft(parsed: Parsed) -> None:
     config, args = parsed.configs[0], parsed.configs[-1]
     if config is not None:
         check_adapter(parsed.problems, config, args)
-        check_rows(parsed.problems, "data", config.data, COLUMNS)
+        check_rows(parsed.problems, "data", config.data, COLUMNS, max_bad=config.max_bad_rows)
         check_dress(parsed.problems, config)
 
 

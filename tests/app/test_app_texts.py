@@ -71,7 +71,7 @@ def test_the_first_language_is_the_browsers(header: str | None, language: str) -
 
 
 @given(st.text(alphabet=st.sampled_from("<>!/?[]()ab&:*#`~$\\ \n\u2060javscript"), max_size=60))
-def test_no_tag_or_image_survives_anywhere(text: str) -> None:
+def test_row_28_no_tag_or_image_survives_anywhere(text: str) -> None:
     safe = defang.markdown(text)
     assert not re.search(r"<[A-Za-z/!?]", safe)
     assert "![" not in safe

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from r1hf.core.errors import DataError, IntegrityError
-from r1hf.stage.contents import DEEPEST, depth, is_plain
+from r1hf.core.files import parse_json, read_bytes, reason_of
+from r1hf.stage.contents import DEEPEST, depth
 from r1hf.stage.manifest import verify
 
 Row = dict[str, Any]
+_LARGEST = 1 << 30  # bytes of a log: a million steps
 
 
 @dataclass
@@ -89,23 +90,17 @@ def _text(path: Path, notes: list[str]) -> str | None:
     """The content of a file; None, with a note, where it is no file or cannot be read."""
     name = f"{path.parent.name}/{path.name}"
     try:
-        if is_plain(path) is False:  # a pipe would be waited for
-            notes.append(f"{name} is not a regular file and was skipped.")
-            return None
-        return path.read_text(encoding="utf-8", errors="replace")
+        return read_bytes(path, _LARGEST).decode("utf-8", "replace")
     except FileNotFoundError:
         return None
     except OSError as error:
-        notes.append(f"{name} could not be read: {error}.")
+        notes.append(f"{name} could not be read: {reason_of(error)}.")
         return None
 
 
 def _parsed(text: str) -> Any:
     """The JSON value. Raises ValueError, also where it is nested deeper than anything that r1hf writes."""
-    try:
-        value = json.loads(text)
-    except RecursionError:
-        value = None
+    value = parse_json(text)
     if value is None or depth(value) > DEEPEST:
         raise ValueError("it is null or nested too deep")
     return value

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from r1hf.core.yamlfile import read_yaml
+from r1hf.core.launch import read_accelerate
 from r1hf.models.shapes import Shape
 
 Kind = Literal["grpo", "sft", "reward", "sample"]
@@ -95,18 +95,21 @@ OPTIMIZER_BYTES = {
 
 
 def read_sharding(file: Path | None) -> Sharding:
-    """How an `accelerate` configuration file splits the model; whole copies without one."""
+    """How an `accelerate` configuration file splits the model; whole copies without one.
+
+    Raises ConfigError where it cannot be read.
+    """
     if file is None:
         return "none"
-    values = read_yaml(file).values
+    values = read_accelerate(file)
     kind = str(values.get("distributed_type", "NO")).upper()
     if kind == "FSDP":
         return "fsdp"
     if kind == "DEEPSPEED":
         inner = values.get("deepspeed_config") or {}
         stage = inner.get("zero_stage", 0) if isinstance(inner, Mapping) else 0
-        by_stage: dict[int, Sharding] = {1: "zero1", 2: "zero2", 3: "zero3"}
-        return by_stage.get(int(stage), "none")
+        by_stage: dict[str, Sharding] = {"1": "zero1", "2": "zero2", "3": "zero3"}
+        return by_stage.get(str(stage), "none")
     return "none"
 
 

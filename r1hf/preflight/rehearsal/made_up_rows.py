@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from r1hf.core.source import paths_of
+from r1hf.data.bad import named
 from r1hf.data.rows import NO_GOLD, Row, load_rows, without_gold, write_rows
 from r1hf.text.grammar import to_think_answer
 from r1hf.world.arithmetic import Problem, training_problems
 from r1hf.world.corpus import reasoning
 from r1hf.world.general import training_prompts
-
-_NAMED = 5  # rows that one sentence names
 
 
 def made_up(field: str, count: int, languages: Collection[str] | None = None) -> list[Row]:
@@ -48,20 +47,20 @@ def local(source: Any) -> bool:
     return bool(paths) and all(Path(path).is_file() for path in paths)
 
 
-def first_rows(source: Any, count: int, seed: int) -> tuple[list[Row], list[str]]:
+def first_rows(source: Any, count: int, seed: int, max_bad: float) -> tuple[list[Row], list[str]]:
     """The first rows that a stage would read of its own files, and sentences that name those it leaves out.
 
     Raises DataError.
     """
-    rows = load_rows(source, (), seed)
+    notes: list[str] = []
+    rows = load_rows(source, (), seed, notes=notes, max_bad=max_bad)
     lost = [(number, row["answer"]) for number, row in enumerate(rows, 1) if without_gold(row)]
     if not lost or len(lost) == len(rows):
-        return rows[:count], []
+        return rows[:count], notes
     gone = {number for number, _ in lost}
     judged = [row for number, row in enumerate(rows, 1) if number not in gone]
-    shown = ", ".join(f"row {number} ({answer!r:.40})" for number, answer in lost[:_NAMED])
-    more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
-    return judged[:count], [f"{len(lost)} of {len(rows)} have {NO_GOLD} and are left out: {shown}{more}"]
+    shown = named([f"row {number} ({answer!r:.40})" for number, answer in lost], ", ")
+    return judged[:count], [*notes, f"{len(lost)} of {len(rows)} have {NO_GOLD} and are left out: {shown}"]
 
 
 def write_source(directory: Path, field: str, rows: list[Row]) -> str:

@@ -12,7 +12,7 @@ from r1hf.core.files import read_object
 from r1hf.core.given import said
 from r1hf.core.graph import Graph, input_paths, load_graph
 from r1hf.core.yamlfile import read_yaml, read_yamls
-from r1hf.models.shapes import BUILT_IN, built_in_name, config_file
+from r1hf.models.shapes import BUILT_IN, base_of, built_in_name, config_file
 from r1hf.pipeline.recipes import find_recipe, recipe_directory
 
 
@@ -71,8 +71,9 @@ def architecture(source: str, makers: Sequence[Maker] = (), _seen: tuple[str, ..
     file = config_file(source)
     if file is not None:
         config = read_object(file)
-        base = config.get("base_model_name_or_path")
-        return architecture(base, makers, _seen) if base else Architecture(config, str(file))
+        if "base_model_name_or_path" in config:
+            return architecture(base_of(file, config), makers, _seen)
+        return Architecture(config, str(file))
     for maker in makers:
         own = Path(source)
         if source not in _seen and (own == maker.output_dir or maker.output_dir in own.parents):

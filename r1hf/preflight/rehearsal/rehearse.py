@@ -161,7 +161,7 @@ class _Attempt:
         shown = ", ".join(paths_of(value))
         count = self._rows_needed()
         if local(value):
-            rows, lost = first_rows(value, count, self.config.seed)
+            rows, lost = first_rows(value, count, self.config.seed, self.config.max_bad_rows)
             self.done.replaced.append((shown, f"its first {len(rows)} rows{''.join(f'; {note}' for note in lost)}"))
         else:
             templates = getattr(self.config, "prompt_template", None)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from r1hf.core.errors import DataError
 from r1hf.core.source import Source, paths_of
-from r1hf.data.golds import gold_text
+from r1hf.data.golds import gold_text, unjudged
 from r1hf.data.lines import is_jsonl, numbered_jsonl
-from r1hf.data.rows import NO_GOLD, Row, load_rows, without_gold
+from r1hf.data.rows import NO_GOLD, UNJUDGED, Row, asks_for_gold, load_rows, without_gold
 from r1hf.preflight.rewards.completions import WRONG
 from r1hf.preflight.rewards.judging import Asked, Judge, Judged
 from r1hf.preflight.stages import Loaded
@@ -83,15 +84,11 @@ def judge_rewards(stage: Loaded, rows: int = 8, seed: int = 0) -> RewardReport:
 
 def _ask(judge: Judge, key: str, source: Source, count: int, seed: int) -> list[Asked]:
     """A sample of a prompt file, ready to be judged; every row of the file that is at fault is named."""
-    numbered = _numbered(source)
+    numbered = _numbered(source, judge.notes)
     given = any("answer" in row for _, row in numbered)  # else each row is at fault
-    lost = [(where, row.get("answer")) for where, row in numbered if given and _lacks(judge, row)]
-    if lost:
-        shown = ", ".join(f"{where} ({answer!r:.40})" for where, answer in lost[:_SHOWN])
-        more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
-        judge.notes.append(f"{key}: {len(lost)} of {len(numbered)} rows have {NO_GOLD}, left out: {shown}{more}")
-    gone = {where for where, _ in lost}
-    numbered = [(where, row) for where, row in numbered if where not in gone]
+    without = {where for where, row in numbered if given and _lacks(judge, row)}
+    sound = _left(key, NO_GOLD, numbered, without, judge.notes)
+    numbered = _left(key, UNJUDGED, sound, _unjudged(sound), judge.notes)
     faults = {where: found for where, row in numbered if (found := _row_fault(judge, row))}
     judge.faults += [f"{where}: {fault}" for where, fault in list(faults.items())[:_SHOWN]]
     if len(faults) > _SHOWN:
@@ -99,6 +96,31 @@ def _ask(judge: Judge, key: str, source: Source, count: int, seed: int) -> list[
     names = dict.fromkeys(name for _, row in numbered for name in row)
     sound = [(where, {name: row.get(name) for name in names}) for where, row in numbered if where not in faults]
     return [judge.ask(where, row) for where, row in _sample(sound, count, seed)]
+
+
+def _left(
+    key: str, why: str, numbered: Sequence[tuple[str, Row]], gone: Collection[str], notes: list[str]
+) -> list[tuple[str, Row]]:
+    """The rows without those that training leaves out, which `notes` names."""
+    if gone:
+        lost = [f"{where} ({row.get('answer')!r:.40})" for where, row in numbered if where in gone]
+        more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
+        shown = ", ".join(lost[:_SHOWN]) + more
+        notes.append(f"{key}: {len(lost)} of {len(numbered)} rows have {why}, left out: {shown}")
+    return [(where, row) for where, row in numbered if where not in gone]
+
+
+def _unjudged(numbered: Sequence[tuple[str, Row]]) -> set[str]:
+    """The places of rows by whose answer nobody can judge."""
+    golds = {where: gold for where, row in numbered if asks_for_gold(row) and (gold := _gold(row.get("answer")))}
+    return {where for where, wrong in zip(golds, unjudged(list(golds.values())), strict=True) if wrong}
+
+
+def _gold(answer: Any) -> str | None:
+    try:
+        return gold_text(answer)
+    except ValueError:  # a fault of its own
+        return None
 
 
 def _row_fault(judge: Judge, row: Row) -> str | None:
@@ -137,11 +159,14 @@ def _has_tests(judge: Judge, row: Row) -> bool:
     return any(applies(reward, row) for reward in rewards)
 
 
-def _numbered(source: Source) -> list[tuple[str, Row]]:
-    """(file:line, row) of every row; `file, row N` where the file has no lines."""
+def _numbered(source: Source, notes: list[str]) -> list[tuple[str, Row]]:
+    """(file:line, row) of every row that can be read; `file, row N` where the file has no lines."""
     if is_jsonl(source):
-        return [(f"{source}:{number}", row) for number, row in numbered_jsonl(Path(str(source)))]
-    rows = load_rows(source)
+        bad: list[str] = []
+        found = [(f"{source}:{number}", row) for number, row in numbered_jsonl(Path(str(source)), bad)]
+        notes += [f"left out: {text}" for text in bad]  # few: the preflight refuses more
+        return found
+    rows = load_rows(source, notes=notes, max_bad=1.0)
     if not isinstance(source, str):
         label = " + ".join(paths_of(source))
         return [(f"{label}, row {number} of those taken", row) for number, row in enumerate(rows, 1)]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from r1hf.core.errors import ConfigError
+from r1hf.core.files import read_text
 from r1hf.data.rows import Row
 from r1hf.models.loading import find_tokenizer
 from r1hf.models.tensor_parallel import check_values
@@ -22,7 +23,7 @@ from r1hf.preflight.settings.steps import check_steps
 def check_settings(facts: Facts) -> list[Finding]:
     """What would do nothing, or other than it says, in a configuration that could be built."""
     stage, values = facts.stage, facts.values
-    launch_text = stage.launch.read_text(encoding="utf-8") if stage.launch is not None else ""
+    launch_text = read_text(stage.launch) if stage.launch is not None else ""
     languages = None if facts.rows is None else {row.get("language") for row in facts.rows}
     given = set(facts.given)
     findings = check_rules(values, given, languages, facts.where)
