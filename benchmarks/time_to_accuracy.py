@@ -6,7 +6,7 @@ Each run trains in a process of its own, on one thread, for so many seconds of p
 the machine does not count; the clock stands still during evaluation, which is pass@1 at temperature 1.0 over the
 held-out problems, four samples each at the end. The learning rate falls linearly to zero over the budget. Stock TRL
 gets the best of its rates, by a sixth of the time for each; r1hf takes the same rate, loss and clipping, does less for
-the same step (`r1hf.trainers.economy`), and gets half of the time, then all of it.
+the same step (`r1hf.trainers.work_saving`), and gets half of the time, then all of it.
 """
 
 from __future__ import annotations

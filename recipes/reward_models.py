@@ -23,9 +23,9 @@ from r1hf.data.rows import Row, check_rows, stage_rows
 from r1hf.rewards.preference import PreferenceReward
 from r1hf.stage.stage import Stage, preflight_inputs, set_seed
 from r1hf.trainers.callbacks import train
-from r1hf.trainers.dressing import TemplateConfig, check_dress, dressed_tokenizer
 from r1hf.trainers.reward_model import R1RewardConfig, new_reward_model, pairwise_trainer, pointwise_trainer
 from r1hf.trainers.sharded import whole_weights
+from r1hf.trainers.training_tokenizer import TemplateConfig, check_training_template, training_tokenizer
 
 PAIRS, POINTS = ("question", "chosen", "rejected"), ("question", "response", "safe")
 COLUMNS = {"helpful": PAIRS, "helpful_test": PAIRS, "harmless": POINTS, "harmless_test": POINTS}
@@ -49,7 +49,7 @@ def preflight(parsed: Parsed) -> None:
     if config is not None:
         for key, columns in COLUMNS.items():
             check_rows(parsed.problems, key, getattr(config, key), columns, max_bad=config.max_bad_rows)
-        check_dress(parsed.problems, config)
+        check_training_template(parsed.problems, config)
 
 
 def fit(stage: Stage, name: str, args: R1RewardConfig, rows: Sequence[Row]) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def fit(stage: Stage, name: str, args: R1RewardConfig, rows: Sequence[Row]) -> d
     args = copy.deepcopy(args)
     args.output_dir = str(stage.checkpoints / name)
     set_seed(config.seed)
-    tokenizer = dressed_tokenizer(config)
+    tokenizer = training_tokenizer(config)
     model = new_reward_model(config.model, tokenizer)
     make = pairwise_trainer if name == "helpful" else pointwise_trainer
     trainer = make(model, tokenizer, args, rows)

@@ -19,9 +19,9 @@ from r1hf.core.config import Parsed, parse
 from r1hf.core.errors import ConfigError, DataError
 from r1hf.data.rows import Row, load_rows
 from r1hf.evaluation import judge_all
-from r1hf.evaluation.asked import question_text, with_options
 from r1hf.evaluation.config import COLUMNS, EvaluateConfig, ready, row_fault
 from r1hf.evaluation.programs import unpacked, with_tests
+from r1hf.evaluation.prompting import question_text, with_options
 from r1hf.evaluation.tasks import task_file, task_names
 from r1hf.models.sampling import Completion
 from r1hf.preflight.rewards.completions import other_answer

@@ -25,8 +25,8 @@ from r1hf.publish.data import data_configs
 from r1hf.publish.graph import draw
 from r1hf.publish.licences import Source
 from r1hf.publish.lineage import Made, sources
-from r1hf.publish.plan import Options, Plan, make_plan
 from r1hf.publish.scores import load_evaluation
+from r1hf.publish.targets import Options, Plan, make_plan
 from r1hf.text.chat_templates import chat_template
 
 

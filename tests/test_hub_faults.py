@@ -19,7 +19,7 @@ from hub_run import ROOT, TOKEN, environment, make_run, push
 from hub_server import HubServer
 
 from r1hf.core.errors import R1Error
-from r1hf.publish.plan import Options, make_plan
+from r1hf.publish.targets import Options, make_plan
 from r1hf.stage.manifest import fingerprint, hash_outputs, read_manifest, sha256_file, write_manifest
 
 

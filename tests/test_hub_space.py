@@ -57,7 +57,7 @@ def test_the_app_goes_with_the_modules_that_it_needs(app: Path, tmp_path: Path) 
 
 
 PUSH = """
-from r1hf.publish.plan import Options, Plan
+from r1hf.publish.targets import Options, Plan
 from r1hf.publish.push import push
 from r1hf.publish.space import space_target
 from pathlib import Path
@@ -78,7 +78,7 @@ def test_it_is_pushed_as_a_gradio_space(app: Path, tmp_path: Path) -> None:
 def test_modules_are_followed_through_each_other() -> None:
     found = {path.relative_to(ROOT).as_posix() for path in modules([ROOT / "r1hf/publish/space.py"])}
     assert {
-        "r1hf/publish/plan.py",
+        "r1hf/publish/targets.py",
         "r1hf/stage/manifest.py",
         "r1hf/core/errors.py",
         "r1hf/publish/__init__.py",

@@ -37,7 +37,7 @@ from r1hf.evaluation.samples import SCHEMA, read_table
 from r1hf.explain.report.html import write_report
 from r1hf.models.loading import check_chat_template, load_model
 from r1hf.models.shapes import BUILT_IN, shape_of
-from r1hf.pipeline.plan import read_events
+from r1hf.pipeline.decisions import read_events
 from r1hf.preflight.estimate.workload import read_sharding
 from r1hf.preflight.rehearsal.makers import architecture
 from r1hf.preflight.rehearsal.miniature import tiny_tokenizer, write_miniature

@@ -16,10 +16,10 @@ from aiohttp.test_utils import TestClient, TestServer  # noqa: E402
 
 from r1hf.serving import engine as engines  # noqa: E402
 from r1hf.serving.engine import EngineSpec  # noqa: E402
+from r1hf.serving.engine_plan import GIB, Plan, Settings  # noqa: E402
 from r1hf.serving.fleet import Fleet  # noqa: E402
 from r1hf.serving.gateway import make_app  # noqa: E402
 from r1hf.serving.models import ServedModel  # noqa: E402
-from r1hf.serving.plan import GIB, Plan, Settings  # noqa: E402
 from r1hf.text.served_prompts import Prompt  # noqa: E402
 
 MESSAGES = [{"role": "user", "content": "x"}]

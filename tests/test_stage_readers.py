@@ -19,8 +19,8 @@ from r1hf.core.errors import R1Error
 from r1hf.core.foreign_code import faults
 from r1hf.evaluation.config import EvaluateConfig, preflight
 from r1hf.models.loading import check_tokenizer, load_model, load_tokenizer
-from r1hf.publish.plan import Options, make_plan
 from r1hf.publish.scores import NoEvaluation
+from r1hf.publish.targets import Options, make_plan
 from r1hf.serving.models import resolve
 from r1hf.stage.manifest import input_records, write_manifest
 

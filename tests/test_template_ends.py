@@ -15,8 +15,8 @@ from r1hf.models.loading import load_tokenizer
 from r1hf.text.bounded import bounded
 from r1hf.text.chat_templates import chat_template
 from r1hf.text.template_checks import turn_end
-from r1hf.trainers.dressing import dressed_tokenizer
 from r1hf.trainers.sft import SFTStageConfig
+from r1hf.trainers.training_tokenizer import training_tokenizer
 
 BODY = "{% for message in messages %}{{ message.content }}{{ eos_token }}{% endfor %}"
 NESTED = "".join(f"{{% for i{n} in range(99999) %}}" for n in range(4)) + "{% endfor %}" * 4
@@ -59,7 +59,7 @@ def test_a_template_that_cannot_be_used_is_named(
         assert "the chat template fails on a question and an answer" in parsed.problems[0], parsed.problems
         assert said in parsed.problems[0] and str(model) in parsed.problems[0], parsed.problems
     with pytest.raises(ConfigError, match="the chat template fails"):  # what a Hub id's meets
-        dressed_tokenizer(SFTStageConfig(output_dir="o", model=str(directory), data="d"))
+        training_tokenizer(SFTStageConfig(output_dir="o", model=str(directory), data="d"))
 
 
 @pytest.mark.parametrize("name", ["chat", "qwen", "llama", "r1_zero"])

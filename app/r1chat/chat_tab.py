@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from r1chat import defang, history
-from r1chat.asking import Question
 from r1chat.controls import Controls
-from r1chat.desk import Desk, alert, buttons, number, person, plain, translate, whole
+from r1chat.lean_gradio import gradio as gr
 from r1chat.limits import Listeners, RateLimiter
-from r1chat.quick import gradio as gr
+from r1chat.questions import Question
 from r1chat.render import LATEX, chat_messages
+from r1chat.shared import Shared, alert, buttons, number, person, plain, translate, whole
 
 TAB = "chat"
 EXAMPLES = ("What is 2 + 3 * 4?", "2 + 3 * 4 等于多少？", "What is 7 * 8 - 5?", "Who are you?")
@@ -27,9 +27,9 @@ STORAGE_KEY, STORAGE_SECRET = "r1hf-chats", "kept readable across restarts"
 class ChatTab:
     """Builds the tab's components; `wire` connects them once the controls beside them exist."""
 
-    def __init__(self, desk: Desk):
-        self.desk, words, t = desk, desk.words, translate("en")
-        self.typing, self.listeners = RateLimiter(TYPING * desk.settings.rate), Listeners(LISTENERS)
+    def __init__(self, shared: Shared):
+        self.shared, words, t = shared, shared.words, translate("en")
+        self.typing, self.listeners = RateLimiter(TYPING * shared.settings.rate), Listeners(LISTENERS)
         self.store = gr.BrowserState(history.new_store(), storage_key=STORAGE_KEY, secret=STORAGE_SECRET)
         self.held = gr.JSON(history.new_store(), visible=False)
         self.bot = words(
@@ -77,11 +77,11 @@ class ChatTab:
     def wire(self, controls: Any, chats: Any, new: Any, delete: Any) -> None:
         """`controls` is the component with the settings; `chats` is the list of earlier chats."""
         self.chats = chats
-        # The events are given a hidden copy of the chats, for the reason that `desk.packed` has.
-        self.store.change(None, self.store, self.held, js="(store) => store", **self.desk.quiet)
+        # The events are given a hidden copy of the chats, for the reason that `shared.packed` has.
+        self.store.change(None, self.store, self.held, js="(store) => store", **self.shared.quiet)
         given = [self.held, controls]
         view = [self.box, self.alert, self.bot, self.store, self.send, self.halt, chats]
-        quiet = self.desk.quiet
+        quiet = self.shared.quiet
         # "multiple": a question during an answer is answered by a sentence, not ignored.
         stream: dict[str, Any] = {
             **quiet,
@@ -161,17 +161,17 @@ class ChatTab:
         """Ask `text` after `turns`, which it replaces what came later; `kept` stays in the box if it is refused."""
         t, text = translate(asked.language), plain(text)
         skip = [gr.skip()] * 7
-        if self.desk.running(TAB, request):
+        if self.shared.running(TAB, request):
             yield [gr.skip(), alert(t("still_answering")), *skip[2:]]
             return
-        await self.desk.acquainted()
+        await self.shared.acquainted()
         sent = history.messages(turns, text, asked.system if asked.use_system else "")
-        if refusal := self.desk.refusal(text, asked.model, request, t, before=sent[:-1]):
+        if refusal := self.shared.refusal(text, asked.model, request, t, before=sent[:-1]):
             # An edited message was changed in the page already: show again what is true.
             yield [gr.skip() if kept is None else kept, alert(refusal), self._messages(store, t), *skip[3:]]
             return
         before, _ = chat_messages(turns, t)
-        running = self.desk.begin(TAB, [self._question(asked, sent, request)], request)
+        running = self.shared.begin(TAB, [self._question(asked, sent, request)], request)
         reply = running.replies[0]
         turn: history.Turn = {"question": text, "reply": None}
         try:
@@ -194,7 +194,7 @@ class ChatTab:
                     yield [*skip[:3], unfinished, *skip[4:6], self._list(unfinished)]
                     stored = True
         finally:
-            self.desk.finish(TAB, request, running)
+            self.shared.finish(TAB, request, running)
         store = history.with_turns(store, [*turns, turn])
         box = gr.skip() if pictures else ""  # it may hold the next question already
         # The text first: the browser encrypts the store before it draws.
@@ -202,17 +202,17 @@ class ChatTab:
         yield [*skip[:3], store, *buttons(False), self._list(store)]
 
     def _question(self, asked: Controls, messages: list[dict[str, str]], request: gr.Request) -> Question:
-        desk = self.desk
-        temperature, top_p = desk.sampling(asked.model)
+        shared = self.shared
+        temperature, top_p = shared.sampling(asked.model)
         return Question(
-            model=desk.model(asked.model),
+            model=shared.model(asked.model),
             messages=messages,
             temperature=number(asked.temperature, 0, 2, temperature),
             top_p=number(asked.top_p, 0.01, 1, top_p),
             seed=whole(asked.seed),
             budget=int(number(asked.budget, 0, 1_000_000, 0)) or None,
-            max_tokens=desk.settings.max_tokens,
-            person=desk.alias(request),
+            max_tokens=shared.settings.max_tokens,
+            person=shared.alias(request),
         )
 
     def _turn(self, turns: list[history.Turn], index: Any, language: str) -> int | None:
@@ -244,23 +244,23 @@ class ChatTab:
         return self.picture(history.with_turns(store, turns[:-1]), asked.language, turns[-1]["question"])
 
     def recover(self, value: Any, controls: Any, request: gr.Request) -> list[Any]:
-        self.desk.stop(TAB, request)
+        self.shared.stop(TAB, request)
         language = Controls.read(controls).language
         view = self.picture(history.restore(value), language)
         return [view[0], alert(translate(language)("problem_crowded")), *view[2:]]
 
     def new(self, value: Any, controls: Any, request: gr.Request) -> list[Any]:
-        self.desk.stop(TAB, request)
+        self.shared.stop(TAB, request)
         # The box stays as it is: this answer may arrive after the next question has been begun.
         return self.picture(history.opened(history.restore(value), None), Controls.read(controls).language)
 
     def delete(self, value: Any, controls: Any, request: gr.Request) -> list[Any]:
-        self.desk.stop(TAB, request)
+        self.shared.stop(TAB, request)
         return self.picture(history.with_turns(history.restore(value), []), Controls.read(controls).language)
 
     def switch(self, identity: str | None, value: Any, controls: Any, request: gr.Request) -> list[Any]:
-        self.desk.stop(TAB, request)
+        self.shared.stop(TAB, request)
         return self.picture(history.opened(history.restore(value), identity), Controls.read(controls).language)
 
     def stop(self, request: gr.Request) -> None:
-        self.desk.stop(TAB, request)
+        self.shared.stop(TAB, request)

@@ -9,12 +9,12 @@ from typing import Any
 from r1chat import defang, history
 from r1chat.chat_tab import LISTENERS, ChatTab
 from r1chat.controls import Controls
-from r1chat.desk import Desk, free_dropdown, packed, translate
+from r1chat.lean_gradio import Blocks, http_server, keep_waiting_sessions
+from r1chat.lean_gradio import gradio as gr
 from r1chat.prompt_tab import PromptTab
-from r1chat.quick import Blocks, http_server, keep_waiting_sessions
-from r1chat.quick import gradio as gr
 from r1chat.server import starter
 from r1chat.settings import Settings
+from r1chat.shared import Shared, free_dropdown, packed, translate
 from r1chat.stages_tab import MAX_MODELS, StagesTab
 from r1chat.texts import LANGUAGES, from_browser
 from r1chat.vote_tab import VoteTab
@@ -30,12 +30,12 @@ _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Noto
 class Page:
     """Builds the whole page; `blocks` is what is launched."""
 
-    def __init__(self, desk: Desk):
-        self.desk = desk
-        words, t = desk.words, translate("en")
+    def __init__(self, shared: Shared):
+        self.shared = shared
+        words, t = shared.words, translate("en")
         with Blocks(title=t("title"), fill_height=True, fill_width=True) as self.blocks:
             self.known = gr.State(None)
-            desk.quiet["show_progress_on"] = self.known
+            shared.quiet["show_progress_on"] = self.known
             self._sidebar(t)
             with gr.Row(elem_classes="r1-header", equal_height=True):
                 gr.HTML('<h1 class="r1-title">r1hf <span>chat</span></h1>', padding=False, elem_classes="r1-name")
@@ -46,19 +46,19 @@ class Page:
                 self.status = gr.HTML("", padding=False, elem_id="r1-status", elem_classes="r1-status")
             with gr.Tabs(elem_id="r1-tabs"):
                 with words(gr.Tab(t("tab_chat"), elem_id="r1-tab-chat", scale=1), label="tab_chat"):
-                    self.chat = ChatTab(desk)
+                    self.chat = ChatTab(shared)
                 with words(gr.Tab(t("tab_stages"), elem_id="r1-tab-stages"), label="tab_stages"):
-                    self.stages = StagesTab(desk)
+                    self.stages = StagesTab(shared)
                 with words(gr.Tab(t("tab_vote"), elem_id="r1-tab-vote"), label="tab_vote"):
-                    self.vote = VoteTab(desk)
+                    self.vote = VoteTab(shared)
                 with words(gr.Tab(t("tab_prompt"), elem_id="r1-tab-prompt"), label="tab_prompt"):
-                    self.prompt = PromptTab(desk)
+                    self.prompt = PromptTab(shared)
             # Not before `open` has filled the lists: a second first look would undo what was chosen meanwhile.
-            self.timer = gr.Timer(desk.settings.health_interval, active=False)
+            self.timer = gr.Timer(shared.settings.health_interval, active=False)
             self._wire()
 
     def _sidebar(self, t: Any) -> None:
-        words = self.desk.words
+        words = self.shared.words
         with gr.Sidebar(open=False, width=330, elem_id="r1-sidebar"):
             self.new = words(gr.Button(t("new_chat"), elem_id="r1-new", variant="primary"), value="new_chat")
             self.chats = words(free_dropdown([], label=t("chats"), elem_id="r1-chats"), label="chats")
@@ -99,7 +99,7 @@ class Page:
             self.prefs = gr.BrowserState({}, storage_key="r1hf-prefs", secret="no secret")
 
     def _wire(self) -> None:
-        desk, chat = self.desk, self.chat
+        shared, chat = self.shared, self.chat
         controls = packed(
             Controls(
                 language=self.language,
@@ -112,7 +112,7 @@ class Page:
                 system=self.system,
                 stages=self.stages.models,
             ),
-            desk.quiet,
+            shared.quiet,
         )
         chat.wire(controls, self.chats, self.new, self.delete)
         self.stages.wire(controls)
@@ -121,56 +121,56 @@ class Page:
 
         health = [self.status, self.known, self.model, self.temperature, self.top_p, self.stages.models]
         view = [chat.box, chat.alert, chat.bot, chat.store, chat.send, chat.halt, self.chats]
-        self.timer.tick(self.poll, [self.known, controls], health, queue=False, **desk.quiet)
+        self.timer.tick(self.poll, [self.known, controls], health, queue=False, **shared.quiet)
         stored = gr.JSON(visible=False)
-        self.blocks.load(None, [chat.store, self.prefs], stored, js="(...kept) => [kept]", **desk.quiet).then(
+        self.blocks.load(None, [chat.store, self.prefs], stored, js="(...kept) => [kept]", **shared.quiet).then(
             self.open,
             stored,
-            [self.timer, self.language, *health, *view, *desk.words.components],
+            [self.timer, self.language, *health, *view, *shared.words.components],
             queue=False,
-            **desk.quiet,
+            **shared.quiet,
         )
-        self.model.input(desk.sampling, self.model, [self.temperature, self.top_p], queue=False, **desk.quiet)
+        self.model.input(shared.sampling, self.model, [self.temperature, self.top_p], queue=False, **shared.quiet)
         self.use_system.change(
-            lambda on: gr.update(visible=on), self.use_system, self.system, queue=False, **desk.quiet
+            lambda on: gr.update(visible=on), self.use_system, self.system, queue=False, **shared.quiet
         )
         set_lang = "(language, ...rest) => { document.documentElement.lang = language; return [language, ...rest]; }"
         self.language.input(
             self.speak,
             [self.language, chat.held, self.model],
-            [self.prefs, self.status, chat.bot, *desk.words.components],
+            [self.prefs, self.status, chat.bot, *shared.words.components],
             queue=False,
             js=set_lang,
-            **desk.quiet,
+            **shared.quiet,
         )
         text = gr.Textbox(visible=False)
-        self.export.click(self.document, chat.held, text, queue=False, **desk.quiet).then(
-            None, text, None, js="(text) => window.r1Download('r1hf-chat.json', text)", **desk.quiet
+        self.export.click(self.document, chat.held, text, queue=False, **shared.quiet).then(
+            None, text, None, js="(text) => window.r1Download('r1hf-chat.json', text)", **shared.quiet
         )
-        self.blocks.unload(desk.leave)
+        self.blocks.unload(shared.leave)
 
     async def poll(self, known: Any, value: Any) -> list[Any]:
         """Status, and what follows from a list of models that this page has not seen yet."""
-        desk, controls = self.desk, Controls.read(value)
+        shared, controls = self.shared, Controls.read(value)
         t, model = translate(controls.language), controls.model
-        await desk.look()
-        names = [row.id for row in desk.models]
-        chosen = model if model and (model in names or known) else desk.default()
-        kind, sentence = desk.status(chosen, t)
+        await shared.look()
+        names = [row.id for row in shared.models]
+        chosen = model if model and (model in names or known) else shared.default()
+        kind, sentence = shared.status(chosen, t)
         status = f'<span role="status" class="r1-dot r1-{kind}">{defang.html(sentence)}</span>'
         if known == names:
             return [status, *[gr.skip()] * 5]
         if not names:
             return [status, None, *[gr.skip()] * 4]
-        temperature, top_p = (gr.skip(), gr.skip()) if chosen == model else desk.sampling(chosen)
+        temperature, top_p = (gr.skip(), gr.skip()) if chosen == model else shared.sampling(chosen)
         kept = [name for name in controls.stages or [] if name in names]
         return [
             status,
             names,
-            gr.update(choices=desk.choices(), value=chosen),
+            gr.update(choices=shared.choices(), value=chosen),
             temperature,
             top_p,
-            gr.update(choices=desk.choices(), value=kept or names[:MAX_MODELS]),
+            gr.update(choices=shared.choices(), value=kept or names[:MAX_MODELS]),
         ]
 
     async def open(self, kept: Any, request: gr.Request) -> list[Any]:
@@ -180,15 +180,15 @@ class Page:
         language = stored if stored in LANGUAGES else from_browser(request.headers.get("accept-language"))
         health = await self.poll(None, {"language": language})
         view = self.chat.picture(history.restore(value), language)
-        return [gr.update(active=True), language, *health, *view, *self.desk.words.updates(translate(language))]
+        return [gr.update(active=True), language, *health, *view, *self.shared.words.updates(translate(language))]
 
     def speak(self, language: str, value: Any, model: str | None) -> list[Any]:
         """The interface in another language, the open chat included."""
         t = translate(language)
-        kind, sentence = self.desk.status(model, t)
+        kind, sentence = self.shared.status(model, t)
         status = f'<span role="status" class="r1-dot r1-{kind}">{defang.html(sentence)}</span>'
         messages = self.chat.picture(history.restore(value), language)[2]
-        return [{"language": language}, status, messages, *self.desk.words.updates(translate(language))]
+        return [{"language": language}, status, messages, *self.shared.words.updates(translate(language))]
 
     @staticmethod
     def document(value: Any) -> str:
@@ -212,7 +212,7 @@ def _bytes(text: str) -> bytes:
 
 def serve(page: Page) -> None:
     """Serves `page` until `blocks.close()`, and returns at once."""
-    settings = page.desk.settings
+    settings = page.shared.settings
     login = None
     if settings.login:
         user, password = settings.login
@@ -246,10 +246,10 @@ def serve(page: Page) -> None:
 
 def launch(settings: Settings) -> None:
     """Serves the page until it is interrupted."""
-    page = Page(Desk(settings))
+    page = Page(Shared(settings))
     try:
         serve(page)
         print(f"The chat is at {page.blocks.local_url} (models from {settings.backend})", flush=True)
         page.blocks.block_thread()
     finally:
-        page.desk.judge.close()
+        page.shared.judge.close()

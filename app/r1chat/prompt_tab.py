@@ -7,16 +7,16 @@ from typing import Any
 from r1chat import defang, history
 from r1chat.backend import BackendError
 from r1chat.controls import Controls
-from r1chat.desk import Desk, plain, translate, who
+from r1chat.lean_gradio import gradio as gr
 from r1chat.prompt import view
-from r1chat.quick import gradio as gr
 from r1chat.render import problem_sentence
+from r1chat.shared import Shared, plain, translate, who
 from r1hf.serving.fair import Full
 
 
 class PromptTab:
-    def __init__(self, desk: Desk):
-        self.desk, words, t = desk, desk.words, translate("en")
+    def __init__(self, shared: Shared):
+        self.shared, words, t = shared, shared.words, translate("en")
         words(gr.Markdown(t("prompt_intro"), elem_classes="r1-intro"), value="prompt_intro")
         with gr.Row(equal_height=False):
             self.box = words(
@@ -37,7 +37,7 @@ class PromptTab:
             [self.box, self.with_chat, store, controls],
             self.out,
             concurrency_limit=None,
-            **self.desk.quiet,
+            **self.shared.quiet,
         )
 
     async def show(self, request: gr.Request, text: str, with_chat: bool, value: Any, settings: Any) -> str:
@@ -45,15 +45,15 @@ class PromptTab:
         t, text, model = translate(controls.language), plain(text), controls.model or ""
         turns = history.open_turns(history.restore(value)) if with_chat else []
         messages = history.messages(turns, text, controls.system if controls.use_system else "")
-        await self.desk.acquainted()
-        if refusal := self.desk.refusal(text, model, request, t, before=messages[:-1]):
+        await self.shared.acquainted()
+        if refusal := self.shared.refusal(text, model, request, t, before=messages[:-1]):
             return f'<p role="alert">{defang.html(refusal)}</p>'
         try:
-            async with self.desk.asker.places.hold(*who(request)):
-                return view(await self.desk.backend.tokenize(model, messages, self.desk.alias(request)), t)
+            async with self.shared.asker.places.hold(*who(request)):
+                return view(await self.shared.backend.tokenize(model, messages, self.shared.alias(request)), t)
         except Full:
             return f'<p role="alert">{defang.html(t("problem_crowded"))}</p>'
         except BackendError as error:
-            context = self.desk.model(model).max_model_len
+            context = self.shared.model(model).max_model_len
             problem = {"kind": error.kind, "detail": error.detail, "model": model, "context": context}
             return f'<p role="alert">{defang.html(problem_sentence(problem, t))}</p>'

@@ -10,7 +10,7 @@ import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from r1chat.door import Door
-from r1chat.quick import http_server
+from r1chat.lean_gradio import http_server
 from r1chat.settings import Settings
 from r1hf.serving.connections import ACCEPTED, WAITING, Connections, Patience, most_connections
 

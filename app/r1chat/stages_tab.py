@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from r1chat.asking import Question
 from r1chat.controls import Controls
-from r1chat.desk import Desk, alert, buttons, free_dropdown, plain, translate, who, whole
 from r1chat.judge import MAX_GOLD, Rewards
-from r1chat.lanes import Lanes, stream
-from r1chat.quick import gradio as gr
+from r1chat.lean_gradio import gradio as gr
+from r1chat.questions import Question
 from r1chat.render import card, model_label, reward_marks
 from r1chat.reply import Reply
+from r1chat.shared import Shared, alert, buttons, free_dropdown, plain, translate, who, whole
+from r1chat.side_by_side import SideBySide, stream
 
 TAB = "stages"
 MAX_MODELS = 16
 
 
 class StagesTab:
-    def __init__(self, desk: Desk):
-        self.desk, words, t = desk, desk.words, translate("en")
+    def __init__(self, shared: Shared):
+        self.shared, words, t = shared, shared.words, translate("en")
         words(gr.Markdown(t("stages_intro"), elem_classes="r1-intro"), value="stages_intro")
         with gr.Row(equal_height=False):
             self.box = words(
@@ -44,11 +44,11 @@ class StagesTab:
                 gr.Button(t("stop"), variant="stop", elem_id="r1-stages-stop", scale=0, visible=False), value="stop"
             )
         self.alert = gr.HTML(visible=False, elem_classes="r1-alert", padding=False)
-        self.lanes = Lanes(MAX_MODELS, "r1-stages", t("model"))
+        self.lanes = SideBySide(MAX_MODELS, "r1-stages", t("model"))
 
     def wire(self, controls: Any) -> None:
         view = [self.alert, self.run, self.halt, *self.lanes.cards]
-        quiet = self.desk.quiet
+        quiet = self.shared.quiet
         asked = gr.on(
             [self.run.click, self.box.submit, self.gold.submit],
             self.ask,
@@ -64,15 +64,15 @@ class StagesTab:
         controls = Controls.read(value)
         t, text, gold = translate(controls.language), plain(text), plain(gold)[:MAX_GOLD]
         names = controls.stages[:MAX_MODELS]
-        if self.desk.running(TAB, request):
+        if self.shared.running(TAB, request):
             yield [alert(t("still_answering")), gr.skip(), gr.skip(), *self.lanes.skip()]
             return
-        await self.desk.acquainted()
+        await self.shared.acquainted()
         units = max(1, len(names) // 4)
-        if refusal := self.desk.refusal(text, names[0] if names else None, request, t, units):
+        if refusal := self.shared.refusal(text, names[0] if names else None, request, t, units):
             yield [alert(refusal), gr.skip(), gr.skip(), *self.lanes.skip()]
             return
-        questions = [self._question(name, text, controls.seed, self.desk.alias(request)) for name in names]
+        questions = [self._question(name, text, controls.seed, self.shared.alias(request)) for name in names]
         rewards: dict[int, Rewards] = {}
 
         def draw(index: int, reply: Reply) -> str:
@@ -81,26 +81,26 @@ class StagesTab:
 
         async def judge(index: int, reply: Reply) -> None:
             if reply.first is not None:
-                rewards[index] = await self.desk.judge.rewards(text, reply, gold, who(request))
+                rewards[index] = await self.shared.judge.rewards(text, reply, gold, who(request))
 
-        running = self.desk.begin(TAB, questions, request)
+        running = self.shared.begin(TAB, questions, request)
         try:
             yield [alert(""), *buttons(True), *self.lanes.clear()]
             async for cards in stream(running, self.lanes, draw, judge):
                 yield [gr.skip(), gr.skip(), gr.skip(), *cards]
         finally:
-            self.desk.finish(TAB, request, running)
+            self.shared.finish(TAB, request, running)
         yield [gr.skip(), *buttons(False), *self.lanes.skip()]
 
     def _question(self, name: str, text: str, seed: Any, person: str) -> Question:
-        temperature, top_p = self.desk.sampling(name)
-        model, limit = self.desk.model(name), self.desk.settings.max_tokens
+        temperature, top_p = self.shared.sampling(name)
+        model, limit = self.shared.model(name), self.shared.settings.max_tokens
         messages = [{"role": "user", "content": text}]
         return Question(model, messages, temperature, top_p, whole(seed), max_tokens=limit, person=person)
 
     def recover(self, controls: Any, request: gr.Request) -> list[Any]:
-        self.desk.stop(TAB, request)
+        self.shared.stop(TAB, request)
         return [alert(translate(Controls.read(controls).language)("problem_crowded")), *buttons(False)]
 
     def stop(self, request: gr.Request) -> None:
-        self.desk.stop(TAB, request)
+        self.shared.stop(TAB, request)

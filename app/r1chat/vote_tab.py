@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from r1chat.asking import Question, Round
 from r1chat.controls import Controls
-from r1chat.desk import Desk, alert, buttons, number, plain, translate, who, whole
 from r1chat.judge import MAX_GOLD, answer_of, count_votes
-from r1chat.lanes import Lanes, stream
-from r1chat.quick import gradio as gr
+from r1chat.lean_gradio import gradio as gr
+from r1chat.questions import Question, Round
 from r1chat.render import card, vote_chart
 from r1chat.reply import Reply
+from r1chat.shared import Shared, alert, buttons, number, plain, translate, who, whole
+from r1chat.side_by_side import SideBySide, stream
 from r1chat.texts import Translator
 
 TAB = "vote"
@@ -20,9 +20,9 @@ AT_ONCE = 8  # a vote leaves room for other people's questions
 
 
 class VoteTab:
-    def __init__(self, desk: Desk):
-        self.desk, words, t = desk, desk.words, translate("en")
-        most = desk.settings.max_samples
+    def __init__(self, shared: Shared):
+        self.shared, words, t = shared, shared.words, translate("en")
+        most = shared.settings.max_samples
         words(gr.Markdown(t("vote_intro"), elem_classes="r1-intro"), value="vote_intro")
         with gr.Row(equal_height=False):
             self.box = words(
@@ -47,11 +47,11 @@ class VoteTab:
             )
         self.alert = gr.HTML(visible=False, elem_classes="r1-alert", padding=False)
         self.chart = gr.HTML(elem_id="r1-vote-chart", elem_classes="r1-chart", padding=False)
-        self.lanes = Lanes(most, "r1-samples", t("vote_n"))
+        self.lanes = SideBySide(most, "r1-samples", t("vote_n"))
 
     def wire(self, controls: Any) -> None:
         view = [self.alert, self.run, self.halt, self.chart, *self.lanes.cards]
-        quiet = self.desk.quiet
+        quiet = self.shared.quiet
         asked = gr.on(
             [self.run.click, self.box.submit, self.gold.submit],
             self.ask,
@@ -66,34 +66,34 @@ class VoteTab:
     async def ask(self, text: str, gold: str, count: Any, value: Any, request: gr.Request) -> AsyncIterator[list[Any]]:
         controls = Controls.read(value)
         t, text, gold = translate(controls.language), plain(text), plain(gold)[:MAX_GOLD]
-        samples = int(number(count, 1, self.desk.settings.max_samples, 8))
+        samples = int(number(count, 1, self.shared.settings.max_samples, 8))
         idle = [gr.skip(), gr.skip(), gr.skip(), *self.lanes.skip()]
-        if self.desk.running(TAB, request):
+        if self.shared.running(TAB, request):
             yield [alert(t("still_answering")), *idle]
             return
-        await self.desk.acquainted()
-        if refusal := self.desk.refusal(text, controls.model, request, t, max(1, samples // 4)):
+        await self.shared.acquainted()
+        if refusal := self.shared.refusal(text, controls.model, request, t, max(1, samples // 4)):
             yield [alert(refusal), *idle]
             return
-        warm, nucleus = self.desk.sampling(controls.model)
+        warm, nucleus = self.shared.sampling(controls.model)
         first = whole(controls.seed)
         questions = [
             Question(
-                self.desk.model(controls.model),
+                self.shared.model(controls.model),
                 [{"role": "user", "content": text}],
                 number(controls.temperature, 0, 2, warm),
                 number(controls.top_p, 0.01, 1, nucleus),
                 seed=None if first is None else first + index,
-                max_tokens=self.desk.settings.max_tokens,
-                person=self.desk.alias(request),
+                max_tokens=self.shared.settings.max_tokens,
+                person=self.shared.alias(request),
             )
             for index in range(samples)
         ]
-        running = self.desk.begin(TAB, questions, request, AT_ONCE)
+        running = self.shared.begin(TAB, questions, request, AT_ONCE)
         agreed: dict[int, bool | None] = {}
 
         async def judge(index: int, reply: Reply) -> None:
-            agreed[index] = await self.desk.judge.agrees(answer_of(reply), gold, who(request)) if gold else None
+            agreed[index] = await self.shared.judge.agrees(answer_of(reply), gold, who(request)) if gold else None
 
         def draw(index: int, reply: Reply) -> str:
             mark = {True: " ✓", False: " ✗", None: ""}[agreed.get(index)]
@@ -109,15 +109,15 @@ class VoteTab:
                 yield [gr.skip(), gr.skip(), gr.skip(), gr.skip() if drawn == chart else drawn, *cards]
                 chart = drawn
         finally:
-            self.desk.finish(TAB, request, running)
+            self.shared.finish(TAB, request, running)
         yield [gr.skip(), *buttons(False), gr.skip(), *self.lanes.skip()]
 
     def recover(self, controls: Any, request: gr.Request) -> list[Any]:
-        self.desk.stop(TAB, request)
+        self.shared.stop(TAB, request)
         return [alert(translate(Controls.read(controls).language)("problem_crowded")), *buttons(False)]
 
     def stop(self, request: gr.Request) -> None:
-        self.desk.stop(TAB, request)
+        self.shared.stop(TAB, request)
 
 
 def _chart(running: Round, agreed: dict[int, bool | None], gold: str, t: Translator) -> str:

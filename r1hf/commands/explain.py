@@ -17,7 +17,7 @@ import json
 import math
 from typing import Any
 
-from r1hf.commands.groups import add_logprobs, check_lengths, read_groups
+from r1hf.commands.group_files import add_logprobs, check_lengths, read_groups
 from r1hf.commands.table import bullets, figure, short, table
 from r1hf.core.errors import ConfigError
 from r1hf.core.yamlfile import nearest

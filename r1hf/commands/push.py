@@ -50,9 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from r1hf.explain.report.text import memory
-    from r1hf.publish.plan import Options, make_plan
     from r1hf.publish.push import describe, push, write_cards
     from r1hf.publish.signing import Signer
+    from r1hf.publish.targets import Options, make_plan
     from r1hf.stage.signatures import check_key
 
     licences = dict(item.partition("=")[::2] for item in options.licences)

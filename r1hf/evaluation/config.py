@@ -10,9 +10,9 @@ from r1hf.core.errors import ConfigError, DataError
 from r1hf.core.source import Source
 from r1hf.data.language_column import check_languages
 from r1hf.data.rows import Row, check_rows, check_tasks
-from r1hf.evaluation.asked import Gold, with_options
 from r1hf.evaluation.judged import GENERAL, PROBLEMS, Reading
 from r1hf.evaluation.programs import with_tests
+from r1hf.evaluation.prompting import Gold, with_options
 from r1hf.models.loading import check_chat_template, check_tokenizer
 from r1hf.models.sampling import SamplingConfig, check_sampler
 from r1hf.sandbox import check_sandbox

@@ -16,10 +16,10 @@ from r1hf.core.errors import DataError
 from r1hf.core.files import write_atomic
 from r1hf.core.source import paths_of
 from r1hf.data.rows import Row, fingerprint, stage_rows, write_rows
-from r1hf.evaluation.asked import prompts_of
 from r1hf.evaluation.config import COLUMNS, EvaluateConfig, model_name, ready, row_fault, sources
 from r1hf.evaluation.judged import Judged
 from r1hf.evaluation.metrics import general_metrics, reasoning_metrics
+from r1hf.evaluation.prompting import prompts_of
 from r1hf.evaluation.samples import SAMPLES, Origin, chosen, groups_of, keep, parts, write_table
 from r1hf.models.sampling import Sampler, load_sampler
 from r1hf.stage.manifest import versions

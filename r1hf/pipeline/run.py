@@ -30,7 +30,7 @@ from r1hf.core.graph import Graph
 from r1hf.core.redaction import redact, redact_argv
 from r1hf.core.secrets import mask
 from r1hf.pipeline import launch
-from r1hf.pipeline.plan import EVENTS, Decision, Planner
+from r1hf.pipeline.decisions import EVENTS, Decision, Planner
 from r1hf.pipeline.schedule import Capacity, startable
 from r1hf.pipeline.view import duration, expected_seconds, headline, sources
 from r1hf.stage.directory import recover, stage_lock

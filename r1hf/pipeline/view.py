@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from r1hf.core.graph import StageSpec
-from r1hf.pipeline.plan import Decision, Planner
+from r1hf.pipeline.decisions import Decision, Planner
 from r1hf.pipeline.schedule import Capacity, makespan
 
 

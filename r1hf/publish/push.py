@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from r1hf.explain.report.text import memory
-from r1hf.publish.plan import Options, Plan, Target
+from r1hf.publish.targets import Options, Plan, Target
 from r1hf.publish.transport import Remote, again, check_login, check_name, quiet
 from r1hf.stage.hub_errors import explained
 

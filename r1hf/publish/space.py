@@ -8,7 +8,7 @@ from pathlib import Path
 from r1hf.core.errors import StageError
 from r1hf.publish.context import Place
 from r1hf.publish.files import PROVENANCE, Upload, as_json, file
-from r1hf.publish.plan import Target
+from r1hf.publish.targets import Target
 
 ROOT = Path(__file__).resolve().parents[2]
 SKIPPED = {"__pycache__", "tests", ".gradio"}

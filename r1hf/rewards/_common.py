@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from r1hf.core.errors import DataError
-from r1hf.rewards.asked import asked
+from r1hf.rewards.question import asked
 from r1hf.text.grammar import THINK_CLOSE, THINK_OPEN
 from r1hf.verify.extract import final_answer
 from r1hf.verify.placeholder import is_placeholder

@@ -12,7 +12,7 @@ import heapq
 import resource
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 # Nothing has come yet, or a part of the headers; a part of the body; a request is answered; between two requests.
 State = Literal["headers", "body", "busy", "idle"]
@@ -156,8 +156,7 @@ class Watched(asyncio.Protocol):
         return self.state not in ("busy", None) and self.behind_since is None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self.peer = _key(transport.get_extra_info("peername")) or id(self)
         self.client = self.peer[0] if isinstance(self.peer, tuple) else ""
         self._inner.connection_made(transport)

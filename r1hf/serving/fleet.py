@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from r1hf.serving.engine import Engine, State
+from r1hf.serving.engine_plan import GIB, Plan, Settings
 from r1hf.serving.models import ServedModel
-from r1hf.serving.plan import GIB, Plan, Settings
 
 SHARE = 4  # a client with less than this part of a model's queue is let in when others have filled it
 CROWD = 4  # and that up to so many queues

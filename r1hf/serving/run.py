@@ -65,9 +65,9 @@ def serve(options: Options) -> int:
         raise ConfigError(
             "aiohttp is not installed, which `r1hf serve` needs: make install EXTRAS=dev,serve"
         ) from None
+    from r1hf.serving.engine_plan import Settings, find_device, make_plan, parse_arguments
     from r1hf.serving.fleet import Fleet
     from r1hf.serving.models import primary, resolve
-    from r1hf.serving.plan import Settings, find_device, make_plan, parse_arguments
 
     chat = _chat_script() if options.chat else None
     hosts = _host_names(options.allow_host)
@@ -107,7 +107,7 @@ def budget(text: str | None, device: str) -> int:
     """
     import psutil
 
-    from r1hf.serving.plan import gpu_memory
+    from r1hf.serving.engine_plan import gpu_memory
 
     gpu = gpu_memory() if device == "cuda" else None
     free = gpu[0] if gpu else psutil.virtual_memory().available

@@ -19,9 +19,9 @@ from r1hf.stage.stage import Stage
 from r1hf.trainers.build_only import builder
 from r1hf.trainers.checkpoints import Checkpoint, last_whole
 from r1hf.trainers.experts import ExpertLoad
-from r1hf.trainers.finite import FiniteSteps
 from r1hf.trainers.flat import warnings_of
 from r1hf.trainers.memory import run_probe
+from r1hf.trainers.nonfinite import FiniteSteps
 from r1hf.trainers.resume import ExactResume, StopOnSignal
 
 _TIMES = (

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from trl.import_utils import TRLExperimentalWarning
 
-from r1hf.trainers.finite import FiniteSteps
+from r1hf.trainers.nonfinite import FiniteSteps
 from r1hf.trainers.on_policy import R1OnPolicyConfig, StepwiseRollouts, converted
 
 with warnings.catch_warnings():

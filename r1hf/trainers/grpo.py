@@ -9,19 +9,19 @@ from typing import Any, Literal
 from r1hf.data.rows import Row
 from r1hf.trainers.adapters import AdapterReference
 from r1hf.trainers.batches import BatchConfig
-from r1hf.trainers.economy import Economy, EconomyConfig
 from r1hf.trainers.engine import EngineConfig, WithEngine
-from r1hf.trainers.finite import FiniteSteps
 from r1hf.trainers.memory import MemoryConfig
 from r1hf.trainers.memory_batches import PolicyMemory
+from r1hf.trainers.nonfinite import FiniteSteps
 from r1hf.trainers.presets import with_presets
 from r1hf.trainers.resume import ExactResume
 from r1hf.trainers.step_metrics import Measured, MeasuredConfig, MeasuredState
+from r1hf.trainers.work_saving import WorkSaving, WorkSavingConfig
 
 
 @with_presets
 @dataclass
-class R1GRPOConfig(EngineConfig, EconomyConfig, MeasuredConfig, MemoryConfig, BatchConfig):
+class R1GRPOConfig(EngineConfig, WorkSavingConfig, MeasuredConfig, MemoryConfig, BatchConfig):
     """`GRPOConfig` with the published settings where TRL's defaults are others. Each is set, none is inherited.
 
     The reference follows the policy every 400 steps (`sync_ref_model`, mixup 1.0), the KL term is the plain k3
@@ -53,8 +53,8 @@ class R1GRPOConfig(EngineConfig, EconomyConfig, MeasuredConfig, MemoryConfig, Ba
     logging_steps: float = field(default=1, metadata={"help": "steps between rows of log.jsonl"})
 
 
-class R1GRPOTrainer(ExactResume, WithEngine, AdapterReference, FiniteSteps, PolicyMemory, Economy, Measured):
-    """TRL's `GRPOTrainer`, resumed exactly, with what `EconomyConfig` spares and `MeasuredConfig` logs."""
+class R1GRPOTrainer(ExactResume, WithEngine, AdapterReference, FiniteSteps, PolicyMemory, WorkSaving, Measured):
+    """TRL's `GRPOTrainer`, resumed exactly, with what `WorkSavingConfig` spares and `MeasuredConfig` logs."""
 
     _tag_names = ["trl", "grpo", "r1hf"]
 

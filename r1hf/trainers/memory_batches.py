@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from r1hf.trainers.economy import PER_ROW
 from r1hf.trainers.memory import FitsMemory, rows_between
+from r1hf.trainers.work_saving import PER_ROW
 
 
 class PolicyMemory(FitsMemory):

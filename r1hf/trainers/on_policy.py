@@ -18,7 +18,7 @@ from trl.import_utils import TRLExperimentalWarning
 
 from r1hf.core.errors import ConfigError
 from r1hf.trainers import vllm_server
-from r1hf.trainers.finite import FiniteSteps
+from r1hf.trainers.nonfinite import FiniteSteps
 from r1hf.trainers.resume import ExactResume
 
 with warnings.catch_warnings():

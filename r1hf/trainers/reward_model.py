@@ -14,9 +14,9 @@ from r1hf.core.foreign_code import WEIGHTS
 from r1hf.data.rows import Row
 from r1hf.models.loading import forget_code, loading
 from r1hf.rewards.preference import judged_text
-from r1hf.trainers.finite import FiniteSteps
 from r1hf.trainers.memory import FitsMemory, MemoryConfig
 from r1hf.trainers.memory_batches import PairMemory
+from r1hf.trainers.nonfinite import FiniteSteps
 from r1hf.trainers.resume import ExactResume
 from r1hf.trainers.table import table
 

@@ -33,10 +33,10 @@ from r1hf.rewards.table import (
 from r1hf.stage.stage import Stage, preflight_inputs
 from r1hf.text import prompt_templates as templates
 from r1hf.trainers.adapters import AdapterConfig, check_adapter, lora, quantization
-from r1hf.trainers.dressing import TemplateConfig, check_dress, dressed_tokenizer
 from r1hf.trainers.engine import check_engine, check_split
 from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer, check_prompt_count
 from r1hf.trainers.table import table
+from r1hf.trainers.training_tokenizer import TemplateConfig, check_training_template, training_tokenizer
 
 COLUMNS = ("question", "answer", "language", "task")
 
@@ -86,7 +86,7 @@ def preflight_rl(parsed: Parsed, make_rewards: Callable[[Any], Mapping[str, Rewa
     check_prompt_count(parsed.problems, "prompts", rows, args)
     check_rewards(parsed, make_rewards, rows)
     if config.prompt_template is None:
-        check_dress(parsed.problems, config)
+        check_training_template(parsed.problems, config)
         return rows
     check_tokenizer(parsed.problems, "model", config.model)
     named = config.prompt_template
@@ -190,7 +190,7 @@ def rl_rows(stage: Stage, key: str) -> list[Row]:
     if config.max_prompt_length is None:
         return rows
     prompts = [row["prompt"] for row in prompt_rows(rows, config.prompt_template)]
-    counts = token_counts(prompts, dressed_tokenizer(config), add_generation_prompt=True)
+    counts = token_counts(prompts, training_tokenizer(config), add_generation_prompt=True)
     return drop_long(stage, key, rows, counts, config.max_prompt_length, "max_prompt_length")
 
 
@@ -213,7 +213,7 @@ def policy_trainer(
     for text in notes:
         stage.say(f"prompts: {text}")
         stage.note("unjudged", "prompts", faults)
-    tokenizer = dressed_tokenizer(config)
+    tokenizer = training_tokenizer(config)
     prompted = prompt_rows(rows, config.prompt_template)
     asked = prompt_text(prompted[0]["prompt"], tokenizer)
     args.output_dir = str(stage.checkpoints)

@@ -19,12 +19,12 @@ from r1hf.models.loading import loading, training_arguments
 from r1hf.stage.stage import Stage, preflight_inputs
 from r1hf.text import template_checks
 from r1hf.trainers.adapters import AdapterConfig, check_adapter, lora, quantization
-from r1hf.trainers.dressing import TemplateConfig, check_dress, dressed_tokenizer
-from r1hf.trainers.finite import FiniteSteps
 from r1hf.trainers.memory import MemoryConfig
 from r1hf.trainers.memory_batches import TunedMemory
+from r1hf.trainers.nonfinite import FiniteSteps
 from r1hf.trainers.resume import ExactResume
 from r1hf.trainers.table import table
+from r1hf.trainers.training_tokenizer import TemplateConfig, check_training_template, training_tokenizer
 
 COLUMNS = ("question", "completion")
 
@@ -114,7 +114,7 @@ def preflight_sft(parsed: Parsed) -> None:
     if config is not None:
         check_adapter(parsed.problems, config, args)
         check_rows(parsed.problems, "data", config.data, COLUMNS, max_bad=config.max_bad_rows)
-        check_dress(parsed.problems, config)
+        check_training_template(parsed.problems, config)
 
 
 def sft_rows(stage: Stage, args: R1SFTConfig) -> list[Row]:
@@ -123,7 +123,7 @@ def sft_rows(stage: Stage, args: R1SFTConfig) -> list[Row]:
     rows = as_targets(stage_rows(stage, "data", COLUMNS))
     if args.max_length is None or config.too_long != "drop":
         return rows
-    counts = token_counts([_turns(row) for row in rows], dressed_tokenizer(config))
+    counts = token_counts([_turns(row) for row in rows], training_tokenizer(config))
     return drop_long(stage, "data", rows, counts, args.max_length, "max_length")
 
 
@@ -137,7 +137,7 @@ def sft_trainer(stage: Stage, rows: list[Row], args: R1SFTConfig) -> R1SFTTraine
             model=config.model,
             args=args,
             train_dataset=sft_dataset(rows),
-            processing_class=dressed_tokenizer(config),
+            processing_class=training_tokenizer(config),
             peft_config=lora(config),
             quantization_config=quantization(config),
         )

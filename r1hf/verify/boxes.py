@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from r1hf.verify.beside import with_surroundings
+from r1hf.verify.box_context import with_surroundings
 from r1hf.verify.judge import compare
 from r1hf.verify.normal import TEXT_COMMANDS, normalise, without_blanks
 

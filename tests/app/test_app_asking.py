@@ -15,8 +15,8 @@ pytest.importorskip("httpx", reason="httpx is not installed: make install EXTRAS
 pytest.importorskip("math_verify")
 
 from chat_servers import Server, free_port
-from r1chat.asking import Asker, Question, Round
 from r1chat.backend import Backend, BackendError, Model
+from r1chat.questions import Asker, Question, Round
 from r1chat.reply import Reply
 
 from r1hf.serving.fair import Fair
@@ -182,9 +182,9 @@ def test_a_connection_that_the_server_closed_meanwhile_is_opened_anew() -> None:
 
 def test_the_models_are_known_before_the_first_question(faulty: Server) -> None:
     pytest.importorskip("gradio", reason="gradio is not installed: make install EXTRAS=dev,app")
-    from r1chat.desk import Desk
     from r1chat.settings import Settings
+    from r1chat.shared import Shared
 
-    desk = Desk(Settings(backend=f"{faulty.url}/v1"))
-    run(desk.acquainted())
-    assert desk.model("r1").max_model_len == 1024
+    shared = Shared(Settings(backend=f"{faulty.url}/v1"))
+    run(shared.acquainted())
+    assert shared.model("r1").max_model_len == 1024

@@ -19,19 +19,19 @@ pytestmark = pytest.mark.slow
 pytest.importorskip("gradio", reason=NO_GRADIO)
 
 from chat_person import Person  # noqa: E402
-from r1chat.desk import Desk  # noqa: E402
 from r1chat.page import Page, serve  # noqa: E402
 from r1chat.settings import Settings  # noqa: E402
+from r1chat.shared import Shared  # noqa: E402
 
 
 @pytest.fixture
 def page(faulty: Server) -> Iterator[Page]:
     """The page, served by this process, so that its objects can be counted."""
-    page = Page(Desk(Settings(backend=f"{faulty.url}/v1", port=0, rate=0)))
+    page = Page(Shared(Settings(backend=f"{faulty.url}/v1", port=0, rate=0)))
     serve(page)
     yield page
     page.blocks.close()
-    page.desk.judge.close()
+    page.shared.judge.close()
 
 
 async def _ask(page: Page, people: int, times: int, fresh: bool = False) -> None:
@@ -70,7 +70,7 @@ def test_questions_leave_no_objects_behind_alone(page: Page) -> None:
     assert not {name: count for name, count in grown.items() if count >= 100}  # one for each question
     queue = page.blocks._queue
     assert len(queue.event_analytics) <= 1 and not queue.event_ids_to_events
-    assert not page.desk.rounds
+    assert not page.shared.rounds
 
 
 def test_pages_that_were_opened_and_left_are_forgotten(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +82,7 @@ def test_pages_that_were_opened_and_left_are_forgotten(page: Page, monkeypatch: 
 
 def test_streams_take_little_that_the_page_draws() -> None:
     """With each message of a stream Gradio's page updates every input of all events that ended before."""
-    page = Page(Desk(Settings(port=0)))
+    page = Page(Shared(Settings(port=0)))
     try:
         parts = {part["id"]: part for part in page.blocks.config["components"]}
         streams = [event for event in page.blocks.config["dependencies"] if event["backend_fn"] and event["queue"]]
@@ -96,4 +96,4 @@ def test_streams_take_little_that_the_page_draws() -> None:
         boxes = {"r1-box", "r1-stages-box", "r1-stages-gold", "r1-vote-box", "r1-vote-gold", "r1-vote-n"}
         assert drawn <= boxes | {"r1-prompt-box", "r1-prompt-chat"}
     finally:
-        page.desk.judge.close()
+        page.shared.judge.close()

@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_imports_itself_only_and_nothing_heavy(folder: Path) -> None:
     code = f"""import sys; sys.path.insert(0, {str(folder)!r})
 import r1chat.page, r1hf, json
-r1chat.page.Page(r1chat.page.Desk(r1chat.page.Settings()))
+r1chat.page.Page(r1chat.page.Shared(r1chat.page.Settings()))
 print(json.dumps([r1hf.__file__, [name for name in {HEAVY!r} if name in sys.modules]]))"""
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder.parent)
     assert run.returncode == 0, run.stderr

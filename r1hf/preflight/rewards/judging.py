@@ -80,14 +80,14 @@ class Judge:
 
     def _load_tokenizer(self, settings: Any) -> Any:
         from r1hf.stage.stage import quiet_libraries
-        from r1hf.trainers.dressing import dressed_tokenizer
+        from r1hf.trainers.training_tokenizer import training_tokenizer
 
         quiet_libraries()
         source = settings.model
         try:
             if not Path(source).exists() and find_tokenizer(source) is None:
                 raise OSError("it is not here")
-            return dressed_tokenizer(settings)
+            return training_tokenizer(settings)
         except (OSError, ValueError, R1Error) as error:
             reason = " ".join(str(error).split())[:100]
             self.notes.append(

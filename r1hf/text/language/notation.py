@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Callable
 
 from r1hf.text.grammar import SEPARATOR, TAGS
-from r1hf.text.language.dress import has_function_words, is_function_word, undress
+from r1hf.text.language.stripping import has_function_words, is_function_word, strip_notation
 from r1hf.text.language.words import FUNCTION_NAMES, LATIN, WITHOUT_SPACES, Token, has_other_scripts, tokens, total
 
 _MARKS = re.compile("|".join(re.escape(mark) for mark in (*TAGS, SEPARATOR, SEPARATOR.replace(" ", ""))))
@@ -85,8 +85,8 @@ def prose(text: str, *, latin: bool, thorough: bool = False) -> list[Token]:
 
 def _words(text: str, bare: bool) -> list[Token]:
     names: list[str] = []
-    found = tokens(undress(text, names, bare=bare))
-    return tokens(undress(text, None, bare=bare)) if _too_many(len(set(names)), found) else found
+    found = tokens(strip_notation(text, names, bare=bare))
+    return tokens(strip_notation(text, None, bare=bare)) if _too_many(len(set(names)), found) else found
 
 
 def _too_many(aside: int, found: list[Token]) -> bool:

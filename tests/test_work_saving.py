@@ -15,10 +15,10 @@ from r1hf.core.errors import ConfigError
 from r1hf.models.loading import load_model, load_tokenizer
 from r1hf.stage.stage import set_seed
 from r1hf.trainers.decoding import sample
-from r1hf.trainers.economy import _unshareable
 from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
 from r1hf.trainers.packed import pack_groups
 from r1hf.trainers.rl import prompt_rows
+from r1hf.trainers.work_saving import _unshareable
 
 KEYS = ("compact_generation", "share_prompts", "skip_zero_advantage")
 ALL, NONE = dict.fromkeys(KEYS, True), dict.fromkeys(KEYS, False)

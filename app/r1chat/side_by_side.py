@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from r1chat.asking import Round
-from r1chat.quick import gradio as gr
+from r1chat.lean_gradio import gradio as gr
+from r1chat.questions import Round
 from r1chat.render import LATEX
 from r1chat.reply import Reply
 
 Draw = Callable[[int, Reply], str]
 
 
-class Lanes:
+class SideBySide:
     """A fixed row of cards, shown as far as they hold something. A card that did not change is not sent.
 
     The style sheet hides an empty card, so that a card is only ever given its text.
@@ -41,7 +41,7 @@ class Lanes:
 
 
 async def stream(
-    running: Round, lanes: Lanes, draw: Draw, ended: Callable[[int, Reply], Awaitable[None]]
+    running: Round, lanes: SideBySide, draw: Draw, ended: Callable[[int, Reply], Awaitable[None]]
 ) -> AsyncIterator[list[Any]]:
     """Updates of the cards while `running` goes on. `ended` judges an answer once, and its card is drawn again."""
     shown: dict[int, str] = {}

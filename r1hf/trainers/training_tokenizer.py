@@ -27,7 +27,7 @@ class TemplateConfig:
     )
 
 
-class Dressed(Protocol):
+class HasTemplate(Protocol):
     """A stage's configuration with these keys and a model."""
 
     model: str
@@ -35,7 +35,7 @@ class Dressed(Protocol):
     prefill_think: bool
 
 
-def dressed_tokenizer(config: Dressed) -> Any:
+def training_tokenizer(config: HasTemplate) -> Any:
     """The tokenizer of the stage's model, as it is trained with and saved.
 
     Raises ConfigError where its chat template fails or never ends: a Hub id's is seen here first.
@@ -45,14 +45,14 @@ def dressed_tokenizer(config: Dressed) -> Any:
     return tokenizer
 
 
-def _dressed(config: Dressed) -> Any:
+def _dressed(config: HasTemplate) -> Any:
     tokenizer = load_tokenizer(config.model)
     if config.chat_template is not None:
         dress(tokenizer, config.chat_template, config.prefill_think)
     return tokenizer
 
 
-def check_dress(problems: list[str], config: Dressed) -> None:
+def check_training_template(problems: list[str], config: HasTemplate) -> None:
     """Adds what is wrong with the chat template: the one asked for, or the one beside the tokenizer."""
     if config.chat_template is None:
         if config.prefill_think:

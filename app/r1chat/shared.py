@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from r1chat import defang
-from r1chat.asking import Asker, Question, Round
 from r1chat.backend import Backend, BackendError, Model
 from r1chat.controls import Controls
 from r1chat.judge import Judge
+from r1chat.lean_gradio import gradio as gr
 from r1chat.limits import RateLimiter
-from r1chat.quick import gradio as gr
+from r1chat.questions import Asker, Question, Round
 from r1chat.render import model_label, stage_order
 from r1chat.settings import Settings
 from r1chat.texts import Translator, translator
@@ -49,7 +49,7 @@ class Words:
 
 
 @dataclass
-class Desk:
+class Shared:
     """One per process."""
 
     settings: Settings

@@ -1,4 +1,4 @@
-"""Gradio, quicker: `from r1chat.quick import gradio as gr`, and Blocks from here."""
+"""Gradio, quicker: `from r1chat.lean_gradio import gradio as gr`, and Blocks from here."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEG
 
 
 @dataclass
-class EconomyConfig(GRPOConfig):
+class WorkSavingConfig(GRPOConfig):
     """The keys of this module: None is on where it is exact. Raises ConfigError where a key is set true and is not.
 
     What the settings rule out is False afterwards; what depends on the model and the machine the trainer decides.
@@ -58,7 +58,7 @@ class EconomyConfig(GRPOConfig):
             self.share_prompts = False
 
 
-def _settle(args: EconomyConfig, reasons: dict[str, list[str]]) -> None:
+def _settle(args: WorkSavingConfig, reasons: dict[str, list[str]]) -> None:
     """False for each key that is unset and has a reason. Raises ConfigError for those that are set true."""
     problems = [f"{key}: {reason}" for key, found in reasons.items() if getattr(args, key) for reason in found]
     if problems:
@@ -68,7 +68,7 @@ def _settle(args: EconomyConfig, reasons: dict[str, list[str]]) -> None:
             setattr(args, key, False)
 
 
-def _generation_problems(args: EconomyConfig) -> list[str]:
+def _generation_problems(args: WorkSavingConfig) -> list[str]:
     plain = {"top_p": (1.0,), "top_k": (0, -1), "min_p": (None, 0.0), "repetition_penalty": (1.0,)}
     changed = [f"{name} {getattr(args, name)}" for name, off in plain.items() if getattr(args, name) not in off]
     others = ("generation_kwargs", "cache_implementation", "use_vllm", "use_transformers_continuous_batching")
@@ -76,7 +76,7 @@ def _generation_problems(args: EconomyConfig) -> list[str]:
     return [f"draws from the model's own distribution only; not with {name}" for name in changed]
 
 
-def _skip_problems(args: EconomyConfig) -> list[str]:
+def _skip_problems(args: WorkSavingConfig) -> list[str]:
     reasons = {
         f"beta {args.beta}: the KL term has a gradient without advantage too": args.beta != 0.0,
         f"entropy_coef {args.entropy_coef}: so has the entropy bonus": args.entropy_coef != 0.0,
@@ -86,10 +86,10 @@ def _skip_problems(args: EconomyConfig) -> list[str]:
     return [f"not with {reason}" for reason, holds in reasons.items() if holds]
 
 
-class Economy(GRPOTrainer):
-    """`GRPOTrainer` that heeds `EconomyConfig`. Text models only."""
+class WorkSaving(GRPOTrainer):
+    """`GRPOTrainer` that heeds `WorkSavingConfig`. Text models only."""
 
-    args: EconomyConfig
+    args: WorkSavingConfig
 
     def __init__(self, *arguments: Any, **named: Any):
         super().__init__(*arguments, **named)

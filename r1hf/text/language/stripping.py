@@ -103,7 +103,7 @@ def is_function_word(word: str) -> bool:
     return word.lower() in _SURE or word.lower() in _LIKELY
 
 
-def undress(text: str, aside: list[str] | None, *, bare: bool = True) -> str:
+def strip_notation(text: str, aside: list[str] | None, *, bare: bool = True) -> str:
     """`text` without notation. Words that only the shape around them makes a name go to `aside`, and stay if None.
 
     bare: what stands alone may be notation too (ABC, dp), as it is in a text of another script.
