@@ -121,6 +121,7 @@ class _Attempt:
         self.done.replaced.append((self.config.output_dir, "a temporary directory, deleted again"))
         self.places[output] = self.config.output_dir
         values["output_dir"] = output
+        values["max_bad_rows"] = 1.0  # one of a few rows is more than one of all, whose share is checked before
         if self._trains:
             values |= {"use_cpu": True, "bf16": False, "disable_tqdm": True}
         return values
