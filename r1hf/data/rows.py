@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import random
@@ -217,6 +218,17 @@ def _check(where: str, row: Row, columns: Sequence[str]) -> None:
             raise DataError(f"{where}: answer is {row['answer']!r:.60}, {error}") from None
         # A choice's own option may read like a hole ("Unknown"); of other tasks no answer is asked.
         row["answer"] = row["answer"] if answer is None and isinstance(row["answer"], str) else answer
+
+
+def usable(rows: Sequence[Row]) -> list[Row]:
+    """The rows that have the texts that most of them have; all where none has."""
+    names = [name for name in _TEXTS if 2 * sum(name in row for row in rows) > len(rows)]
+    kept = []
+    for row in rows:
+        with contextlib.suppress(DataError):
+            _check("", dict(row), names)
+            kept.append(row)
+    return kept or list(rows)
 
 
 def _uniform(rows: list[Row], notes: list[str]) -> list[Row]:

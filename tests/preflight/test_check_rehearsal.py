@@ -164,6 +164,12 @@ def test_a_row_of_ones_own_file_that_lacks_a_column_is_named_once(tmp_path: Path
     assert said_of(report).count("row 4: no column task") == 1
 
 
+def test_a_bad_row_among_many_is_no_obstacle(tmp_path: Path) -> None:
+    rows = [{"answer": "of what?"}, *answered(200)]
+    report = attempt(tmp_path, "r1_zero", HEAD, **HUB | {"prompts": str(write(tmp_path / "rows.jsonl", rows))})
+    assert report.passed, said_of(report)
+
+
 def test_rows_without_an_answer_are_named(tmp_path: Path) -> None:
     rows = [row | ({"answer": "proof"} if n in (1, 4) else {}) for n, row in enumerate(answered(6))]
     report = attempt(tmp_path, "r1_zero", **HUB | {"prompts": str(write(tmp_path / "rows.jsonl", rows))})

@@ -9,7 +9,7 @@ from typing import Any
 
 from r1hf.core.source import paths_of
 from r1hf.data.bad import named
-from r1hf.data.rows import NO_GOLD, Row, load_rows, without_gold, write_rows
+from r1hf.data.rows import NO_GOLD, Row, load_rows, usable, without_gold, write_rows
 from r1hf.text.grammar import to_think_answer
 from r1hf.world.arithmetic import Problem, training_problems
 from r1hf.world.corpus import reasoning
@@ -56,11 +56,11 @@ def first_rows(source: Any, count: int, seed: int, max_bad: float) -> tuple[list
     rows = load_rows(source, (), seed, notes=notes, max_bad=max_bad)
     lost = [(number, row["answer"]) for number, row in enumerate(rows, 1) if without_gold(row)]
     if not lost or len(lost) == len(rows):
-        return rows[:count], notes
+        return usable(rows)[:count], notes
     gone = {number for number, _ in lost}
     judged = [row for number, row in enumerate(rows, 1) if number not in gone]
     shown = named([f"row {number} ({answer!r:.40})" for number, answer in lost], ", ")
-    return judged[:count], [*notes, f"{len(lost)} of {len(rows)} have {NO_GOLD} and are left out: {shown}"]
+    return usable(judged)[:count], [*notes, f"{len(lost)} of {len(rows)} have {NO_GOLD} and are left out: {shown}"]
 
 
 def write_source(directory: Path, field: str, rows: list[Row]) -> str:
