@@ -91,25 +91,25 @@ HARMS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a pipe": (replaced(COMPLETE, os.mkfifo), "is not a regular file"),
     "a directory": (replaced(COMPLETE, Path.mkdir), "is not a regular file"),
     "a dead link": (replaced(COMPLETE, lambda path: path.symlink_to("nowhere")), "never finished"),
-    "an entry of text": (entry(WEIGHTS, "100"), "no size and hash"),
-    "an entry of NaN": (entry(WEIGHTS, {"size": float("nan"), "sha256": HASH}), "no size and hash"),
-    "a size of text": (entry(WEIGHTS, {"size": "100", "sha256": HASH}), "no size and hash"),
-    "a size of true": (entry(WEIGHTS, {"size": True, "sha256": HASH}), "no size and hash"),
-    "a hash of null": (entry(WEIGHTS, {"size": 100, "sha256": None}), "no size and hash"),
+    "an entry of text": (entry(WEIGHTS, "100"), "not a size and a hash"),
+    "an entry of NaN": (entry(WEIGHTS, {"size": float("nan"), "sha256": HASH}), "not a size and a hash"),
+    "a size of text": (entry(WEIGHTS, {"size": "100", "sha256": HASH}), "not a size and a hash"),
+    "a size of true": (entry(WEIGHTS, {"size": True, "sha256": HASH}), "not a size and a hash"),
+    "a hash of null": (entry(WEIGHTS, {"size": 100, "sha256": None}), "not a size and a hash"),
     "a huge size": (entry(WEIGHTS, {"size": 10**400, "sha256": HASH}), "has 100 bytes"),
-    "outside": (entry("../other", {"size": 1, "sha256": HASH}), "no size and hash"),
-    "absolute": (entry("/etc/passwd", {"size": 1, "sha256": HASH}), "no size and hash"),
-    "a NUL": (entry("a\0b", {"size": 1, "sha256": HASH}), "no size and hash"),
-    "half a pair": (entry("a\ud800", {"size": 1, "sha256": HASH}), "no size and hash"),
+    "outside": (entry("../other", {"size": 1, "sha256": HASH}), "not a size and a hash"),
+    "absolute": (entry("/etc/passwd", {"size": 1, "sha256": HASH}), "not a size and a hash"),
+    "a NUL": (entry("a\0b", {"size": 1, "sha256": HASH}), "not a size and a hash"),
+    "half a pair": (entry("a\ud800", {"size": 1, "sha256": HASH}), "not a size and a hash"),
     "too long a name": (entry("a" * 5000, {"size": 1, "sha256": HASH}), "cannot be read"),
     "a file more in the list": (entry("other.pt", {"size": 1, "sha256": HASH}), "other.pt is missing"),
     "a file less in the list": (without("empty.txt"), "empty.txt is there, which was not written with it"),
     "an adapter beside": (written("adapter_model.safetensors", "x"), "adapter_model.safetensors is there"),
     "a link beside": (lambda path: (path / "optimizer.bin").symlink_to("/etc/passwd"), "optimizer.bin is there"),
-    "weights a pipe": (replaced(WEIGHTS, os.mkfifo), f"{WEIGHTS} is no plain file"),
+    "weights a pipe": (replaced(WEIGHTS, os.mkfifo), f"{WEIGHTS} is not a regular file"),
     "weights a directory": (replaced(WEIGHTS, Path.mkdir), f"{WEIGHTS} is"),
-    "weights a link": (replaced(WEIGHTS, lambda path: path.symlink_to("/etc/passwd")), f"{WEIGHTS} is no plain file"),
-    "an empty file a pipe": (replaced("empty.txt", os.mkfifo), "empty.txt is no plain file"),
+    "weights a link": (replaced(WEIGHTS, lambda path: path.symlink_to("/etc/passwd")), f"{WEIGHTS} is not"),
+    "an empty file a pipe": (replaced("empty.txt", os.mkfifo), "empty.txt is not a regular file"),
     "a folder a file": (replaced("rank", Path.touch), "rank is there"),
     "the state a list": (state("[1]"), "is not a JSON object"),
     "the state empty": (state(""), "cannot be read as JSON"),
@@ -191,7 +191,7 @@ def test_a_line_that_no_run_wrote_is_dropped_and_said(
 @pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])
 def test_a_log_that_is_no_file_is_named_at_once(make: Callable[[Path], Any], tmp_path: Path) -> None:
     make(tmp_path / "log.jsonl")
-    with pytest.raises(StageError, match="log.jsonl is no plain file; move it away"):
+    with pytest.raises(StageError, match="log.jsonl is not a regular file; move it away"):
         _logged(tmp_path / "log.jsonl")
     assert _logged(tmp_path / "none.jsonl") == []
 

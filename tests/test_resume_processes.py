@@ -203,7 +203,11 @@ def test_a_pipeline_stopped_in_a_stage_goes_on_within_it(tiny_base: Path, tmp_pa
         yaml.safe_dump({**training, "num_threads": 1, "model": str(tiny_base), "data": str(rows)})
     )
     graph = tmp_path / "pipeline.yaml"
-    graph.write_text(yaml.safe_dump({"seed": 7, "stages": {"sft": {"recipe": "sft", "config": "sft.yaml"}}}))
+    graph.write_text(
+        yaml.safe_dump(
+            {"run_dir": str(tmp_path), "seed": 7, "stages": {"sft": {"recipe": "sft", "config": "sft.yaml"}}}
+        )
+    )
 
     words = [sys.executable, str(ROOT / "recipes/pipeline.py"), "--config", str(graph), "--run_dir", str(tmp_path)]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

@@ -90,12 +90,12 @@ class StageCallback(TrainerCallback):
 def _logged(path: Path) -> list[dict[str, Any]]:
     """The rows of a log as far as a run wrote them: a broken log is no reason to lose the run.
 
-    Raises StageError where it is no plain file: a pipe would be waited for.
+    Raises StageError where it is not a regular file: a pipe would be waited for.
     """
     if not path.exists():
         return []
     if not path.is_file():
-        raise StageError(f"{path} is no plain file; move it away, then repeat the command to go on")
+        raise StageError(f"{path} is not a regular file; move it away, then repeat the command to go on")
     lines = path.read_bytes().split(b"\n")[:-1]  # a last line that a kill cut short is no row
     rows = [_row(line) for line in lines]
     strange = [number for number, row in enumerate(rows, 1) if row is None]

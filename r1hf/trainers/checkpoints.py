@@ -75,7 +75,7 @@ def _listed(path: Path) -> dict[str, dict[str, Any]]:
             or PurePosixPath(name).is_absolute()
             or ".." in PurePosixPath(name).parts
         ):
-            raise ValueError(f"{COMPLETE} cannot be read (what it says of {name[:80]!r} is no size and hash)")
+            raise ValueError(f"{COMPLETE} cannot be read (what it says of {name[:80]!r} is not a size and a hash)")
     return files
 
 
@@ -90,7 +90,7 @@ def _changed(file: Path, wanted: dict[str, Any]) -> str | None:
     try:
         found = file.lstat()
         if not stat.S_ISREG(found.st_mode):
-            return "is no plain file"
+            return "is not a regular file"
         if found.st_size != wanted["size"]:
             return f"has {found.st_size:,} bytes and not {wanted['size']:,}"
         return None if _hash(file) == wanted["sha256"] else "has other content than was written"
