@@ -82,7 +82,7 @@ def one(options: argparse.Namespace) -> None:
 
     from r1hf.data.rows import load_rows
     from r1hf.models.loading import load_model, load_tokenizer, save_model
-    from r1hf.stage.stage import quiet_libraries, set_seed
+    from r1hf.stage.libraries import quiet_libraries, set_seed
 
     quiet_libraries()
     run, tokenizer = Path(options.run), load_tokenizer(options.model)

@@ -72,7 +72,7 @@ def one(options: argparse.Namespace) -> None:
     from clock import ProcessorClock, pass_at_1
 
     from r1hf.models.loading import load_tokenizer
-    from r1hf.stage.stage import quiet_libraries, set_seed
+    from r1hf.stage.libraries import quiet_libraries, set_seed
 
     quiet_libraries()
     tokenizer, held_out = load_tokenizer(options.base), problems(options, "held_out")

@@ -30,7 +30,7 @@ from r1hf.data.rows import load_rows
 from r1hf.models.loading import load_tokenizer
 from r1hf.rewards import accuracy_reward, format_reward, language_consistency_reward
 from r1hf.rewards.guard import guarded
-from r1hf.stage.stage import quiet_libraries
+from r1hf.stage.libraries import quiet_libraries
 from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
 from r1hf.trainers.rl import prompt_rows
 from r1hf.trainers.rollouts import RolloutLog

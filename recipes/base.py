@@ -24,7 +24,8 @@ from r1hf.commands.recipe import run
 from r1hf.core.config import Parsed, StageConfig, parse
 from r1hf.data.packing import pack
 from r1hf.models.loading import save_model
-from r1hf.stage.stage import Stage, set_seed
+from r1hf.stage.libraries import set_seed
+from r1hf.stage.stage import Stage
 from r1hf.text.chat_templates import chat_template
 from r1hf.trainers.callbacks import train
 from r1hf.trainers.resume import ExactResume

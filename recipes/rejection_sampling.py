@@ -21,7 +21,8 @@ from r1hf.data.language_column import check_languages
 from r1hf.data.rows import Row, check_rows, stage_rows, write_rows
 from r1hf.models.loading import check_chat_template
 from r1hf.models.sampling import SamplingConfig, check_sampler, load_sampler
-from r1hf.stage.stage import Stage, preflight_inputs
+from r1hf.stage.given_inputs import preflight_inputs
+from r1hf.stage.stage import Stage
 from r1hf.trainers.rl import COLUMNS, shuffled
 
 GENERAL_COLUMNS = ("question", "completion")

@@ -21,7 +21,9 @@ from r1hf.core.config import Parsed, StageConfig, parse
 from r1hf.core.source import Source
 from r1hf.data.rows import Row, check_rows, stage_rows
 from r1hf.rewards.preference import PreferenceReward
-from r1hf.stage.stage import Stage, preflight_inputs, set_seed
+from r1hf.stage.given_inputs import preflight_inputs
+from r1hf.stage.libraries import set_seed
+from r1hf.stage.stage import Stage
 from r1hf.trainers.callbacks import train
 from r1hf.trainers.reward_model import R1RewardConfig, new_reward_model, pairwise_trainer, pointwise_trainer
 from r1hf.trainers.sharded import whole_weights

@@ -86,7 +86,7 @@ def check(run: Path, repo: str, question: str, use_vllm: bool) -> dict[str, Any]
 
 
 def main(argv: list[str] | None = None) -> int:
-    from r1hf.text.grammar import is_well_formed
+    from r1hf.text.forms import is_well_formed
     from r1hf.verify import final_answer
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

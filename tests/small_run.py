@@ -17,7 +17,7 @@ from typing import Any
 from r1hf.core.graph import Graph, is_graph, load_graph
 from r1hf.core.yamlfile import read_yaml
 from r1hf.data.rows import Row, load_rows, write_rows
-from r1hf.text.grammar import to_think_answer
+from r1hf.text.forms import to_think_answer
 from r1hf.world.arithmetic import Problem, training_problems
 from r1hf.world.corpus import reasoning
 

@@ -23,7 +23,8 @@ from r1hf.data.rewrite import LANGUAGES, numbered_steps, rewrite, summary
 from r1hf.data.rows import check_rows, load_rows, write_rows
 from r1hf.data.targets import as_targets
 from r1hf.models.sampling import Completion
-from r1hf.text.grammar import is_well_formed, parse, to_cold_start
+from r1hf.text.forms import is_well_formed, to_cold_start
+from r1hf.text.grammar import parse
 from r1hf.verify import final_answer, verify_math
 from r1hf.world import corpus
 from r1hf.world.arithmetic import Expression, Problem, expressions

@@ -6,16 +6,8 @@ from hypothesis import strategies as st
 from tables import each
 
 from r1hf.core.errors import ConfigError, DataError
-from r1hf.text.grammar import (
-    StreamParser,
-    convert,
-    from_split,
-    is_well_formed,
-    parse,
-    to_cold_start,
-    to_think_answer,
-    to_think_only,
-)
+from r1hf.text.forms import convert, is_well_formed, to_cold_start, to_think_answer, to_think_only
+from r1hf.text.grammar import StreamParser, from_split, parse
 
 FORMS = [
     # text, prefilled, (form, reasoning, answer)

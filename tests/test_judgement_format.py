@@ -9,7 +9,8 @@ from typing import Any
 from tables import each
 
 from r1hf.rewards import format_reward, get_format_reward
-from r1hf.text.grammar import StreamParser, from_split, is_well_formed
+from r1hf.text.forms import is_well_formed
+from r1hf.text.grammar import StreamParser, from_split
 from r1hf.verify import final_code
 
 FILE = Path(__file__).parent / "fixtures" / "judgement_format.jsonl"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tables import each
 
-from r1hf.text.grammar import StreamParser, closes_unopened, from_split, is_well_formed, parse
+from r1hf.text.forms import is_well_formed
+from r1hf.text.grammar import StreamParser, closes_unopened, from_split, parse
 from r1hf.verify import final_answer
 
 FRAME = "Use:\n```xml\n<think>your steps</think>\n<answer>your result</answer>\n```\nas the frame."

@@ -29,7 +29,7 @@ from r1hf.explain.report.curves import points
 from r1hf.explain.report.load import load_run
 from r1hf.stage.manifest import verify
 from r1hf.text.chat_templates import chat_template
-from r1hf.text.grammar import is_well_formed
+from r1hf.text.forms import is_well_formed
 
 
 @pytest.fixture(scope="module")

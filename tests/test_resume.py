@@ -24,7 +24,8 @@ from r1hf.core.config import StageConfig, parse
 from r1hf.core.errors import StageError
 from r1hf.data.rows import write_rows
 from r1hf.models.loading import load_tokenizer, save_model
-from r1hf.stage.stage import Stage, set_seed
+from r1hf.stage.libraries import set_seed
+from r1hf.stage.stage import Stage
 from r1hf.trainers import checkpoints
 from r1hf.trainers.callbacks import train
 from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer

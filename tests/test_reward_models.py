@@ -14,7 +14,7 @@ from small_run import CPU
 from r1hf.models.loading import load_model, load_tokenizer
 from r1hf.rewards import preference
 from r1hf.rewards.preference import PreferenceReward, judged_text
-from r1hf.stage.stage import set_seed
+from r1hf.stage.libraries import set_seed
 from r1hf.trainers.reward_model import R1RewardConfig, new_reward_model, pairwise_trainer, pointwise_trainer
 from r1hf.world import general
 

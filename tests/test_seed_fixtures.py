@@ -12,7 +12,8 @@ from r1hf.rewards import (
     question_text,
 )
 from r1hf.text import prompt_templates as templates
-from r1hf.text.grammar import is_well_formed, parse
+from r1hf.text.forms import is_well_formed
+from r1hf.text.grammar import parse
 from r1hf.trainers.advantage import TRL_EPS, group_advantages
 from r1hf.verify import final_answer, verify_math
 

@@ -19,9 +19,10 @@ from r1hf.core.config import Parsed, StageConfig, parse
 from r1hf.core.errors import IntegrityError, StageError
 from r1hf.core.files import sibling
 from r1hf.stage.directory import StageLog, recover
+from r1hf.stage.given_inputs import preflight_inputs
 from r1hf.stage.locks import FileLock, identity
 from r1hf.stage.manifest import MANIFEST, verify
-from r1hf.stage.stage import Stage, preflight_inputs
+from r1hf.stage.stage import Stage
 
 ROOT = Path(__file__).resolve().parents[1]
 MAKE = ROOT / "tests" / "dummy_recipes" / "make.py"

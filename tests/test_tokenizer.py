@@ -18,7 +18,8 @@ from r1hf.data.packing import pack
 from r1hf.models.loading import check_chat_template, load_model, load_tokenizer, save_model
 from r1hf.text import prompt_templates as templates
 from r1hf.text.chat_templates import chat_template
-from r1hf.text.grammar import SEPARATOR, TAGS, to_cold_start
+from r1hf.text.forms import to_cold_start
+from r1hf.text.grammar import SEPARATOR, TAGS
 from r1hf.world import corpus, general
 from r1hf.world.arithmetic import held_out_problems, training_problems
 from r1hf.world.models import build_model, train_tokenizer

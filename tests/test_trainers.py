@@ -17,7 +17,8 @@ from r1hf.core.config import StageConfig, parse
 from r1hf.core.errors import DataError, StageError
 from r1hf.data.rows import Row, load_rows
 from r1hf.models.loading import load_model, load_tokenizer
-from r1hf.stage.stage import Stage, set_seed
+from r1hf.stage.libraries import set_seed
+from r1hf.stage.stage import Stage
 from r1hf.trainers.callbacks import train
 from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer, check_prompt_count
 from r1hf.trainers.rl import prompt_rows

@@ -13,7 +13,7 @@ from transformers import GenerationConfig
 
 from r1hf.core.errors import ConfigError
 from r1hf.models.loading import load_model, load_tokenizer
-from r1hf.stage.stage import set_seed
+from r1hf.stage.libraries import set_seed
 from r1hf.trainers.decoding import sample
 from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
 from r1hf.trainers.packed import pack_groups

@@ -20,7 +20,8 @@ from r1hf.core.yamlfile import read_yaml
 from r1hf.data.rows import load_rows
 from r1hf.evaluation import follows_reference
 from r1hf.text import prompt_templates as templates
-from r1hf.text.grammar import is_well_formed, parse, to_think_answer
+from r1hf.text.forms import is_well_formed, to_think_answer
+from r1hf.text.grammar import parse
 from r1hf.text.language import target_share
 from r1hf.world import corpus, general
 from r1hf.world.arithmetic import (

@@ -25,7 +25,7 @@ from small_run import CPU, answered
 
 from r1hf.commands.recipe import run
 from r1hf.models.loading import load_tokenizer
-from r1hf.stage.stage import quiet_libraries, set_seed
+from r1hf.stage.libraries import quiet_libraries, set_seed
 from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
 from r1hf.trainers.rl import prompt_rows
 from r1hf.trainers.sft import R1SFTConfig, R1SFTTrainer, sft_dataset

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from r1hf.data.rewrite import rewrite
 from r1hf.data.rows import Row
 from r1hf.models.sampling import Completion, Sampler
-from r1hf.text.grammar import parse, to_cold_start
+from r1hf.text.forms import to_cold_start
+from r1hf.text.grammar import parse
 from r1hf.verify import read_answer
 
 # A base that was shown examples goes on with a problem of its own; the completion ends before it.

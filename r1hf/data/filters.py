@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from r1hf.data.rows import Row
 from r1hf.models.sampling import Completion
-from r1hf.text.grammar import Mode, is_well_formed, parse
+from r1hf.text.forms import is_well_formed
+from r1hf.text.grammar import Mode, parse
 from r1hf.text.language import target_of, target_share
 from r1hf.verify import read_answer, verify_math
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from r1hf.data.rows import Row
-from r1hf.text.grammar import TAGS, Response, convert, parse
+from r1hf.text.forms import convert
+from r1hf.text.grammar import TAGS, Response, parse
 
 
 def as_targets(rows: Iterable[Row]) -> list[Row]:

@@ -16,7 +16,7 @@ from r1hf.evaluation.prompting import Gold, with_options
 from r1hf.models.loading import check_chat_template, check_tokenizer
 from r1hf.models.sampling import SamplingConfig, check_sampler
 from r1hf.sandbox import check_sandbox
-from r1hf.stage.stage import preflight_inputs
+from r1hf.stage.given_inputs import preflight_inputs
 from r1hf.text import prompt_templates as templates
 from r1hf.verify.choice import verify_choice
 from r1hf.verify.code_cases import parse_tests

@@ -12,7 +12,8 @@ from r1hf.data.rows import Row
 from r1hf.evaluation.programs import whole_program
 from r1hf.models.sampling import Completion
 from r1hf.rewards.choice import choice_reward
-from r1hf.text.grammar import is_well_formed, parse
+from r1hf.text.forms import is_well_formed
+from r1hf.text.grammar import parse
 from r1hf.text.language import target_of, target_share
 from r1hf.verify import final_answer, final_code, read_answer, verify_codes, verify_gym, verify_math, verify_math_batch
 from r1hf.verify.choice import verify_choice

@@ -15,7 +15,7 @@ from typing import Any
 from r1hf.core.errors import ConfigError
 from r1hf.core.yamlfile import nearest
 from r1hf.text import prompt_templates as templates
-from r1hf.text.grammar import is_well_formed
+from r1hf.text.forms import is_well_formed
 from r1hf.trainers.advantage import group_advantages
 
 LOSS_TYPES = ("grpo", "dr_grpo", "dapo", "bnpo")

@@ -21,7 +21,7 @@ from r1hf.core.errors import ConfigError, R1Error, StageError
 from r1hf.core.graph import Graph
 from r1hf.core.hardware import ASSUMED, as_if_on_gpu
 from r1hf.pipeline.recipes import load_recipe
-from r1hf.stage.stage import preflight_inputs
+from r1hf.stage.given_inputs import preflight_inputs
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from r1hf.core.launch import processes_of
 from r1hf.core.yamlfile import nearest, read_yaml
 from r1hf.pipeline.check import job_of, read_stage, stage_job
 from r1hf.pipeline.recipes import find_recipe, recipe_directory
-from r1hf.stage.stage import preflight_inputs
+from r1hf.stage.given_inputs import preflight_inputs
 
 # Cannot even be read without the package or the device.
 _UNREADABLE = ("deepspeed", "tf32")

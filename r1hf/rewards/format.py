@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from r1hf.rewards._common import Bounds, Message, Rewards, completion_texts
-from r1hf.text.grammar import Mode, is_well_formed
+from r1hf.text.forms import is_well_formed
+from r1hf.text.grammar import Mode
 
 
 @dataclass(frozen=True)
 class FormatReward:
-    """`value` for a well-formed completion, else 0.0 (see `r1hf.text.grammar.is_well_formed` for the modes).
+    """`value` for a well-formed completion, else 0.0 (see `r1hf.text.forms.is_well_formed` for the modes).
 
     Resists: an empty or invisible thought or answer; nested, repeated or reordered tags; text before, between or
     after the blocks; tags that are never closed; a second thought; a `<think>` repeated after a prefilled one.

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal, get_args
 
 from r1hf.core.errors import ConfigError
 from r1hf.rewards._common import Bounds, Message, Rewards, column, completion_texts, question_text
-from r1hf.text.grammar import has_content, parse
+from r1hf.text.forms import has_content
+from r1hf.text.grammar import parse
 from r1hf.text.language import target_of, target_share
 
 Scope = Literal["thinking", "all"]

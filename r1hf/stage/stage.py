@@ -7,11 +7,9 @@ with Stage(parsed, recipe=__file__) as stage:
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import os
-import random
 import shutil
 import signal
 import sys
@@ -27,7 +25,6 @@ from r1hf.core.config import Parsed, StageConfig, jsonable
 from r1hf.core.errors import ConfigError, R1Error, StageError
 from r1hf.core.files import read_object, sibling
 from r1hf.core.redaction import redact, redact_argv
-from r1hf.core.source import is_hub_id
 from r1hf.stage.directory import (
     REQUEST,
     StageLog,
@@ -41,6 +38,7 @@ from r1hf.stage.directory import (
     uninterrupted,
 )
 from r1hf.stage.hub_inputs import pin_inputs, with_commits, with_pins
+from r1hf.stage.libraries import quiet_libraries, set_seed, set_threads
 from r1hf.stage.locks import distributed_group, watch_parent
 from r1hf.stage.manifest import (
     LOG,
@@ -325,62 +323,6 @@ def _changes(before: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
     read, reads = before.get("inputs", {}), asked["inputs"]
     changed += [f"the data in {key}" for key in sorted({*read, *reads}) if read.get(key) != reads.get(key)]
     return ", ".join(changed)
-
-
-def preflight_inputs(parsed: Parsed) -> None:
-    """Adds a problem for each input that is neither a path here nor a Hub id; call it before `parsed.check()`."""
-    for name, text in parsed.input_paths:
-        path = Path(text)
-        if name in parsed.planned:
-            continue
-        if sibling(path, "partial").exists() and not (path / MANIFEST).exists():
-            parsed.problems.append(f"{name}: the stage that makes {text} did not finish; run it again")
-        elif not path.exists() and (parsed.said.made_by_the_graph(name) or not is_hub_id(text)):
-            parsed.problems.append(f"{name}: {text} does not exist; {_who_makes(name, path, parsed)}")
-        elif path.is_dir() and not any(path.iterdir()):
-            parsed.problems.append(f"{name}: the directory {text} is empty")
-
-
-def _who_makes(name: str, path: Path, parsed: Parsed) -> str:
-    lost = next(part for part in (*reversed(path.parents), path) if not part.exists())
-    if (lost.parent / MANIFEST).exists():
-        return f"the stage in {lost.parent} made no '{lost.name}'"
-    told = parsed.said
-    if told.made_by_the_graph(name) and told.run_dir is not None and path.is_relative_to(told.run_dir):
-        maker = path.relative_to(told.run_dir).parts[0]
-        command = f"python recipes/pipeline.py {told.pipeline} --until {maker}"
-        return f"the stage '{maker}' of {told.graph} makes it: {command}; or give --{name} a directory or a Hub id"
-    return "run the stage that makes it first, or give a directory or a Hub id (org/name)"
-
-
-def set_seed(seed: int) -> None:
-    """Seeds Python's generator, and those of numpy and torch if the recipe imported them.
-
-    Hash order of strings is fixed only by PYTHONHASHSEED before the start: sort sets before drawing from them.
-    """
-    random.seed(seed)
-    if "torch" in sys.modules:
-        importlib.import_module("transformers").set_seed(seed)
-    elif "numpy" in sys.modules:
-        importlib.import_module("numpy.random").seed(seed % 2**32)
-
-
-def set_threads(threads: int | None) -> None:
-    """Fixes torch's intra-op threads: the order of a sum, and so its last bits, depends on them."""
-    if threads is not None:
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # read by a torch that is imported later
-        if "torch" in sys.modules:
-            importlib.import_module("torch").set_num_threads(threads)
-
-
-def quiet_libraries() -> None:
-    """Leaves the terminal to the stage's own progress, unless a person set the libraries' own variables."""
-    if "transformers" in sys.modules and "TRANSFORMERS_VERBOSITY" not in os.environ:
-        logging = importlib.import_module("transformers.utils.logging")
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
-    if "datasets" in sys.modules and "HF_DATASETS_DISABLE_PROGRESS_BARS" not in os.environ:
-        importlib.import_module("datasets").disable_progress_bars()
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:

@@ -20,7 +20,8 @@ from r1hf.data.lengths import drop_long, token_counts
 from r1hf.data.rows import Row, check_rows, stage_rows
 from r1hf.models.loading import check_chat_template, check_tokenizer, load_tokenizer, loading, training_arguments
 from r1hf.models.vocabulary import compare, is_byte_level
-from r1hf.stage.stage import Stage, preflight_inputs
+from r1hf.stage.given_inputs import preflight_inputs
+from r1hf.stage.stage import Stage
 from r1hf.text import template_checks
 from r1hf.trainers.adapters import AdapterConfig, check_adapter, lora, quantization
 from r1hf.trainers.cross_tokenizer import R1GOLDTrainer, gold_config

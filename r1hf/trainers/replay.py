@@ -18,7 +18,7 @@ from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from r1hf.data.rows import Row
-from r1hf.stage.stage import quiet_libraries
+from r1hf.stage.libraries import quiet_libraries
 from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
 
 SCALINGS = ("group", "batch", "none")

@@ -30,7 +30,8 @@ from r1hf.rewards.table import (
     weight_problems,
     weights_of,
 )
-from r1hf.stage.stage import Stage, preflight_inputs
+from r1hf.stage.given_inputs import preflight_inputs
+from r1hf.stage.stage import Stage
 from r1hf.text import prompt_templates as templates
 from r1hf.trainers.adapters import AdapterConfig, check_adapter, lora, quantization
 from r1hf.trainers.engine import check_engine, check_split

@@ -16,7 +16,8 @@ from r1hf.data.lengths import drop_long, token_counts
 from r1hf.data.rows import Row, check_rows, stage_rows
 from r1hf.data.targets import as_targets
 from r1hf.models.loading import loading, training_arguments
-from r1hf.stage.stage import Stage, preflight_inputs
+from r1hf.stage.given_inputs import preflight_inputs
+from r1hf.stage.stage import Stage
 from r1hf.text import template_checks
 from r1hf.trainers.adapters import AdapterConfig, check_adapter, lora, quantization
 from r1hf.trainers.memory import MemoryConfig

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 
 from r1hf.core.errors import ConfigError
-from r1hf.text.grammar import ANSWER_CLOSE, ANSWER_OPEN, Response, parse, strip_summary_label
+from r1hf.text.forms import strip_summary_label
+from r1hf.text.grammar import ANSWER_CLOSE, ANSWER_OPEN, Response, parse
 from r1hf.verify.boxes import CutOff, are_one_list, claims, distinct
 from r1hf.verify.normal import strip_text_commands
 from r1hf.verify.numeric import parse_number

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Iterator
 
 from r1hf.data.rewrite import numbered_steps, summary
-from r1hf.text.grammar import to_cold_start, to_think_answer
+from r1hf.text.forms import to_cold_start, to_think_answer
 from r1hf.world import general
 from r1hf.world.arithmetic import Expression, Problem, Sum, training_problems, warm_up_problems
 

@@ -12,7 +12,7 @@ import hashlib
 import random
 from dataclasses import dataclass
 
-from r1hf.text.grammar import to_think_answer
+from r1hf.text.forms import to_think_answer
 
 HELPFUL_GRADES = {"helpful": 0.5, "curt": 0.35, "wrong": 0.15}
 HARMLESS_GRADES = {"safe": 0.45, "leak": 0.2, "comply": 0.35}

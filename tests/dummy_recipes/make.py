@@ -10,7 +10,8 @@ from pathlib import Path
 
 from r1hf.commands.recipe import run
 from r1hf.core.config import Parsed, StageConfig, parse
-from r1hf.stage.stage import Stage, preflight_inputs
+from r1hf.stage.given_inputs import preflight_inputs
+from r1hf.stage.stage import Stage
 
 
 @dataclass

@@ -19,7 +19,7 @@ from r1hf.preflight.rewards.verdicts import RewardReport, judge_rewards
 from r1hf.preflight.stages import load
 from r1hf.rewards import get_accuracy_reward, get_format_reward, language_consistency_reward
 from r1hf.text.chat_templates import chat_template
-from r1hf.text.grammar import is_well_formed
+from r1hf.text.forms import is_well_formed
 from r1hf.text.language import target_share
 
 TINY = Path(__file__).parents[2] / "recipes" / "configs" / "tiny"

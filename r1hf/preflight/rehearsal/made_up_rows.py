@@ -10,7 +10,7 @@ from typing import Any
 from r1hf.core.source import paths_of
 from r1hf.data.bad import named
 from r1hf.data.rows import NO_GOLD, Row, load_rows, usable, without_gold, write_rows
-from r1hf.text.grammar import to_think_answer
+from r1hf.text.forms import to_think_answer
 from r1hf.world.arithmetic import Problem, training_problems
 from r1hf.world.corpus import reasoning
 from r1hf.world.general import training_prompts

@@ -28,7 +28,7 @@ from r1hf.preflight.rehearsal.miniature import Miniatures
 from r1hf.preflight.rehearsal.portable import portable
 from r1hf.preflight.rehearsal.result import Rehearsal
 from r1hf.preflight.stages import Loaded
-from r1hf.stage.stage import quiet_libraries
+from r1hf.stage.libraries import quiet_libraries
 from r1hf.trainers.batch_sizes import BatchSizes
 from r1hf.trainers.build_only import building
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from r1hf.text.grammar import THINK_OPEN, Mode, to_cold_start, to_think_answer, to_think_only
+from r1hf.text.forms import to_cold_start, to_think_answer, to_think_only
+from r1hf.text.grammar import THINK_OPEN, Mode
 
 Breaks = Literal["accuracy", "format", "answer_tags", "language"]
 GOLDEN, WRONG = "golden", "wrong answer"

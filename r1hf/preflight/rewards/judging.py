@@ -79,7 +79,7 @@ class Judge:
         return False
 
     def _load_tokenizer(self, settings: Any) -> Any:
-        from r1hf.stage.stage import quiet_libraries
+        from r1hf.stage.libraries import quiet_libraries
         from r1hf.trainers.training_tokenizer import training_tokenizer
 
         quiet_libraries()

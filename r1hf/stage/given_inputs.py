@@ -1,0 +1,36 @@
+"""What a stage is to read, looked at before it starts: is it there, is it finished, and which stage makes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from r1hf.core.config import Parsed
+from r1hf.core.files import sibling
+from r1hf.core.source import is_hub_id
+from r1hf.stage.manifest import MANIFEST
+
+
+def preflight_inputs(parsed: Parsed) -> None:
+    """Adds a problem for each input that is neither a path here nor a Hub id; call it before `parsed.check()`."""
+    for name, text in parsed.input_paths:
+        path = Path(text)
+        if name in parsed.planned:
+            continue
+        if sibling(path, "partial").exists() and not (path / MANIFEST).exists():
+            parsed.problems.append(f"{name}: the stage that makes {text} did not finish; run it again")
+        elif not path.exists() and (parsed.said.made_by_the_graph(name) or not is_hub_id(text)):
+            parsed.problems.append(f"{name}: {text} does not exist; {_who_makes(name, path, parsed)}")
+        elif path.is_dir() and not any(path.iterdir()):
+            parsed.problems.append(f"{name}: the directory {text} is empty")
+
+
+def _who_makes(name: str, path: Path, parsed: Parsed) -> str:
+    lost = next(part for part in (*reversed(path.parents), path) if not part.exists())
+    if (lost.parent / MANIFEST).exists():
+        return f"the stage in {lost.parent} made no '{lost.name}'"
+    told = parsed.said
+    if told.made_by_the_graph(name) and told.run_dir is not None and path.is_relative_to(told.run_dir):
+        maker = path.relative_to(told.run_dir).parts[0]
+        command = f"python recipes/pipeline.py {told.pipeline} --until {maker}"
+        return f"the stage '{maker}' of {told.graph} makes it: {command}; or give --{name} a directory or a Hub id"
+    return "run the stage that makes it first, or give a directory or a Hub id (org/name)"
