@@ -179,7 +179,7 @@ def test_one_reward_brings_no_other() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     far = ("r1hf.rewards.", "r1hf.sandbox", "torch", "trl")
     loaded = {name for name in done.stdout.split() if name.startswith(far)}
-    wanted = {"_common", "accuracy", "asked", "declared", "format", "own", "routing", "table"}
+    wanted = {"_common", "accuracy", "declared", "format", "own", "question", "routing", "table"}
     assert loaded == {f"r1hf.rewards.{name}" for name in wanted}
 
 

@@ -13,7 +13,7 @@ _NAMES = {
     "accuracy": ("AccuracyReward", "accuracy_reward", "get_accuracy_reward"),
     "choice": ("ChoiceReward", "choice_reward", "get_choice_reward"),
     "code": ("CodeReward", "code_reward", "get_code_reward"),
-    "control": ("RandomReward", "get_random_reward", "random_reward"),
+    "random_control": ("RandomReward", "get_random_reward", "random_reward"),
     "countdown": ("CountdownReward", "countdown_reward", "get_countdown_reward"),
     "declared": ("Declared", "declared"),
     "format": ("FormatReward", "format_reward", "get_format_reward"),

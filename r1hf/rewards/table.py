@@ -32,7 +32,7 @@ TABLE = {
     "gym": ("gym", "GymReward"),
     "language": ("language", "LanguageConsistencyReward"),
     "overlong": ("overlong", "OverlongReward"),
-    "random": ("control", "RandomReward"),
+    "random": ("random_control", "RandomReward"),
     "repetition": ("repetition", "RepetitionReward"),
     "text": ("text", "TextReward"),
 }
