@@ -65,8 +65,6 @@ def test_rows_that_judge_nothing_are_named_before_training(tmp_path: Path) -> No
     config = configured(
         tmp_path, prompts=str(prompts(tmp_path, TESTS, nothing, unnamed)), rewards=RULES | {"code": 1.0}
     )
-    said = " ".join(render(rehearsed(config, "reasoning_rl")).split())
-    assert "2 of 11 rows cannot be judged" in said and "'Print 4.', reward 'code'" in said
     found = judged(config)
     assert [one.where.rpartition(":")[2] for one in found if one.grade == "error"] == ["10", "11"], found
 

@@ -39,7 +39,7 @@ def test_allowed(licences: list[str], wanted: str | None, repo: str, chosen: str
         (["cc-by-nc-4.0"], "mit", "forbids commercial use"),
         (["llama3.1", "cc-by-nc-4.0"], None, "forbids commercial use"),
         (["cc-by-nd-4.0"], None, "allows no derived work"),
-        (["apache-2.0"], "my-own", "none that r1hf knows"),
+        (["apache-2.0"], "my-own", "not one that r1hf knows"),
     ],
 )
 def test_refused(licences: list[str | None], wanted: str | None, words: str) -> None:

@@ -13,7 +13,7 @@ from r1hf.core.config import parse
 from r1hf.core.errors import DataError
 from r1hf.data.rows import Row, load_rows
 from r1hf.preflight.check import Asked, check
-from r1hf.rewards.faults import check_judged
+from r1hf.rewards.faults import judged_rows
 from r1hf.rewards.table import TABLE, build
 
 pytestmark = pytest.mark.skipif(first_working() is None, reason="no sandbox works here")
@@ -83,10 +83,10 @@ HOLES = {
 def test_a_row_that_nothing_can_be_judged_by_is_named(task: str) -> None:
     rewards = build(CHOSEN)
     for row in firsts():
-        check_judged([row], rewards)
+        assert judged_rows([row], rewards, 0.0, []) == ([row], 0)
     (row,) = [row for row in firsts() if row["task"] == task]
     with pytest.raises(DataError, match=f"1 of 1 rows cannot be judged.*\\n.*reward '{JUDGES[task]}'"):
-        check_judged([row | HOLES[task]], rewards)
+        judged_rows([row | HOLES[task]], rewards, 0.0, [])
 
 
 GENERAL = {"question": "Hello!", "answer": None, "language": "en", "task": "helpful"}

@@ -24,6 +24,7 @@ from small_run import (
 )
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, GenerationConfig
 
+from r1hf.core.errors import DataError
 from r1hf.data.rows import load_rows
 from r1hf.explain.report.curves import points
 from r1hf.explain.report.load import load_run
@@ -253,12 +254,10 @@ def test_every_model_answers_the_shown_questions(chain: dict[str, Path], memoris
     assert (rows[0]["completion"], rows[0]["correct"], rows[0]["well_formed"]) == (shown["completion"], True, True)
 
 
-def test_problems_that_nobody_can_judge_are_no_crash(memorised: Path, tmp_path: Path) -> None:
-    """pass@1 is then unknown, and the other numbers stand."""
-    rows = [row | {"answer": r"\frac{"} for row in answered(2)]
-    made = run_recipe(
-        "evaluate", models=[str(memorised)], prompts=write(tmp_path / "rows.jsonl", rows), general_prompts="null",
-        shown="[]", k=1, max_new_tokens=60, output_dir=tmp_path / "evaluate",
-    )  # fmt: skip
-    (found,) = json.loads((made / "results.json").read_text(encoding="utf-8"))["models"].values()
-    assert found["pass_at_1"] is None and found["unjudged_rate"] == found["format_rate"] == 1.0
+def test_problems_that_nobody_can_judge_are_named_before_anything_is_sampled(memorised: Path, tmp_path: Path) -> None:
+    rows = write(tmp_path / "rows.jsonl", [row | {"answer": r"\frac{"} for row in answered(2)])
+    with pytest.raises(DataError, match="no row has an answer that a completion could be judged by: .*row 1"):
+        run_recipe(
+            "evaluate", models=[str(memorised)], prompts=rows, general_prompts="null", shown="[]", k=1,
+            max_new_tokens=60, output_dir=tmp_path / "evaluate",
+        )  # fmt: skip

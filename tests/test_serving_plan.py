@@ -15,7 +15,7 @@ pytest.importorskip("aiohttp", reason="aiohttp is missing: make install EXTRAS=d
 
 from r1hf.core.environment import child_environment  # noqa: E402
 from r1hf.core.errors import ConfigError  # noqa: E402
-from r1hf.serving import plan as planning  # noqa: E402
+from r1hf.serving import engine_plan as planning  # noqa: E402
 from r1hf.serving.engine_plan import GIB, Settings, fitting_context, make_plan  # noqa: E402
 from r1hf.serving.models import ServedModel, read_model  # noqa: E402
 from r1hf.serving.run import budget  # noqa: E402
