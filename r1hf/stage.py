@@ -56,7 +56,7 @@ from r1hf.outputs import (
     sync_files,
     uninterrupted,
 )
-from r1hf.process import watch_parent
+from r1hf.process import end_at_once, watch_parent
 
 CHECKPOINTS = "trainer"
 LOCK_WAIT = 5.0  # seconds: longer than a stage takes to notice that its pipeline is gone
@@ -376,8 +376,20 @@ def quiet_libraries() -> None:
 def run(main: Callable[[], object]) -> None:
     """Runs a recipe's `main`; an error that is meant for people is printed without a traceback, exit status 2.
 
-    With `--dry_run` the recipe is tried on miniatures in its place (r1hf/dryrun).
+    With `--dry_run` the recipe is tried on miniatures in its place (r1hf/dryrun). A process of a distributed run ends
+    here (`end_at_once`).
     """
+    try:
+        _run(main)
+    except BaseException as error:
+        if _distributed() is None:
+            raise
+        end_at_once(error)
+    if _distributed() is not None:
+        end_at_once()
+
+
+def _run(main: Callable[[], object]) -> None:
     try:
         if is_dry(sys.argv[1:]) and "CONFIGS" in getattr(main, "__globals__", {}):
             importlib.import_module("r1hf.dryrun.script").main(Path(sys.argv[0]), sys.argv[1:])
@@ -416,6 +428,12 @@ def _numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
 
 def _barrier() -> None:
     """Waits for all ranks, where the recipe has started torch.distributed."""
-    distributed = sys.modules.get("torch.distributed")
-    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+    distributed = _distributed()
+    if distributed is not None:
         distributed.barrier()
+
+
+def _distributed() -> Any:
+    """torch.distributed, where the recipe has started it."""
+    module = sys.modules.get("torch.distributed")
+    return module if module is not None and module.is_available() and module.is_initialized() else None

@@ -19,6 +19,7 @@ from accelerate.utils import gather_object
 from transformers import set_seed
 
 from r1hf.rewards import format_reward
+from r1hf.stage import run
 from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
 
 GROUP = 4
@@ -90,9 +91,7 @@ def main() -> None:
     if made.accelerator.is_main_process:
         report = {"log": made.state.log_history, "seen": made.seen}
         (out / "report.json").write_text(json.dumps(report), encoding="utf-8")
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -18,7 +18,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import test_resume  # noqa: E402
-import torch  # noqa: E402
 from transformers import TrainerCallback  # noqa: E402
 
 from r1hf.stage import run  # noqa: E402
@@ -38,8 +37,6 @@ class Pause(TrainerCallback):
 def main(kind: str, base: str, output: str, pause: str, settings: str) -> None:
     held = Pause(float(pause), Path(f"{output}.step"))
     test_resume.run(kind, Path(base), Path(output), held, **json.loads(settings))
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

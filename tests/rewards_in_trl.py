@@ -26,6 +26,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM,
 from trl import GRPOConfig, GRPOTrainer
 
 from r1hf import rewards as r1
+from r1hf.stage import run as run_script
 
 END = "<|end|>"
 CODE = "<think>double it</think> <answer>\n```python\nprint(2 * int(input()))\n```\n</answer>"
@@ -184,9 +185,7 @@ def main() -> None:
             if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
                 with (options.out / "results.jsonl").open("a", encoding="utf-8") as stream:
                     stream.write(json.dumps(line) + "\n")
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -8,6 +8,7 @@ On a CPU accelerate shards nothing, so torch does it here; weights are gathered 
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 from torch.distributed.fsdp import fully_shard
 
 from r1hf.models import load_model, load_tokenizer
+from r1hf.stage import run
 from r1hf.trainers.adapters import AdapterConfig, export, lora
 from r1hf.trainers.sharded import gather, spread
 
@@ -62,8 +64,7 @@ def main(base: str, out: Path) -> None:
             export(model, load_tokenizer(base), out / name, config, base, weights)
             torch.save(expected, out / f"{name}.pt")
         dist.barrier()
-    dist.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    run(partial(main, sys.argv[1], Path(sys.argv[2])))

@@ -16,6 +16,7 @@ import torch
 from transformers import set_seed
 
 from r1hf.rewards import accuracy_reward, format_reward, language_consistency_reward
+from r1hf.stage import run
 from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
 
 toy.PHRASES[1] = "<think>先 multiply, wait, 等等, check</think> <answer>15</answer>"
@@ -59,9 +60,7 @@ def main() -> None:
     made.train()
     if made.accelerator.is_main_process:
         (out / "log.json").write_text(json.dumps(made.state.log_history), encoding="utf-8")
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -310,6 +310,47 @@ def test_ranks_of_a_distributed_run_publish_once(tmp_path: Path) -> None:
     assert len((tmp_path / "out" / "log.jsonl").read_text().splitlines()) == 1
 
 
+# The threads of Gloo get no time while this process has work, as on a machine that is busy elsewhere.
+STARVED = """
+    import os, sys
+    import torch, torch.distributed as dist
+    from r1hf.errors import DataError
+    from r1hf.stage import run
+
+    def main():
+        dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+        model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(2, 2))
+        model(torch.ones(1, 2)).sum().backward()
+        core = {min(os.sched_getaffinity(0))}
+        for thread in map(int, os.listdir("/proc/self/task")):
+            os.sched_setaffinity(thread, core)
+            if thread != os.getpid():
+                os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
+        for _ in range(20):
+            dist.all_gather([torch.zeros(4)], torch.ones(4))
+        exec(sys.argv[1])
+
+    run(main)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="threads can be starved on Linux alone")
+@pytest.mark.parametrize(
+    ("end", "status", "said"),
+    [
+        ("print('made')", 0, ""),
+        ("raise SystemExit(143)", 143, ""),
+        ("raise DataError('row 3 has no answer')", 2, "row 3 has no answer"),
+        ("1 / 0", 1, "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_distributed_run_ends_while_a_thread_of_gloo_is_behind(end: str, status: int, said: str) -> None:
+    words = [sys.executable, "-c", textwrap.dedent(STARVED), end]
+    done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (status, "made\n" if status == 0 else ""), done.stderr
+    assert said in done.stderr and ("Traceback" in done.stderr) is (status == 1)
+
+
 def test_the_log_is_plain_json_on_disk_at_once(tmp_path: Path) -> None:
     log = StageLog(tmp_path / "log.jsonl")
     log.write({"step": 1, "loss": float("nan"), "中": [1, (2,)]})

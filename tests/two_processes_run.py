@@ -14,6 +14,7 @@ import json
 import os
 import sys
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from safetensors.torch import save_file
 from small_run import CPU, answered
 
 from r1hf.models import load_tokenizer
-from r1hf.stage import quiet_libraries, set_seed
+from r1hf.stage import quiet_libraries, run, set_seed
 from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
 from r1hf.trainers.rl import prompt_rows
 from r1hf.trainers.sft import R1SFTConfig, R1SFTTrainer, sft_dataset
@@ -82,9 +83,7 @@ def main(kind: str, base: str, out: str, settings: str) -> None:
         (directory / "log.json").write_text(json.dumps(rows), encoding="utf-8")
         weights = trainer.accelerator.unwrap_model(trainer.model).state_dict()
         save_file({name: tensor.clone() for name, tensor in weights.items()}, directory / "weights.safetensors")
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    run(partial(main, *sys.argv[1:]))
