@@ -162,7 +162,7 @@ def watch_parent(every: float = 0.3) -> None:
     threading.Thread(target=watch, name="r1hf-parent-watch", daemon=True).start()
 
 
-def end_at_once(error: BaseException | None = None) -> NoReturn:
+def end_at_once(error: BaseException | None) -> NoReturn:
     """Ends this process as the interpreter would after `error`, but without taking its objects apart.
 
     A thread of Gloo drops its last tensors when the machine gives it time, and needs the GIL for that. If the process
@@ -170,11 +170,13 @@ def end_at_once(error: BaseException | None = None) -> NoReturn:
     (https://github.com/pytorch/pytorch/issues/56297, https://github.com/pytorch/pytorch/pull/179291).
     """
     status: object = error.code if isinstance(error, SystemExit) else error
-    if isinstance(status, BaseException):
-        sys.excepthook(type(status), status, status.__traceback__)
-    elif isinstance(status, str):
-        print(status, file=sys.stderr)
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status if isinstance(status, int) else 0 if status is None else 1)
+    try:
+        if isinstance(status, BaseException):
+            sys.excepthook(type(status), status, status.__traceback__)
+        elif isinstance(status, str):
+            print(status, file=sys.stderr)
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:  # also where the terminal is gone
+        os._exit(status if isinstance(status, int) else 0 if status is None else 1)

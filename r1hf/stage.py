@@ -381,12 +381,9 @@ def run(main: Callable[[], object]) -> None:
     """
     try:
         _run(main)
-    except BaseException as error:
-        if _distributed() is None:
-            raise
-        end_at_once(error)
-    if _distributed() is not None:
-        end_at_once()
+    finally:
+        if _distributed() is not None:
+            end_at_once(sys.exception())
 
 
 def _run(main: Callable[[], object]) -> None:

@@ -126,7 +126,7 @@ def test_a_crowd_is_turned_away_with_a_sentence(browser: Any, faulty: Server) ->
     pytest.importorskip("gradio", reason=NO_GRADIO)
     with chat(faulty.url, R1HF_MAX_STREAMS="1", R1HF_MAX_WAITING="1") as small:
         contexts = [browser.new_context(locale="en-US") for _ in range(3)]
-        first = ChatPage(contexts[0], small)  # the others come once its answer runs: loading three pages stalls it
+        first = ChatPage(contexts[0], small)
         first.choose("slow")
         first.send(QUESTION)
         first.see("tick", ".thought-group")
