@@ -1,4 +1,4 @@
-"""People at the chat of `r1hf serve` beside one client that means harm: a short form of benchmarks/hostile.py."""
+"""People at the chat of `r1hf serve` beside one client that means harm: a short form of benchmarks/hostile_client.py."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 def test_people_beside_a_hostile_client_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("gradio", reason=NO_GRADIO)
     monkeypatch.setattr(sys, "path", [str(ROOT / "benchmarks"), *sys.path])
-    import hostile
+    import hostile_client as hostile
 
     options = argparse.Namespace(minutes=0.2, people=8, same_address=False)
     with hostile.served(None, rate=60, tokens=16) as places, hostile.hostile(*places):

@@ -1,6 +1,6 @@
 """People at the chat beside one client that means harm: how long the first token takes, and whether anything is lost.
 
-  python benchmarks/hostile.py [MODEL_OR_RUN] --minutes 5 --people 32
+  python benchmarks/hostile_client.py [MODEL_OR_RUN] --minutes 5 --people 32
 
 Starts `r1hf serve --chat` (a small random model where none is given), lets the people ask for the given time, then for
 as long again beside the hostile client, and prints both. The people and the hostile client come from addresses of
