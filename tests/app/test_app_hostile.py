@@ -1,4 +1,4 @@
-"""People at the chat of `r1hf serve` beside one client that means harm: a short form of benchmarks/hostile_client.py."""
+"""The chat beside a hostile client: everybody else is answered (benchmarks/hostile_client.py measures it)."""
 
 from __future__ import annotations
 
