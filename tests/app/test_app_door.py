@@ -12,11 +12,11 @@ from typing import Any
 
 import httpx
 import pytest
-from chat_person import Person
 from chat_servers import NO_GRADIO, Server, chat
 
 pytest.importorskip("gradio", reason=NO_GRADIO)
 
+from chat_person import Person  # noqa: E402
 from r1chat.history import new_store  # noqa: E402
 
 OPEN_FILES = 320
