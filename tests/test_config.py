@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tables import each
 
-from r1hf.core.config import Parsed, StageConfig, describe, input_fields, jsonable, parse
+from r1hf.core.config import Parsed, StageConfig, describe, jsonable, parse
 from r1hf.core.errors import ConfigError
 from r1hf.core.redaction import MASK, redact, redact_argv
 
@@ -243,8 +243,7 @@ def test_no_secret_reaches_what_is_written(tmp_path: Path) -> None:
     ]
 
 
-def test_input_fields() -> None:
-    assert input_fields((DemoConfig,)) == {"model", "data"}
+def test_inputs_are_paths_and_no_part_of_the_request() -> None:
     parsed = parse((DemoConfig,), ["--output_dir", "o", "--model", "m", "--data=[a, b/c]"])
     assert parsed.input_paths == [("model", "m"), ("data", "a"), ("data", "b/c")]
     assert "data" not in parsed.request

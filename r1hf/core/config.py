@@ -289,11 +289,6 @@ def _inputs(fields: dict[tuple[type, str], _Field], values: dict[type, dict[str,
     return inputs
 
 
-def input_fields(schemas: Sequence[type]) -> set[str]:
-    """Names of the fields that name a directory or Hub id to read."""
-    return {name for (_, name), entry in _fields_of(schemas).items() if entry.is_input}
-
-
 def describe(schemas: Sequence[type]) -> str:
     """The text of --help: every key with type, default and meaning, by schema."""
     lines = ["usage: --config FILE.yaml [--key value ...]   (a value on the command line wins over the file)"]

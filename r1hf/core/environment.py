@@ -13,6 +13,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from r1hf.core.secrets import find
+
 _NAMES = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TERM", "TMPDIR", "TMP", "TEMP", "SYSTEMROOT"),
@@ -31,7 +33,7 @@ _PREFIXES = (
 # Within what is allowed: VLLM_API_KEY, HF_TOKEN; not TOKENIZERS_PARALLELISM. And addresses with a password in them.
 _SECRET_NAME = re.compile(r"(^|_)(TOKENS?|KEYS?|SECRETS?|PASS|PASSWORD|PASSWD|PWD|PAT|AUTH|CREDENTIALS?)(_|$)", re.I)
 _COUNT_NAME = re.compile(r"_TOKENS$")  # R1HF_MAX_TOKENS=128
-_SECRET_VALUE = re.compile(r"://[^/@\s]*:[^/@\s]*@|\b(hf_|ghp_|github_pat_|sk-)[A-Za-z0-9_-]{16,}")
+_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]*@")  # any at all: what looks like a placeholder is kept back too
 HUB_TOKENS = ("HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN")
 
 
@@ -58,7 +60,11 @@ def worker_environment(**more: str) -> dict[str, str]:
 def _is_allowed(name: str, value: str, prefixes: Sequence[str]) -> bool:
     known = name in _NAMES or name.startswith(tuple(prefixes))
     counts = bool(_COUNT_NAME.search(name)) and value.isdecimal() and len(value) < 10
-    return known and (counts or not _SECRET_NAME.search(name)) and not _SECRET_VALUE.search(value)
+    return known and (counts or not _SECRET_NAME.search(name)) and not _is_secret(value)
+
+
+def _is_secret(value: str) -> bool:
+    return bool(_PASSWORD.search(value)) or any(find(value.encode("utf-8", "surrogateescape")))
 
 
 @contextlib.contextmanager

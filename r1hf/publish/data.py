@@ -17,7 +17,6 @@ from r1hf.publish.files import PROVENANCE, Upload, file
 from r1hf.publish.lineage import Made, Parent
 from r1hf.stage.manifest import MANIFEST, fingerprint_path, sha256_file, verify
 
-REASONS = ("truncated", "malformed", "wrong_answer", "unjudged", "mixed_language", "rambling", "code_block")
 HELD_OUT = {"reasoning": "prompts", "general": "general_prompts"}  # configuration -> the evaluation's field
 
 

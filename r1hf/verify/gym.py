@@ -193,11 +193,6 @@ class _Worker:
 _worker = _Worker()
 
 
-def close_worker() -> None:
-    """Ends the worker process; the next question starts it anew."""
-    _worker.close()
-
-
 def _after_fork() -> None:
     """The worker belongs to the parent: a forked child starts its own."""
     global _worker

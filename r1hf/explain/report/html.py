@@ -67,7 +67,7 @@ def render(run: RunData, summary: dict[str, Any]) -> str:
         settings=[
             (text.words(key), sections.metric_text(key, value))
             for key, value in run.settings.items()
-            if not isinstance(value, dict)
+            if value is not None and not isinstance(value, dict)
         ],
     )
 
