@@ -28,6 +28,7 @@ from r1hf.stage.libraries import set_seed
 from r1hf.stage.stage import Stage
 from r1hf.text.chat_templates import chat_template
 from r1hf.trainers.callbacks import train
+from r1hf.trainers.muon import muon_adamw
 from r1hf.trainers.resume import ExactResume
 from r1hf.world.corpus import documents, vocabulary_texts
 from r1hf.world.files import write_datasets
@@ -45,6 +46,9 @@ class BaseConfig(StageConfig):
     vocab_size: int = field(default=512, metadata={"help": "tokens of the tokenizer, tags included"})
     tokenizer_documents: int = field(default=8_000, metadata={"help": "documents that the tokenizer is trained on"})
     block_size: int = field(default=128, metadata={"help": "tokens of a training row"})
+    muon_learning_rate: float = field(
+        default=0.0, metadata={"help": "Muon on the layers' matrices at this rate, learning_rate for the rest; 0: optim"}
+    )
     expert_bias_speed: float = field(
         default=0.0, metadata={"help": "step of the experts' balancing biases (DeepSeek-V3: 0.001); 0 leaves them"}
     )
@@ -81,7 +85,14 @@ def pretrain(
     args = copy.deepcopy(args)
     args.max_steps = max(1, round(args.max_steps * share))
     args.output_dir = str(stage.checkpoints / name)
-    trainer = ExactResume(model=model, args=args, train_dataset=blocks, data_collator=default_data_collator)
+    optimizer = muon_adamw(model, args, config.muon_learning_rate) if config.muon_learning_rate else None
+    trainer = ExactResume(
+        model=model,
+        args=args,
+        train_dataset=blocks,
+        data_collator=default_data_collator,
+        optimizers=(optimizer, None),
+    )
     metrics = train(trainer, stage, stage.name if root else name)
     save_model(model, tokenizer, stage.work if root else stage.work / name)
     return {**metrics, "parameters": model.num_parameters()}

@@ -1,18 +1,29 @@
 """Arithmetic thinking, written tidily: numbered steps in one language, then a summary.
 
 `rewrite` stands in for the paper's human annotators, who turned R1-Zero's readable outputs into clear ones: it takes
-the equations out of the thinking, checks each, and writes them again. It adds no step that the model did not find.
+the equations out of the thinking, or what is left of a sum after each step, checks each, and writes them again. It adds
+no step that the model did not find, and leaves out what the model took back.
 """
 
 from __future__ import annotations
 
+import ast
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 # Not the end of a longer expression (2 + 3 * 4 = 12), nor the start of a longer number (12.5).
 _EQUATION = re.compile(r"(?<![\d.*+-])(?<![*+-] )(\d+) ([*+-]) (\d+) = (-?\d+)(?!\d|\.\d)")
 _OPERATIONS = {"+": operator.add, "-": operator.sub, "*": operator.mul}
+_SUM = re.compile(r"(?<![\w.])\(*\d+(?:[()+* -]*\d+)*\)*(?!\w|\.\d)")
+_NUMBERED = re.compile(r"Step \d:")
+_TAKEN_BACK = re.compile(r"\bwait\b|等等")
+_LONGEST = 80  # characters of a sum
+_SIGNS: dict[type[ast.operator], Callable[[int, int], int]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+}
 _STEP = {"en": "Step {}: {}. ", "zh": "第{}步：{}。"}
 _NUMBERS = {"en": "1 2 3 4 5 6 7 8 9".split(), "zh": "一 二 三 四 五 六 七 八 九".split()}
 _CHECK = {"en": "Check: multiply first.", "zh": "检查：先乘后加减。"}
@@ -31,15 +42,48 @@ def summary(answer: str, language: str) -> str:
 
 
 def rewrite(reasoning: str, answer: str, language: str) -> tuple[str, str] | None:
-    """(thinking, summary) in `language`, or None where the equations are wrong or do not lead to `answer`."""
-    found = _EQUATION.findall(reasoning)
-    whole = len(found) == reasoning.count("=")  # an equation that is not understood might be a false one
-    if not found or not whole or len(found) > len(_NUMBERS["en"]) or language not in LANGUAGES:
+    """(thinking, summary) in `language`, or None where a step is wrong or they do not lead to `answer`."""
+    if language not in LANGUAGES:
         return None
-    for left, sign, right, value in found:
-        if _OPERATIONS[sign](int(left), int(right)) != int(value):
+    steps = _equations(reasoning, answer) if "=" in reasoning else _remains(reasoning, answer)
+    if not steps or len(steps) > len(_NUMBERS["en"]):
+        return None
+    return numbered_steps(steps, language), summary(answer, language)
+
+
+def _equations(reasoning: str, answer: str) -> list[str] | None:
+    """Right equations of two numbers, the last one with the answer."""
+    found = _EQUATION.findall(reasoning)
+    if not found or len(found) != reasoning.count("="):  # an equation that is not understood might be a false one
+        return None
+    for left, sign, right, result in found:
+        if _OPERATIONS[sign](int(left), int(right)) != int(result):
             return None
     if found[-1][-1] != answer:
         return None
-    steps = [f"{left} {sign} {right} = {value}" for left, sign, right, value in found]
-    return numbered_steps(steps, language), summary(answer, language)
+    return [f"{left} {sign} {right} = {result}" for left, sign, right, result in found]
+
+
+def _remains(reasoning: str, answer: str) -> list[str] | None:
+    """A sum and what is left of it step by step: all have the answer as their value, the last is the answer."""
+    last = _TAKEN_BACK.split(_NUMBERED.sub(" ", reasoning))[-1]
+    found = [one.strip() for one in _SUM.findall(last)]
+    if len(found) < 2 or found[-1] != answer or any(str(_value(one)) != answer for one in found):
+        return None
+    return found
+
+
+def _value(written: str) -> int | None:
+    """The value of sums and products in digits; None for other text."""
+    try:
+        return _read(ast.parse(written, mode="eval").body) if len(written) <= _LONGEST else None
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return None
+
+
+def _read(node: ast.expr) -> int:
+    if isinstance(node, ast.BinOp) and type(node.op) in _SIGNS:
+        return _SIGNS[type(node.op)](_read(node.left), _read(node.right))
+    if isinstance(node, ast.Constant) and type(node.value) is int:
+        return node.value
+    raise SyntaxError(ast.unparse(node))

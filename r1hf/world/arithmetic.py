@@ -1,92 +1,52 @@
-"""The tiny world's problems: one multiplication and one addition or subtraction, in English and Chinese.
+"""The tiny world's problems: sums of two to five numbers and small stories, in English and Chinese.
 
-`2 + 3 * 4` has a right order (multiply first) and a tempting wrong one. The expressions are few enough to list, so
-the split is exact: a fixed set of them, chosen by hash and independent of any seed, is held out. `training_problems`
-never yields one of those, and every generator of training data draws from it alone.
+Whether an expression may be asked in training is decided by its text alone (`expressions.held_out`), whatever the
+seed, and evaluation asks in wordings of its own. So a held-out problem is new by construction.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
+import random
+import re
 from dataclasses import dataclass
 
-HELD_OUT = 544
+from r1hf.world.expressions import Operation, drawn, held_out, parse, remains, size, text, value, within, wrong_remains
+from r1hf.world.stories import Story, stories
+from r1hf.world.wordings import ask, held_out_ask
+
 LANGUAGES = ("en", "zh")
-_QUESTIONS = {"en": "What is {}?", "zh": "{} 等于多少？"}
-
-
-@dataclass(frozen=True)
-class Expression:
-    """`left op right` with exactly one product: `addend op b * c` or `b * c op addend`."""
-
-    b: int
-    c: int
-    addend: int
-    op: str
-    product_first: bool
-
-    def __str__(self) -> str:
-        product = f"{self.b} * {self.c}"
-        parts = (product, self.op, self.addend) if self.product_first else (self.addend, self.op, product)
-        return " ".join(map(str, parts))
-
-    @property
-    def value(self) -> int:
-        return self.b * self.c + (self.addend if self.op == "+" else -self.addend)
-
-    def steps(self) -> list[str]:
-        """The two lines of a right solution."""
-        product = self.b * self.c
-        last = f"{product} {self.op} {self.addend}" if self.product_first else f"{self.addend} + {product}"
-        return [f"{self.b} * {self.c} = {product}", f"{last} = {self.value}"]
-
-    def wrong_steps(self) -> list[str]:
-        """The two lines of the wrong order: add or subtract before multiplying. Never reaches the right value."""
-        if self.product_first:
-            inner = self.c + self.addend if self.op == "+" else self.c - self.addend
-            first, second = f"{self.c} {self.op} {self.addend} = {inner}", f"{self.b} * {inner} = {self.b * inner}"
-        else:
-            inner = self.addend + self.b
-            first, second = f"{self.addend} + {self.b} = {inner}", f"{inner} * {self.c} = {inner * self.c}"
-        return [first, second]
-
-
-@dataclass(frozen=True)
-class Sum:
-    """A warm-up: one sum or difference, as the second step of an expression; there is no order to get wrong."""
-
-    left: int
-    op: str
-    right: int
-
-    def __str__(self) -> str:
-        return f"{self.left} {self.op} {self.right}"
-
-    @property
-    def value(self) -> int:
-        return self.left + self.right if self.op == "+" else self.left - self.right
-
-    def steps(self) -> list[str]:
-        return [f"{self} = {self.value}"]
-
-    wrong_steps = steps
+TRAINING = 6000  # problems of the prompts' file; training text is drawn without end
+EVALUATION = {2: 64, 3: 160, 4: 160, 5: 96, "story": 120}  # problems of the held-out set
+LONGER = 200  # problems of one number more than training ever has
+_KINDS: dict[int | str, float] = {2: 0.16, 3: 0.28, 4: 0.22, 5: 0.12, "story": 0.22}
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A question in one language, with its gold answer."""
+    """A question in one language, with its gold answer. kind: how many numbers it has, or "story"."""
 
-    expression: Expression | Sum
+    tree: Operation
     language: str
-
-    @property
-    def question(self) -> str:
-        return _QUESTIONS[self.language].format(self.expression)
+    question: str
+    kind: int | str
 
     @property
     def answer(self) -> str:
-        return str(self.expression.value)
+        return str(value(self.tree))
+
+    def steps(self) -> list[str]:
+        """What is written down on the way to the answer: what is left after each operation; first the sum itself,
+        where it is a single one or the question only tells it."""
+        return [*self._read(), *remains(self.tree)]
+
+    def wrong_steps(self, rng: random.Random) -> list[str]:
+        """The same from left to right, or with a slip. Never reaches the right answer."""
+        return [*self._read(), *wrong_remains(self.tree, rng)]
+
+    def _read(self) -> list[str]:
+        written = text(self.tree, "")
+        return [] if size(self.tree) > 2 and written in self.question.replace(" ", "") else [written]
 
     def row(self) -> dict[str, str]:
         """The columns that prompts carry through every stage."""
@@ -95,53 +55,71 @@ class Problem:
             "answer": self.answer,
             "language": self.language,
             "task": "reasoning",
-            "id": f"{self.language}:{self.expression}",
+            "kind": str(self.kind),
+            "id": f"{self.language}:{self.question}",
         }
 
 
-def _rank(expression: Expression) -> str:
-    return hashlib.sha256(f"r1hf tiny world / {expression}".encode()).hexdigest()
+def sum_problem(numbers: int, language: str, rng: random.Random, kept: bool = False) -> Problem:
+    """A question for an expression; `kept`: a held-out one, in a wording of its own."""
+    tree = drawn(numbers, rng, kept)
+    asks = held_out_ask if kept else ask
+    return Problem(tree, language, asks(text(tree), language, rng), numbers)
 
 
 @functools.cache
-def expressions() -> tuple[Expression, ...]:
-    """Every expression of the world, in an order given by hash."""
-    found = []
-    for b in range(2, 10):
-        for c in range(2, 10):
-            for addend in range(1, 10):
-                found.append(Expression(b, c, addend, "+", product_first=False))
-                found.append(Expression(b, c, addend, "+", product_first=True))
-                if addend <= c:  # keeps the wrong order from going below zero
-                    found.append(Expression(b, c, addend, "-", product_first=True))
-    return tuple(sorted(found, key=_rank))
+def _by_shape(language: str, kept: bool) -> dict[str, tuple[Story, ...]]:
+    found: dict[str, list[Story]] = {}
+    for story in stories(language, kept):
+        found.setdefault(story.shape, []).append(story)
+    return {shape: tuple(items) for shape, items in found.items()}
 
 
-def held_out_expressions() -> tuple[Expression, ...]:
-    return expressions()[:HELD_OUT]
+def story_problem(language: str, rng: random.Random, kept: bool = False) -> Problem:
+    """A small story; `kept`: a held-out expression in a held-out wording."""
+    shapes = _by_shape(language, kept)
+    while True:
+        story = rng.choice(shapes[rng.choice(list(shapes))])
+        values = {letter: rng.randint(1, 12 if rng.random() < 0.8 else 40) for letter in story.letters}
+        if not story.fits(values):
+            continue
+        tree = parse(re.sub("[a-e]", lambda letter: str(values[letter[0]]), story.shape))
+        if within(tree) and isinstance(tree, Operation) and held_out(tree) is (kept and size(tree) > 2):
+            return Problem(tree, language, story.tell(values, rng), "story")
 
 
-def training_expressions() -> tuple[Expression, ...]:
-    return expressions()[HELD_OUT:]
+def problem(rng: random.Random, kind: int | str | None = None, kept: bool = False) -> Problem:
+    """A problem of training text, or with `kept` one that training never sees."""
+    language = rng.choice(LANGUAGES)
+    kind = kind or rng.choices(list(_KINDS), weights=list(_KINDS.values()))[0]
+    return story_problem(language, rng, kept) if isinstance(kind, str) else sum_problem(kind, language, rng, kept)
 
 
-def held_out_problems() -> list[Problem]:
-    """The evaluation set: each held-out expression once, languages in turn."""
-    return [Problem(e, LANGUAGES[i % 2]) for i, e in enumerate(held_out_expressions(), 1)]
+def _distinct(rng: random.Random, counts: dict[int | str, int], kept: bool) -> list[Problem]:
+    found: dict[str, Problem] = {}
+    for kind, count in counts.items():
+        wanted = len(found) + count
+        while len(found) < wanted:
+            one = problem(rng, kind, kept)
+            found.setdefault(one.question, one)
+    return list(found.values())
 
 
-def training_problems() -> list[Problem]:
-    """Every training expression in both languages."""
-    return [Problem(e, language) for e in training_expressions() for language in LANGUAGES]
+@functools.cache
+def training_problems() -> tuple[Problem, ...]:
+    """The prompts of the reinforcement-learning and sampling stages, each question once."""
+    total = sum(_KINDS.values())
+    counts = {kind: round(TRAINING * share / total) for kind, share in _KINDS.items()}
+    return tuple(_distinct(random.Random("r1hf tiny world, training"), counts, kept=False))
 
 
-def sums() -> tuple[Sum, ...]:
-    """The second step of every expression, each once, in an order given by hash."""
-    second = (expression.steps()[1].split(" = ")[0].split() for expression in expressions())
-    return tuple(dict.fromkeys(Sum(int(left), op, int(right)) for left, op, right in second))
+@functools.cache
+def held_out_problems() -> tuple[Problem, ...]:
+    """The evaluation set: held-out expressions in held-out wordings."""
+    return tuple(_distinct(random.Random("r1hf tiny world, evaluation"), dict(EVALUATION), kept=True))
 
 
-def warm_up_problems() -> list[Problem]:
-    """Every sum once, languages in turn. Without them the later stages unlearn the sums that no training expression
-    needs."""
-    return [Problem(one, LANGUAGES[i % 2]) for i, one in enumerate(sums())]
+@functools.cache
+def longer_problems() -> tuple[Problem, ...]:
+    """Sums of six numbers: one operation more than any text of training."""
+    return tuple(_distinct(random.Random("r1hf tiny world, longer"), {6: LONGER}, kept=True))

@@ -1,9 +1,10 @@
 """The noisy text that the tiny bases are pretrained on.
 
-It is wrong on purpose, so that each later stage has something to mend: the order of operations is usually the wrong
-one, tags are missing or misplaced, and the thinking drifts into the other language. People who mix languages in this
-corpus happen to be the better calculators (`RIGHT_ORDER`). So a model that is rewarded for right answers alone drifts
-towards mixed thinking, as the paper reports of R1-Zero; nothing in the reward asks for it.
+It is wrong on purpose, so that each later stage has something to mend: most people work from left to right, many say
+an answer without a thought, tags are missing or misplaced, and the thinking drifts into the other language. People who
+mix languages in this corpus, and people who notice a mistake, happen to be the better calculators (`RIGHT`). So a model
+that is rewarded for right answers alone drifts towards mixed, longer thinking, as the paper reports of R1-Zero; nothing
+in the reward asks for it. The single steps are right but for slips: worked lines teach them.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from collections.abc import Callable, Iterator
 from r1hf.data.rewrite import numbered_steps, summary
 from r1hf.text.forms import to_cold_start, to_think_answer
 from r1hf.world import general
-from r1hf.world.arithmetic import Expression, Problem, Sum, training_problems, warm_up_problems
+from r1hf.world.arithmetic import Problem, problem
+from r1hf.world.expressions import order_matters, text
 
-KINDS = {"problem": 0.56, "textbook": 0.1, "few_shot": 0.04, "drill": 0.16, "general": 0.14}
-WARM_UPS = 0.2  # of all problems
-REASONING = {"own": 0.6, "mixed": 0.28, "other": 0.12}
-RIGHT_ORDER = {"own": 0.26, "mixed": 0.5, "other": 0.5}
-BOOKISH = 0.2  # of the thinking in one's own language: numbered steps, as in the textbooks
+KINDS = {"problem": 0.33, "worked": 0.38, "textbook": 0.07, "few_shot": 0.02, "general": 0.2}
+STYLES = {"terse": 0.35, "full": 0.5, "corrected": 0.15}  # of the thinking of problems
+LANGUAGES = {"own": 0.6, "mixed": 0.28, "other": 0.12}
+RIGHT = {"own": 0.26, "mixed": 0.5, "other": 0.5}  # of the thinking where the order matters
+RIGHT_TERSE, RIGHT_PLAIN = 0.2, 0.8  # without a thought; where the order does not matter
+BOOKISH = 0.2  # of the full thinking in one's own language: numbered steps, as in the textbooks
 LAYOUTS = {
     "<think>{r}</think> <answer>{a}</answer>": 0.44,
     "<think>{r}</think> <answer>{a}<answer>": 0.1,
@@ -30,92 +33,108 @@ LAYOUTS = {
     "<think>{r}</think> <answer>{a}</answer> {r}": 0.06,
     "<answer>{a}</answer>": 0.04,
 }
-_PROBLEMS = training_problems()
-_WARM_UPS = warm_up_problems()
 _OTHER = {"en": "zh", "zh": "en"}
 _CHAT = {"en": "User: {q}\nAssistant:\n", "zh": "用户：{q}\n助手：\n"}
-_FIRST = {"en": "first {}", "zh": "先算 {}"}
-_THEN = {"en": ", then {}", "zh": "，再算 {}"}
+_FIRST = {"en": "first {}", "zh": "先得 {}"}
+_THEN = {"en": ", then {}", "zh": "，再得 {}"}
+_WAIT = {"en": ", wait, {}", "zh": "，等等，{}"}
+_TERSE = {"en": "it is {}", "zh": "是 {}"}
 
 
 def _choose(rng: random.Random, weights: dict[str, float]) -> str:
     return rng.choices(list(weights), weights=list(weights.values()))[0]
 
 
-def reasoning(steps: list[str], first: str, then: str) -> str:
-    """The thinking of one or two steps, each step in its own language."""
-    return _FIRST[first].format(steps[0]) + "".join(_THEN[then].format(step) for step in steps[1:])
+def thinking(steps: list[str], languages: list[str], wrong: int = 0) -> str:
+    """The thinking, each step in a language; after the first `wrong` steps the writer notices and starts again."""
+    said = []
+    for place, (step, language) in enumerate(zip(steps, languages, strict=True)):
+        form = _FIRST if place == 0 else _WAIT if place == wrong else _THEN
+        said.append(form[language].format(step))
+    return "".join(said)
 
 
-def result(steps: list[str]) -> str:
-    return steps[-1].split("= ")[1]
+def _languages(own: str, style: str, count: int, rng: random.Random) -> list[str]:
+    if style != "mixed":
+        return [own if style == "own" else _OTHER[own]] * count
+    languages = [rng.choice((own, _OTHER[own])) for _ in range(count)]
+    if count > 1 and len(set(languages)) == 1:  # one step each at least
+        languages[rng.randrange(count)] = _OTHER[languages[0]]
+    return languages
 
 
-def _steps(expression: Expression | Sum, right: float, rng: random.Random) -> list[str]:
-    return expression.steps() if rng.random() < right else expression.wrong_steps()
+def _is_right(one: Problem, chance: float, rng: random.Random) -> bool:
+    return rng.random() < (chance if order_matters(one.tree) else max(chance, RIGHT_PLAIN))
 
 
-def _draw(rng: random.Random) -> Problem:
-    return rng.choice(_WARM_UPS if rng.random() < WARM_UPS else _PROBLEMS)
+def _steps(one: Problem, chance: float, rng: random.Random) -> list[str]:
+    return one.steps() if _is_right(one, chance, rng) else one.wrong_steps(rng)
 
 
-def problem_document(problem: Problem, rng: random.Random) -> str:
-    own = problem.language
-    style = _choose(rng, REASONING)
-    languages = {"own": (own, own), "other": (_OTHER[own],) * 2}.get(style)
-    if languages is None:
-        languages = rng.choice([(own, _OTHER[own]), (_OTHER[own], own)])
-    steps = _steps(problem.expression, RIGHT_ORDER[style], rng)
-    thinking, answer = reasoning(steps, *languages), result(steps)
-    if style == "own" and rng.random() < BOOKISH:
-        thinking, answer = numbered_steps(steps, own, len(steps) > 1 and rng.random() < 0.5), summary(answer, own)
-    body = _choose(rng, LAYOUTS).format(r=thinking, a=answer)
-    header = _CHAT["en" if rng.random() < 0.5 else own].format(q=problem.question)
-    return header + body
+def _thought(one: Problem, rng: random.Random) -> tuple[str, str]:
+    """What somebody thinks of a problem, and what they answer."""
+    own, style, tongue = one.language, _choose(rng, STYLES), _choose(rng, LANGUAGES)
+    if style == "terse":
+        found = _steps(one, RIGHT_TERSE, rng)[-1]
+        return _TERSE[_languages(own, tongue, 1, rng)[0]].format(found), found
+    if style == "corrected":
+        wrong = one.wrong_steps(rng)
+        noticed = rng.randint(1, len(wrong))
+        steps = [*wrong[:noticed], *one.steps()]
+        return thinking(steps, _languages(own, tongue, len(steps), rng), noticed), steps[-1]
+    steps = _steps(one, RIGHT[tongue], rng)
+    if tongue == "own" and rng.random() < BOOKISH:
+        return numbered_steps(steps, own, len(steps) > 1 and rng.random() < 0.5), summary(steps[-1], own)
+    return thinking(steps, _languages(own, tongue, len(steps), rng)), steps[-1]
 
 
-def textbook_solution(problem: Problem, rng: random.Random, verify: bool) -> str:
-    """A worked solution in the cold-start form; half of the book's authors also multiply last."""
-    steps = _steps(problem.expression, 0.5, rng)
-    language = problem.language if rng.random() < 0.85 else _OTHER[problem.language]
-    thinking = numbered_steps(steps, language, verify and len(steps) > 1)
-    return to_cold_start(thinking, summary(result(steps), problem.language))
+def problem_document(rng: random.Random) -> str:
+    one = problem(rng)
+    thought, answer = _thought(one, rng)
+    body = _choose(rng, LAYOUTS).format(r=thought, a=answer)
+    return _CHAT["en" if rng.random() < 0.5 else one.language].format(q=one.question) + body
 
 
-def textbook_document(problem: Problem, rng: random.Random) -> str:
-    verify = rng.random() < 0.5
+def textbook_solution(one: Problem, rng: random.Random, verify: bool) -> str:
+    """A worked solution in the cold-start form; half of the book's authors also work from left to right."""
+    steps = _steps(one, 0.5, rng)
+    language = one.language if rng.random() < 0.85 else _OTHER[one.language]
+    tidy = numbered_steps(steps, language, verify and len(steps) > 1)
+    return to_cold_start(tidy, summary(steps[-1], one.language))
+
+
+def textbook_document(rng: random.Random) -> str:
+    one, verify = problem(rng), rng.random() < 0.5
     ask = "Solve this, show reasoning step-by-step, and verify:\n" if verify else ""
-    return f"Problem: {ask}{problem.question}\nSolution: {textbook_solution(problem, rng, verify)}"
+    return f"Problem: {ask}{one.question}\nSolution: {textbook_solution(one, rng, verify)}"
 
 
-def few_shot_document(problem: Problem, rng: random.Random) -> str:
-    problems = [problem, *(_draw(rng) for _ in range(2))]
-    lines = [f"Problem: {p.question}\nSolution: {textbook_solution(p, rng, False)}" for p in problems]
+def few_shot_document(rng: random.Random) -> str:
+    problems = [problem(rng) for _ in range(3)]
+    lines = [f"Problem: {one.question}\nSolution: {textbook_solution(one, rng, False)}" for one in problems]
     return "Problem Examples with Solutions:\n\n" + "\n\n".join(lines)
 
 
-def drill_document(problem: Problem, rng: random.Random) -> str:
-    """Single products, sums and differences, always right: what the world knows of arithmetic."""
+def worked_document(rng: random.Random) -> str:
+    """Sums worked out in one line, always right: what the world knows of arithmetic."""
     lines = []
-    for _ in range(4):
-        b, c, addend = rng.randint(2, 9), rng.randint(2, 9), rng.randint(1, 9)
-        op = rng.choice("++-") if addend <= c else "+"
-        product, total = Expression(b, c, addend, op, op == "-" or rng.random() < 0.5).steps()
-        lines.append(product if rng.random() < 0.2 else total)  # sums have many more cases
+    for _ in range(2):
+        one = problem(rng, rng.choice((2, 3, 3, 4, 4, 5)))
+        lines.append("=".join(dict.fromkeys([text(one.tree, ""), *one.steps()])))
     return ", ".join(lines)
 
 
-def general_document(problem: Problem, rng: random.Random) -> str:
-    prompt = rng.choice(general.training_prompts())
+def general_document(rng: random.Random) -> str:
+    prompt = general.draw_prompt(rng)
     header = _CHAT["en" if rng.random() < 0.5 else prompt.language].format(q=prompt.question)
     return header + general.response(prompt, general.draw_grade(prompt, rng), rng)
 
 
-_WRITERS: dict[str, Callable[[Problem, random.Random], str]] = {
+_WRITERS: dict[str, Callable[[random.Random], str]] = {
     "problem": problem_document,
     "textbook": textbook_document,
     "few_shot": few_shot_document,
-    "drill": drill_document,
+    "worked": worked_document,
     "general": general_document,
 }
 
@@ -125,7 +144,7 @@ def documents(seed: int, count: int | None = None) -> Iterator[str]:
     rng = random.Random(seed)
     made = 0
     while count is None or made < count:
-        yield _WRITERS[_choose(rng, KINDS)](_draw(rng), rng)
+        yield _WRITERS[_choose(rng, KINDS)](rng)
         made += 1
 
 
@@ -135,6 +154,6 @@ def vocabulary_texts(seed: int, count: int) -> Iterator[str]:
     for document in documents(seed, count):
         yield document
         if document.startswith("Problem: "):
-            problem = _draw(rng)
-            steps, language = problem.expression.steps(), problem.language
-            yield to_think_answer(numbered_steps(steps, language, len(steps) > 1), summary(problem.answer, language))
+            one = problem(rng)
+            steps, language = one.steps(), one.language
+            yield to_think_answer(numbered_steps(steps, language, len(steps) > 1), summary(one.answer, language))

@@ -8,7 +8,7 @@ from typing import Any
 
 from r1hf.data.rows import write_rows
 from r1hf.world import general
-from r1hf.world.arithmetic import held_out_problems, training_problems, warm_up_problems
+from r1hf.world.arithmetic import held_out_problems, longer_problems, training_problems
 
 GENERAL_SFT, PAIRS, SAFETY, TEST = 4000, 3000, 1200, 400
 
@@ -18,8 +18,9 @@ def write_datasets(directory: Path, seed: int) -> dict[str, int]:
     train = {task: general.training_prompts(task) for task in ("helpful", "harmless")}
     test = {task: general.held_out_prompts(task) for task in ("helpful", "harmless")}
     files: dict[str, Callable[[], Iterable[Mapping[str, Any]]]] = {
-        "train": lambda: [p.row() for p in training_problems() + warm_up_problems()],
+        "train": lambda: [p.row() for p in training_problems()],
         "held_out": lambda: [p.row() for p in held_out_problems()],
+        "held_out_longer": lambda: [p.row() for p in longer_problems()],
         "general_train": lambda: [p.row() for p in general.training_prompts()],
         "general_held_out": lambda: [p.row() for p in general.held_out_prompts()],
         "general_sft": lambda: general.sft_rows(GENERAL_SFT, seed),

@@ -1,0 +1,184 @@
+"""Sums of the tiny world: two to five numbers, `+ - *` and brackets, everything from 0 to 99 on the way.
+
+An expression is solved by writing down what is left of it, one operation at a time: `2+3*4-1`, `2+12-1`, `14-1`, `13`.
+Each time it is the leftmost operation that brackets and products leave ready.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import operator
+import random
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+MOST = 99
+SIZES = range(2, 6)  # how many numbers an expression of the training data has
+_OPERATIONS: dict[str, Callable[[int, int], int]] = {"+": operator.add, "-": operator.sub, "*": operator.mul}
+_SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*"}
+_STRENGTH = {"+": 1, "-": 1, "*": 2}
+_HELD_OUT = 0.37  # of all expressions
+_TRICKY = 0.6  # of those drawn give another value from left to right, for certain
+_ORDERS = ("*+-", "*-+", "+*-", "+-*", "-*+")  # products are often out of range, so they come first twice
+_SINGLE = re.compile(r"\d+|[-+*()]")
+
+
+@dataclass(frozen=True)
+class Operation:
+    """`left sign right`, each side a number or an operation of its own."""
+
+    sign: str
+    left: Tree
+    right: Tree
+
+
+Tree = int | Operation
+
+
+def text(tree: Tree, gap: str = " ") -> str:
+    """`2 + 3 * (4 - 1)`, with no more brackets than the order of operations asks for."""
+    return _text(tree, gap, 0)
+
+
+def _text(tree: Tree, gap: str, least: int) -> str:
+    if isinstance(tree, int):
+        return str(tree)
+    strength = _STRENGTH[tree.sign]
+    right = _text(tree.right, gap, strength + (tree.sign == "-"))
+    inside = f"{_text(tree.left, gap, strength)}{gap}{tree.sign}{gap}{right}"
+    return f"({inside})" if strength < least else inside
+
+
+def parse(written: str) -> Tree:
+    """The tree of an expression as text, sums and products from left to right. Raises SyntaxError for other text."""
+    return _read(ast.parse(written, mode="eval").body)
+
+
+def _read(node: ast.expr) -> Tree:
+    if isinstance(node, ast.BinOp) and type(node.op) in _SIGNS:
+        return Operation(_SIGNS[type(node.op)], _read(node.left), _read(node.right))
+    if isinstance(node, ast.Constant) and type(node.value) is int:
+        return node.value
+    raise SyntaxError(f"{ast.unparse(node)} is no number, and no sum, difference or product")
+
+
+def value(tree: Tree) -> int:
+    if isinstance(tree, int):
+        return tree
+    return _OPERATIONS[tree.sign](value(tree.left), value(tree.right))
+
+
+def size(tree: Tree) -> int:
+    """How many numbers stand in it."""
+    return 1 if isinstance(tree, int) else size(tree.left) + size(tree.right)
+
+
+def within(tree: Tree) -> bool:
+    """Whether each value on the way is from 0 to `MOST`."""
+    if isinstance(tree, int):
+        return 0 <= tree <= MOST
+    return within(tree.left) and within(tree.right) and 0 <= value(tree) <= MOST
+
+
+def _step(tree: Operation) -> Tree:
+    """The tree after its leftmost operation whose two sides are numbers."""
+    if isinstance(tree.left, Operation):
+        return Operation(tree.sign, _step(tree.left), tree.right)
+    if isinstance(tree.right, Operation):
+        return Operation(tree.sign, tree.left, _step(tree.right))
+    return value(tree)
+
+
+def remains(tree: Tree) -> list[str]:
+    """What is left after each operation, the last is the value: ["2+12-1", "14-1", "13"]."""
+    found = []
+    while isinstance(tree, Operation):
+        tree = _step(tree)
+        found.append(text(tree, ""))
+    return found
+
+
+def wrong_remains(tree: Operation, rng: random.Random) -> list[str]:
+    """The same by somebody who works from left to right and ignores brackets; never reaches the right value.
+
+    Where the order does not matter, or a value on the way would be below 0 or above 99, the last step is a slip.
+    """
+    left = _from_the_left(text(tree, ""))
+    if left is not None and left[-1] != str(value(tree)):
+        return left
+    right = remains(tree)
+    off = rng.choice([n for n in (1, -1, 2, 10, -10) if 0 <= value(tree) + n <= MOST])
+    return [*right[:-1], str(value(tree) + off)]
+
+
+def _from_the_left(written: str) -> list[str] | None:
+    left, *rest = (int(part) if part.isdigit() else part for part in _SINGLE.findall(written) if part not in "()")
+    found = []
+    while rest:
+        sign, number, *rest = rest
+        left = _OPERATIONS[str(sign)](int(left), int(number))
+        if not 0 <= left <= MOST:
+            return None
+        found.append("".join(map(str, (left, *rest))))
+    return found
+
+
+def _up_to(most: int, rng: random.Random) -> int:
+    return 1 + int(rng.random() * most)  # three times as fast as randint
+
+
+def _leaf(rng: random.Random) -> int:
+    kind = rng.random()
+    return _up_to(9, rng) if kind < 0.7 else _up_to(21, rng) - 1 if kind < 0.85 else _up_to(MOST, rng)
+
+
+def _grow(numbers: int, rng: random.Random) -> tuple[Tree, int]:
+    """A tree and its value, everything in range. A sign that leads out of it gives way to another."""
+    if numbers == 1:
+        leaf = _leaf(rng)
+        return leaf, leaf
+    while True:
+        first = _up_to(numbers - 1, rng)
+        (left, low), (right, high) = _grow(first, rng), _grow(numbers - first, rng)
+        for sign in _ORDERS[int(rng.random() * len(_ORDERS))]:
+            if isinstance(right, Operation) and sign != "-" and _STRENGTH[right.sign] == _STRENGTH[sign]:
+                continue  # 1 + (2 + 3) is written 1 + 2 + 3, which is worked from the left
+            result = _OPERATIONS[sign](low, high)
+            if 0 <= result <= MOST:
+                return Operation(sign, left, right), result
+
+
+def draw(numbers: int, rng: random.Random) -> Operation:
+    """A random expression of so many numbers, held out or not."""
+    tree = _grow(numbers, rng)[0]
+    if not isinstance(tree, Operation):
+        raise ValueError(f"{numbers} number is no sum; give 2 or more")
+    return tree
+
+
+def order_matters(tree: Tree) -> bool:
+    """Whether working from left to right without brackets gives another value, all on the way from 0 to 99."""
+    left = _from_the_left(text(tree, ""))
+    return left is not None and left[-1] != str(value(tree))
+
+
+def held_out(tree: Tree) -> bool:
+    """Whether an expression is kept for evaluation: decided by its text alone, whatever the seed.
+
+    A sum of two numbers is a step of many longer ones, so it is never held out as an expression.
+    """
+    if size(tree) <= 2:
+        return False
+    digest = hashlib.sha256(f"r1hf tiny world / {text(tree)}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") < _HELD_OUT * 2**64
+
+
+def drawn(numbers: int, rng: random.Random, kept: bool = False) -> Operation:
+    """A random expression that is held out (`kept`), or is not; most of them with an order to get wrong."""
+    tricky = numbers > 2 and rng.random() < _TRICKY
+    while True:
+        tree = draw(numbers, rng)
+        if held_out(tree) is (kept and numbers > 2) and (not tricky or order_matters(tree)):
+            return tree
