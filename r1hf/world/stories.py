@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from r1hf.world.words import HELD_OUT, as_typed, in_words, items, lines, texts
 
 WORDS = 0.3  # of the stories write their small numbers as words
-_LISTS = {
-    "food": ("food",),
-    "object": ("object",),
-    "thing": ("food", "object"),
-    "animal": ("animal",),
-    "bag": ("bag",),
-}
-_NOT_SHAPES = {"boys", "girls", "place", *(name for lists in _LISTS.values() for name in lists)}
+_OWN = ("fruit", "meal", "object", "ware", "animal", "bag")
+_LISTS = {name: (name,) for name in _OWN} | {"food": ("fruit", "meal"), "thing": ("fruit", "meal", "object")}
+_NOT_SHAPES = {"boys", "girls", "place", *_OWN}
 _SLOT = re.compile(r"\{([+#]?)(\w+)(?:([:#])(\w+))?\}")
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 _PLURALS = {"person": "people", "child": "children", "class": "classes"}
+# One of something takes another verb: 1 is left, one bird leaves.
+_AGREE = re.compile(
+    r"\b((?:1|one)(?: more)?(?: [a-z]+)? )"
+    r"(are|have|were|come|get|leave|run|go|pop|play|fly|lie|stay|remain|give|cost|hold|do)\b"
+)
+_SINGULAR = {"are": "is", "have": "has", "were": "was", "go": "goes", "fly": "flies", "do": "does"}
 _PRONOUNS = {
     "en": {"he": ("he", "she"), "him": ("him", "her"), "his": ("his", "her")},
     "zh": {"he": ("他", "她")},
@@ -106,7 +107,13 @@ class _Teller:
 
     def tell(self, text: str) -> str:
         told = _SLOT.sub(self._fill, text)
-        return told[0].upper() + told[1:] if self.language == "en" and not text[0].islower() else told
+        if self.language == "zh":
+            return told
+        told = _AGREE.sub(lambda found: found[1] + _SINGULAR.get(found[2], f"{found[2]}s"), told)
+        told = re.sub(r"\bare ((?:1|one) )", r"is \1", told)
+        if self.values.get("b") == 2 and self.rng.random() < 0.7:
+            told = re.sub(r"\b(2|two) times as many", "twice as many", told)
+        return told if text[0].islower() else re.sub(r"(^|[.?] )([a-z])", lambda found: found[0].upper(), told)
 
     def _noun(self, kind: str) -> tuple[str, str]:
         if kind not in self.nouns:
@@ -153,10 +160,11 @@ def _split(language: str) -> tuple[tuple[Story, ...], tuple[Story, ...]]:
     for shape, block in texts("stories", language).items():
         if shape in _NOT_SHAPES:
             continue
-        ranked = sorted(lines(block), key=lambda text: hashlib.sha256(f"r1hf stories / {text}".encode()).hexdigest())
-        count = max(1, round(HELD_OUT * len(ranked)))
+        found = lines(block)
+        ranked = sorted(found[2:], key=lambda text: hashlib.sha256(f"r1hf stories / {text}".encode()).hexdigest())
+        count = max(1, round(HELD_OUT * len(found)))
         sides[1].extend(Story(shape, text, language) for text in ranked[:count])
-        sides[0].extend(Story(shape, text, language) for text in ranked[count:])
+        sides[0].extend(Story(shape, text, language) for text in found[:2] + ranked[count:])
     return tuple(sides[0]), tuple(sides[1])
 
 

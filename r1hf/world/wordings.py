@@ -29,6 +29,8 @@ def written(expression: str, language: str, rng: random.Random) -> str:
     """The expression in other signs and spaces: `2+3×4`, `( 2 + 3 ) * 4`, in Chinese also `２＋３`."""
     if language == "zh" and rng.random() < 0.06:
         return expression.replace(" ", "").translate(_FULL_WIDTH)
+    if rng.random() < 0.03:
+        expression = expression.replace(" * (", "(")  # 2(3 + 4)
     text = expression.replace("*", _pick(_TIMES, rng)).replace("-", _pick(_MINUS, rng))
     draw = rng.random()
     if draw < 0.42:
@@ -77,7 +79,7 @@ def _ask(expression: str, language: str, held_out: bool, rng: random.Random) -> 
         said = _in_words(expression, language, rng)
     else:
         said = written(expression, language, rng)
-    return as_typed(rng.choice(wordings).replace("{e}", said), language, rng, polite=False)
+    return as_typed(rng.choice(wordings).replace("{e}", said), language, rng)
 
 
 def ask(expression: str, language: str, rng: random.Random) -> str:

@@ -55,9 +55,12 @@ def is_held_out(text: str, share: float = HELD_OUT) -> bool:
 
 
 def split(values: Iterable[str], share: float = HELD_OUT) -> Split:
+    """Splits texts by hash; those marked with a `!` are always for training."""
+    values = dict.fromkeys(values)
+    common = {plain(value[2:]) for value in values if value.startswith("! ")}
     sides: tuple[list[str], list[str]] = ([], [])
-    for value in dict.fromkeys(values):
-        sides[is_held_out(value, share)].append(value)
+    for value in (value.removeprefix("! ") for value in values):
+        sides[plain(value) not in common and is_held_out(value, share)].append(value)
     return Split(tuple(sides[0]), tuple(sides[1]))
 
 
@@ -73,17 +76,19 @@ def as_typed(sentence: str, language: str, rng: random.Random, polite: bool = Tr
         return sentence
     if language == "en":
         if polite and rng.random() < 0.05:
-            sentence = rng.choice(["Please, ", "Hey, ", "Hi, ", "So, "]) + _lower_first(sentence)
+            sentence = rng.choice(["Hey, ", "Hi, ", "So, ", "Ok, "]) + _lower_first(sentence)
         if rng.random() < 0.25:
             sentence = sentence.lower()
+        elif polite and rng.random() < 0.01:
+            sentence = sentence.upper()
     elif polite and rng.random() < 0.06 and sentence.endswith("？") and not sentence.startswith("请"):
         sentence = f"请问{sentence}"
     draw = rng.random()
     if draw < 0.2:
         return sentence.rstrip("?？.。!！ ")
-    if draw < 0.3:
+    if draw < (0.24 if language == "en" else 0.3):
         return sentence.translate(_OTHER_MARKS[language])
-    if draw < 0.34 and sentence[-1] in "?？!！":
+    if draw > 0.98 and sentence[-1] in "?？!！":
         return sentence + sentence[-1]
     return sentence
 

@@ -230,7 +230,7 @@ def test_a_story_holds_its_numbers_once_and_nothing_is_left_open(story: Story) -
         values = fitting(story, rng)
         told = story.tell(values, rng)
         assert not re.search(r"[{}\[\]|#+]{2}|[{}\[\]|#]", told), told
-        found = Counter(numbers(told, story.language))
+        found = Counter(numbers(told.replace("twice as", "2 times as"), story.language))
         assert not Counter(map(str, values.values())) - found, told
         assert in_its_script(told, story.language), told
         if story.language == "en":
@@ -241,16 +241,17 @@ def test_a_story_holds_its_numbers_once_and_nothing_is_left_open(story: Story) -
 
 PLURALS = {
     form
-    for item in items(texts("stories", "en")["food"] + texts("stories", "en")["object"])
+    for kind in ("fruit", "meal", "object", "ware")
+    for item in items(texts("stories", "en")[kind])
     for form in [item.partition("/")[2] or f"{item}s"]
-} - {"sheep", "fish"}
+} - {"leaves"}  # a verb too
 
 
 @each("language", LANGUAGES)
 def test_names_and_things_are_many(language: str) -> None:
     words = texts("stories", language)
     assert len({*items(words["boys"]), *items(words["girls"])}) >= 40
-    assert len({*items(words["food"]), *items(words["object"])}) >= 40
+    assert len({*items(words["fruit"]), *items(words["meal"]), *items(words["object"])}) >= 40
 
 
 @each(

@@ -21,12 +21,16 @@ TRAINING = {
 EVALUATION = {
     "greeting": 8, "thanks": 6, "number": 8, "fact": 8, "identity": 6, "everyday": 36, "harm": 36,
 }  # fmt: skip
-_SLOT = re.compile(r"\{([nmby])\}")
-_NUMBERS: dict[str, Callable[[random.Random], int]] = {
+_OFTEN = {"beyond": 3, "lookalike": 2}  # groups that are drawn more often than others
+_SLOT = re.compile(r"\{(n|m|b|y|less|much)\}")
+_NUMBERS: dict[str, Callable[[random.Random], int | str]] = {
     "n": lambda rng: rng.randint(1, 99),
     "m": lambda rng: rng.randint(2, 20),
     "b": lambda rng: rng.choice((rng.randint(100, 999), rng.randint(1000, 99999))),
     "y": lambda rng: rng.randint(1900, 2025),
+    # Sums of the world's numbers whose results are not.
+    "less": lambda rng: "{} - {}".format(*sorted(rng.sample(range(1, 60), 2))),
+    "much": lambda rng: rng.choice(("{} * {}", "{} * {}", "{} + {}")).format(rng.randint(50, 99), rng.randint(50, 99)),
 }
 
 
@@ -111,10 +115,11 @@ def groups(language: str) -> dict[str, tuple[_Group, ...]]:
         found[kind] = (_Group(kind, ask, Split(tuple(keys), ()), keys),)
     everyday = [
         _Group("everyday", split(lines(group["ask"])), split(items(group["topics"])), {})
-        for group in texts("everyday", language).values()
+        for name, group in texts("everyday", language).items()
+        for _ in range(_OFTEN.get(name, 1))
     ]
     whole = split(lines(texts("everyday_plain", language)["plain"]))
-    everyday += [_Group("everyday", whole, Split(("",), ()), {})] * 4  # whole sentences, the most various
+    everyday += [_Group("everyday", whole, Split(("",), ()), {})] * 5  # whole sentences, the most various
     found["everyday"] = tuple(everyday)
     harm = texts("harm", language)
     deeds = split(items("\n".join(line.partition(": ")[2] for line in lines(harm["deeds"]))), share=0.25)
