@@ -87,7 +87,7 @@ def as_typed(sentence: str, language: str, rng: random.Random, polite: bool = Tr
     if draw < 0.2:
         return sentence.rstrip("?？.。!！ ")
     if draw < (0.24 if language == "en" else 0.3):
-        return sentence.translate(_OTHER_MARKS[language])
+        return _other_marks(sentence, language)
     if draw > 0.98 and sentence[-1] in "?？!！":
         return sentence + sentence[-1]
     return sentence
@@ -110,7 +110,11 @@ _NUMBERS_EN = (
     "eighteen nineteen"
 ).split()
 _TENS_EN = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_OTHER_MARKS = {"en": str.maketrans({"?": " ?"}), "zh": str.maketrans({"？": "?", "，": ",", "！": "!", "。": "."})}
+_HALF_WIDTH = str.maketrans({"？": "?", "，": ",", "！": "!", "。": "."})
+
+
+def _other_marks(sentence: str, language: str) -> str:
+    return sentence.translate(_HALF_WIDTH) if language == "zh" else re.sub(r" ?\?$", " ?", sentence)
 
 
 def _lower_first(sentence: str) -> str:

@@ -13,10 +13,10 @@ from r1hf.world.words import LANGUAGES, Split, as_typed, in_words, items, lines,
 NUMBERS = range(1, 13)  # those that can be translated
 # How often each kind is drawn, and how many prompts of each the two fixed lists hold, half of them in each language.
 SHARES = {
-    "greeting": 0.08, "thanks": 0.05, "number": 0.08, "fact": 0.09, "identity": 0.06, "everyday": 0.4, "harm": 0.24,
+    "greeting": 0.08, "thanks": 0.05, "number": 0.1, "fact": 0.1, "identity": 0.06, "everyday": 0.38, "harm": 0.23,
 }  # fmt: skip
 TRAINING = {
-    "greeting": 160, "thanks": 100, "number": 160, "fact": 200, "identity": 120, "everyday": 1200, "harm": 600,
+    "greeting": 160, "thanks": 100, "number": 320, "fact": 320, "identity": 120, "everyday": 1200, "harm": 600,
 }  # fmt: skip
 EVALUATION = {
     "greeting": 8, "thanks": 6, "number": 8, "fact": 8, "identity": 6, "everyday": 36, "harm": 36,
