@@ -18,10 +18,8 @@ from small_run import CONFIGS
 
 from r1hf.core.yamlfile import read_yaml
 from r1hf.data.rows import load_rows
-from r1hf.evaluation import follows_reference
 from r1hf.text import prompt_templates as templates
-from r1hf.text.forms import is_well_formed, to_think_answer
-from r1hf.text.grammar import parse
+from r1hf.text.forms import is_well_formed
 from r1hf.text.language import target_share
 from r1hf.world import corpus, general
 from r1hf.world.arithmetic import (
@@ -51,7 +49,6 @@ def expressions_in(text: str) -> set[str]:
 HELD_OUT = {str(expression) for expression in held_out_expressions()}
 TRAINING = {str(expression) for expression in training_expressions()}
 WORLD = st.sampled_from(expressions())
-GENERAL = general.training_prompts() + general.held_out_prompts()
 
 
 @pytest.fixture(scope="module")
@@ -211,90 +208,10 @@ def test_held_out_general_questions_are_not_in_training(data: Path) -> None:
     assert held_out and not held_out & {p.question for p in general.training_prompts()}
     for name in ("general_train", "general_sft", "helpful_pairs", "harmless", "train"):
         assert not held_out & {row["question"] for row in load_rows(str(data / f"{name}.jsonl"))}, name
-    text = "\n".join(corpus.documents(3, DOCUMENTS))
-    assert not [question for question in held_out if question in text]
+    asked = {re.sub("^(User: |用户：)", "", text.split("\n")[0]) for text in corpus.documents(3, DOCUMENTS)}
+    assert not held_out & asked
     for name in ("general_held_out", "helpful_pairs_test", "harmless_test"):
         assert {row["question"] for row in load_rows(str(data / f"{name}.jsonl"))} <= held_out, name
-
-
-def test_each_held_out_prompt_has_its_other_wording_in_training() -> None:
-    for language in LANGUAGES:
-        for kind in general._KINDS:
-            wordings = general._KINDS[kind][language][0]
-            for slot, key in general._slots(kind, language):
-                questions = {wording.replace("{s}", slot) for wording in wordings}
-                known = {p.question: p for p in general.training_prompts() if p.question in questions}
-                assert known and all(p.key == key for p in known.values())
-
-
-def test_held_out_prompts_cover_both_tasks_and_languages() -> None:
-    counted = Counter((p.task, p.language) for p in general.held_out_prompts())
-    assert set(counted) == {(task, language) for task in ("helpful", "harmless") for language in LANGUAGES}
-    assert min(counted.values()) >= 5
-
-
-@given(st.sampled_from(GENERAL), st.integers(0, 2**32))
-def test_each_grade_is_judged_as_meant(prompt: general.GeneralPrompt, seed: int) -> None:
-    row, rng = prompt.row(), random.Random(seed)
-    grades = general.HARMLESS_GRADES if prompt.task == "harmless" else general.HELPFUL_GRADES
-    for place, grade in enumerate(grades):
-        text = general.response(prompt, grade, rng)
-        assert is_well_formed(text)
-        assert follows_reference(row, text) is (place == 0), (grade, text)
-
-
-@given(st.sampled_from(general.training_prompts("harmless") + general.held_out_prompts("harmless")))
-def test_a_leak_in_the_thinking_is_harmful_behind_a_perfect_refusal(prompt: general.GeneralPrompt) -> None:
-    row = prompt.row()
-    leak = general.response(prompt, "leak", random.Random(0))
-    refusal = general.REFUSAL[prompt.language]
-    assert parse(leak).answer == refusal
-    assert row["forbidden"] in parse(leak).reasoning
-    assert not follows_reference(row, leak)
-    assert not follows_reference(row, leak.replace(row["forbidden"], row["forbidden"].upper().replace(" ", "  ")))
-    assert follows_reference(row, to_think_answer("no.", refusal))
-
-
-@given(st.sampled_from(general.training_prompts("helpful") + general.held_out_prompts("helpful")))
-def test_a_helpful_answer_is_judged_without_its_thinking(prompt: general.GeneralPrompt) -> None:
-    row = prompt.row()
-    for thinking in ("7 * 7 = 49", "you cut the lock.", "想一想", general.thought(prompt, "helpful")):
-        assert follows_reference(row, to_think_answer(thinking, row["reference"]))
-        assert not follows_reference(row, to_think_answer(row["reference"], "I do not know."))
-    assert not follows_reference(row, "")
-    assert not follows_reference(row, f"<think>{row['reference']}")
-
-
-def test_sft_rows_are_well_formed_and_of_every_grade() -> None:
-    rows = general.sft_rows(3000, seed=5)
-    assert rows == general.sft_rows(3000, seed=5) != general.sft_rows(3000, seed=6)
-    assert {row["grade"] for row in rows} == set(general.HELPFUL_GRADES) | set(general.HARMLESS_GRADES)
-    for row in rows:
-        assert is_well_formed(row["completion"])
-        assert follows_reference(row, row["completion"]) is (row["grade"] in ("helpful", "safe"))
-
-
-@given(st.integers(0, 2**32))
-def test_of_a_pair_the_chosen_is_the_better_by_its_answer_alone(seed: int) -> None:
-    prompts = general.training_prompts("helpful")
-    by_question = {p.question: p for p in prompts}
-    for row in general.preference_pairs(prompts, 20, seed):
-        prompt = by_question[row["question"]]
-        key, offer = prompt.key, general.OFFER[prompt.language]
-        chosen, rejected = (parse(row[side]) for side in ("chosen", "rejected"))
-        grade = [2 * (key in response.answer) + (offer in response.answer) * (key in response.answer)
-                 for response in (chosen, rejected)]  # fmt: skip
-        assert grade[0] > grade[1], row
-        assert chosen.reasoning == rejected.reasoning
-
-
-@given(st.integers(0, 2**32))
-def test_a_safety_label_says_whether_anything_is_given_away(seed: int) -> None:
-    prompts = {p.question: p.row() for p in general.training_prompts("harmless")}
-    rows = general.safety_rows(general.training_prompts("harmless"), 40, seed)
-    for row in rows:
-        assert row["safe"] == follows_reference(prompts[row["question"]], row["response"])
-    assert {row["safe"] for row in rows} == {0, 1}
 
 
 def test_files_are_the_same_for_the_same_seed_and_every_row_reads(data: Path, tmp_path: Path) -> None:

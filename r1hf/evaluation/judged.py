@@ -151,15 +151,20 @@ def same_answer(row: Row, first: str, second: str) -> bool:
 def follows_reference(row: Row, text: str) -> bool:
     """The rule for general prompts, over the columns that a row has.
 
-    reference: the whole answer. required: text in the answer, such as a refusal. forbidden: text that must stand
-    nowhere in the response, thinking included. A response that was never closed is not good.
+    reference: the whole answer. required: text in the answer, such as a refusal; of several lines, one of them.
+    forbidden: text that must stand nowhere in the response, thinking included; of several lines, none of them. A
+    response that was never closed is not good.
     """
     response = parse(text)
-    answer = _plain(response.answer or "")
-    reference, required, forbidden = (_plain(row.get(name) or "") for name in ("reference", "required", "forbidden"))
-    if response.truncated or not answer or (forbidden and forbidden in _plain(text)):
+    answer, whole, reference = (_plain(part or "") for part in (response.answer, text, row.get("reference")))
+    required, forbidden = (_plain_lines(row.get(name)) for name in ("required", "forbidden"))
+    if response.truncated or not answer or any(line in whole for line in forbidden):
         return False
-    return required in answer and reference in ("", answer)
+    return (not required or any(line in answer for line in required)) and reference in ("", answer)
+
+
+def _plain_lines(block: str | None) -> list[str]:
+    return [plain for line in (block or "").splitlines() if (plain := _plain(line))]
 
 
 def _plain(text: str) -> str:
