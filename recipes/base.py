@@ -47,7 +47,8 @@ class BaseConfig(StageConfig):
     tokenizer_documents: int = field(default=8_000, metadata={"help": "documents that the tokenizer is trained on"})
     block_size: int = field(default=128, metadata={"help": "tokens of a training row"})
     muon_learning_rate: float = field(
-        default=0.0, metadata={"help": "Muon on the layers' matrices at this rate, learning_rate for the rest; 0: optim"}
+        default=0.0,
+        metadata={"help": "Muon on the layers' matrices at this rate, learning_rate for the rest; 0: optim"},
     )
     expert_bias_speed: float = field(
         default=0.0, metadata={"help": "step of the experts' balancing biases (DeepSeek-V3: 0.001); 0 leaves them"}

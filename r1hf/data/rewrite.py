@@ -1,8 +1,8 @@
 """Arithmetic thinking, written tidily: numbered steps in one language, then a summary.
 
 `rewrite` stands in for the paper's human annotators, who turned R1-Zero's readable outputs into clear ones: it takes
-the equations out of the thinking, or what is left of a sum after each step, checks each, and writes them again. It adds
-no step that the model did not find, and leaves out what the model took back.
+the equations out of the thinking, or what is left of a sum after each step, checks each, and writes them again. It
+adds no step that the model did not find, and leaves out what the model took back.
 """
 
 from __future__ import annotations

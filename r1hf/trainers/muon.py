@@ -1,4 +1,4 @@
-"""Muon for the matrices of the layers and AdamW for the rest, as one optimizer (Jordan et al. 2024; torch.optim.Muon)."""
+"""Muon for the layers' matrices and AdamW for the rest, as one optimizer (Jordan et al. 2024; torch.optim.Muon)."""
 
 from __future__ import annotations
 
@@ -39,18 +39,25 @@ class MuonAdamW(torch.optim.Optimizer):
 
 
 def muon_adamw(model: PreTrainedModel, args: TrainingArguments, learning_rate: float) -> MuonAdamW:
-    """Muon at `learning_rate` on the matrices within the layers; AdamW with the rate and betas of `args` on embeddings,
-    head, norms and biases. Weight decay, on what has two dimensions, is `args.weight_decay` in both."""
-    shared = {parameter for module in (model.get_input_embeddings(), model.get_output_embeddings()) if module is not None
-              for parameter in module.parameters()}  # fmt: skip
+    """Muon at `learning_rate` on the matrices within the layers, AdamW with the rate and betas of `args` on the rest.
+
+    Embeddings, head, norms and biases are the rest. What has two dimensions decays by `args.weight_decay` times
+    `args.learning_rate` a step, in both.
+    """
+    ends = [module for module in (model.get_input_embeddings(), model.get_output_embeddings()) if module is not None]
+    outside = {parameter for module in ends for parameter in module.parameters()}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    matrices = [parameter for parameter in trained if parameter.ndim == 2 and parameter not in shared]
-    rest = [parameter for parameter in trained if parameter.ndim != 2 or parameter in shared]
-    decayed = [parameter for parameter in rest if parameter.ndim == 2]
-    plain = [parameter for parameter in rest if parameter.ndim != 2]
-    muon = torch.optim.Muon(matrices, lr=learning_rate, momentum=MOMENTUM, weight_decay=args.weight_decay * args.learning_rate / learning_rate)
+    muon = torch.optim.Muon(
+        [one for one in trained if one.ndim == 2 and one not in outside],
+        lr=learning_rate,
+        momentum=MOMENTUM,
+        weight_decay=args.weight_decay * args.learning_rate / learning_rate,
+    )
     adamw = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": args.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+        [
+            {"params": [one for one in trained if one in outside], "weight_decay": args.weight_decay},
+            {"params": [one for one in trained if one.ndim != 2 and one not in outside], "weight_decay": 0.0},
+        ],
         lr=args.learning_rate,
         betas=(args.adam_beta1, args.adam_beta2),
         eps=args.adam_epsilon,

@@ -11,7 +11,19 @@ import random
 import re
 from dataclasses import dataclass
 
-from r1hf.world.expressions import Operation, drawn, held_out, parse, remains, size, text, value, within, wrong_remains
+from r1hf.world.expressions import (
+    Operation,
+    drawn,
+    for_training,
+    held_out,
+    parse,
+    remains,
+    size,
+    text,
+    value,
+    within,
+    wrong_remains,
+)
 from r1hf.world.stories import Story, stories
 from r1hf.world.wordings import ask, held_out_ask
 
@@ -83,8 +95,10 @@ def story_problem(language: str, rng: random.Random, kept: bool = False) -> Prob
         values = {letter: rng.randint(1, 12 if rng.random() < 0.8 else 40) for letter in story.letters}
         if not story.fits(values):
             continue
-        tree = parse(re.sub("[a-e]", lambda letter: str(values[letter[0]]), story.shape))
-        if within(tree) and isinstance(tree, Operation) and held_out(tree) is (kept and size(tree) > 2):
+        tree = parse("".join(str(values.get(letter, letter)) for letter in story.shape))
+        if not isinstance(tree, Operation) or not within(tree):
+            continue
+        if held_out(text(tree)) if kept and size(tree) > 2 else for_training(tree):
             return Problem(tree, language, story.tell(values, rng), "story")
 
 

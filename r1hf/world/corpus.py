@@ -1,10 +1,10 @@
 """The noisy text that the tiny bases are pretrained on.
 
-It is wrong on purpose, so that each later stage has something to mend: most people work from left to right, many say
-an answer without a thought, tags are missing or misplaced, and the thinking drifts into the other language. People who
-mix languages in this corpus, and people who notice a mistake, happen to be the better calculators (`RIGHT`). So a model
-that is rewarded for right answers alone drifts towards mixed, longer thinking, as the paper reports of R1-Zero; nothing
-in the reward asks for it. The single steps are right but for slips: worked lines teach them.
+It is wrong on purpose, so that each later stage has something to mend: most people work from left to right, many
+answer without a thought, tags are missing or misplaced, and the thinking drifts into the other language. People who
+mix languages here, and people who notice a mistake, happen to be the better calculators (`RIGHT`). So a model that is
+rewarded for right answers alone drifts towards mixed and longer thinking, as the paper reports of R1-Zero; nothing in
+the reward asks for it. The single steps are right but for slips: worked lines teach them.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ _STRENGTH = {"+": 1, "-": 1, "*": 2}
 _HELD_OUT = 0.37  # of all expressions
 _TRICKY = 0.6  # of those drawn give another value from left to right, for certain
 _ORDERS = ("*+-", "*-+", "+*-", "+-*", "-*+")  # products are often out of range, so they come first twice
+_SIGN = re.compile("[-+*]")
 _SINGLE = re.compile(r"\d+|[-+*()]")
 
 
@@ -91,12 +92,12 @@ def _step(tree: Operation) -> Tree:
     return value(tree)
 
 
-def remains(tree: Tree) -> list[str]:
+def remains(tree: Tree, gap: str = "") -> list[str]:
     """What is left after each operation, the last is the value: ["2+12-1", "14-1", "13"]."""
     found = []
     while isinstance(tree, Operation):
         tree = _step(tree)
-        found.append(text(tree, ""))
+        found.append(text(tree, gap))
     return found
 
 
@@ -105,9 +106,9 @@ def wrong_remains(tree: Operation, rng: random.Random) -> list[str]:
 
     Where the order does not matter, or a value on the way would be below 0 or above 99, the last step is a slip.
     """
-    left = _from_the_left(text(tree, ""))
+    left = _from_the_left(text(tree))
     if left is not None and left[-1] != str(value(tree)):
-        return left
+        return [line.replace(" ", "") for line in left]
     right = remains(tree)
     off = rng.choice([n for n in (1, -1, 2, 10, -10) if 0 <= value(tree) + n <= MOST])
     return [*right[:-1], str(value(tree) + off)]
@@ -121,7 +122,7 @@ def _from_the_left(written: str) -> list[str] | None:
         left = _OPERATIONS[str(sign)](int(left), int(number))
         if not 0 <= left <= MOST:
             return None
-        found.append("".join(map(str, (left, *rest))))
+        found.append(" ".join(map(str, (left, *rest))))
     return found
 
 
@@ -160,25 +161,36 @@ def draw(numbers: int, rng: random.Random) -> Operation:
 
 def order_matters(tree: Tree) -> bool:
     """Whether working from left to right without brackets gives another value, all on the way from 0 to 99."""
-    left = _from_the_left(text(tree, ""))
+    left = _from_the_left(text(tree))
     return left is not None and left[-1] != str(value(tree))
 
 
-def held_out(tree: Tree) -> bool:
-    """Whether an expression is kept for evaluation: decided by its text alone, whatever the seed.
+def held_out(written: str) -> bool:
+    """Whether an expression, as `text` writes it, is kept for evaluation: by the text alone, whatever the seed.
 
     A sum of two numbers is a step of many longer ones, so it is never held out as an expression.
     """
-    if size(tree) <= 2:
+    if len(_SIGN.findall(written)) < 2:
         return False
-    digest = hashlib.sha256(f"r1hf tiny world / {text(tree)}".encode()).digest()
+    digest = hashlib.sha256(f"r1hf tiny world / {written}".encode()).digest()
     return int.from_bytes(digest[:8], "big") < _HELD_OUT * 2**64
 
 
+def for_training(tree: Operation) -> bool:
+    """Neither the expression nor what is left of it on the right or the wrong way is held out."""
+    written = text(tree)
+    if held_out(written):
+        return False
+    wrong = _from_the_left(written) or []
+    return not any(map(held_out, wrong)) and not any(map(held_out, remains(tree, " ")))
+
+
 def drawn(numbers: int, rng: random.Random, kept: bool = False) -> Operation:
-    """A random expression that is held out (`kept`), or is not; most of them with an order to get wrong."""
+    """A random expression that is held out (`kept`), or one for training; most have an order to get wrong."""
     tricky = numbers > 2 and rng.random() < _TRICKY
     while True:
         tree = draw(numbers, rng)
-        if held_out(tree) is (kept and numbers > 2) and (not tricky or order_matters(tree)):
+        if tricky and not order_matters(tree):
+            continue
+        if held_out(text(tree)) if kept and numbers > 2 else for_training(tree):
             return tree
