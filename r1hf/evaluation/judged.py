@@ -9,6 +9,7 @@ from typing import Literal
 
 from r1hf.core.errors import DataError
 from r1hf.data.rows import Row
+from r1hf.evaluation import chat
 from r1hf.evaluation.programs import whole_program
 from r1hf.models.sampling import Completion
 from r1hf.rewards.choice import choice_reward
@@ -24,7 +25,7 @@ from r1hf.verify.code_layouts import ROW_KEYS
 # prose: also the last formula or number of a text that knows no format, as of a base model; hedges pass as answers.
 Reading = Literal["strict", "prose"]
 MATHS = ("reasoning",)
-PROBLEMS = {*MATHS, "choice", "code", "gym"}  # tasks of `prompts`
+PROBLEMS = {*MATHS, "choice", "code", "gym", chat.TASK}  # tasks of `prompts`
 GENERAL = ("helpful", "harmless")  # tasks of `general_prompts`
 VOTING = {*MATHS, "choice"}  # tasks whose answers are values, so that a majority can be taken
 
@@ -116,6 +117,10 @@ def _gym(rows: Sequence[Row], texts: Sequence[str], reading: Reading) -> Verdict
     return [(verdict, answer, _why(verdict, answer)) for verdict, answer in zip(verdicts, answers, strict=True)]
 
 
+def _chat(rows: Sequence[Row], texts: Sequence[str], reading: Reading) -> Verdicts:
+    return chat.judge_chat(rows, texts, [_read(text, reading) for text in texts])
+
+
 def _general(rows: Sequence[Row], texts: Sequence[str], reading: Reading) -> Verdicts:
     found = [follows_reference(row, text) for row, text in zip(rows, texts, strict=True)]
     return [
@@ -129,6 +134,7 @@ _VERIFIERS = (
     (("choice",), _choices),
     (("code",), _code),
     (("gym",), _gym),
+    ((chat.TASK,), _chat),
     (GENERAL, _general),
 )
 
