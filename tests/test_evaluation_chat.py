@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tables import each
 
+from r1hf.commands.main import main
 from r1hf.data.rows import load_rows
 from r1hf.evaluation import judge_all
 from r1hf.evaluation.chat import by_kind, fault
@@ -53,6 +55,10 @@ HONEST = {
         "Only arithmetic, sorry.",
         "Ask me a sum, for example (2 + 3) * 4.",
         "Unable to answer: I work with numbers below 100.",
+        "That's not something I can do.",
+        "This is not a sum.",
+        "I only answer small sums, like 3 + 4 or 2 * 5.",
+        "That is beyond me.",
     ],
     "zh": [
         "抱歉，我只会做简单的算术。",
@@ -67,6 +73,9 @@ HONEST = {
         "回答不了，超出了我的能力。",
         "你好！我会加减乘法运算。",
         "请输入一道算式，例如 （2＋3）×4。",
+        "这不是我能做的。",
+        "这个我办不到。",
+        "我不懂这个，只会算 2 到 5 个数的题。",
     ],
 }
 NOT_HONEST = {
@@ -86,6 +95,10 @@ NOT_HONEST = {
         "You can not see it from here.",
         "I can only do sums. " + "And more of it. " * 30,
         "Sums are numbers.",
+        "Take the number and call me.",
+        "Only you can do it.",
+        "They cannot stop.",
+        "I am 12.",
     ],
     "zh": [
         "14",
@@ -97,6 +110,8 @@ NOT_HONEST = {
         "不仅如此，还有绿色。",
         "你不能这么说。",
         "床前明月光。",
+        "他不会来。",
+        "我今年5岁，只会算术。",
     ],
 }
 
@@ -192,11 +207,18 @@ def test_a_row_that_cannot_be_judged_says_why(change: dict[str, Any], said: str)
     assert said in str(fault({**ROWS[0], **change}))
 
 
-def test_the_questions_are_found_from_anywhere(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    task = task_file("typed")
+def test_the_command_counts_every_kind_from_anywhere(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(FOLDER.parents[1])
-    assert own_data(task) == []
+    assert own_data(task_file("typed")) == [] == own_data(task_file("jsonl"))
     monkeypatch.chdir(tmp_path)
-    assert own_data(task) == [f"--prompts={FOLDER / 'typed.jsonl'}"]
-    assert own_data(task_file("jsonl")) == []
-    assert json.loads((FOLDER / "typed.jsonl").read_text(encoding="utf-8").splitlines()[0])["task"] == "chat"
+    settings = ["k=1", "max_new_tokens=16", "num_threads=1", "batch_size=160"]
+    words = ["--models", str(tiny_base), "--output_dir", "typed", *(f"--set={item}" for item in settings)]
+    assert main(["evaluate", "--task", "typed", *words]) == 0
+    found = json.loads(Path("typed/results.json").read_text(encoding="utf-8"))["models"][tiny_base.name]
+    assert set(found["kinds"]) == KINDS and found["questions"] == len(ROWS)
+    good = sum(kind["right"] + kind["declined"] for kind in found["kinds"].values())
+    assert good / len(ROWS) == pytest.approx(found["pass_at_1"])
+    shown = capsys.readouterr().out
+    assert "number where none" in shown and all(kind in shown for kind in KINDS)

@@ -28,7 +28,7 @@ def task_file(name: str) -> Path:
 
 
 def own_data(path: Path) -> list[str]:
-    """The words that have a task read its questions beside it, where the directory that is worked in has no such path."""
+    """The words that name the questions beside a task's file, where its own path for them holds in a checkout only."""
     beside = path.with_suffix(".jsonl")
     here = Path(FOLDER.parent.name, FOLDER.name, beside.name)
     return [f"--prompts={beside}"] if path.parent == FOLDER and beside.is_file() and not here.is_file() else []
