@@ -44,6 +44,7 @@ class Page:
                     label="model",
                 )
                 self.status = gr.HTML("", padding=False, elem_id="r1-status", elem_classes="r1-status")
+            self.knows = gr.HTML("", padding=False, elem_id="r1-knows", elem_classes="r1-knows")
             with gr.Tabs(elem_id="r1-tabs"):
                 with words(gr.Tab(t("tab_chat"), elem_id="r1-tab-chat", scale=1), label="tab_chat"):
                     self.chat = ChatTab(shared)
@@ -119,7 +120,7 @@ class Page:
         self.vote.wire(controls)
         self.prompt.wire(chat.held, controls)
 
-        health = [self.status, self.known, self.model, self.temperature, self.top_p, self.stages.models]
+        health = [self.status, self.known, self.model, self.temperature, self.top_p, self.stages.models, self.knows]
         view = [chat.box, chat.alert, chat.bot, chat.store, chat.send, chat.halt, self.chats]
         self.timer.tick(self.poll, [self.known, controls], health, queue=False, **shared.quiet)
         stored = gr.JSON(visible=False)
@@ -130,7 +131,13 @@ class Page:
             queue=False,
             **shared.quiet,
         )
-        self.model.input(shared.sampling, self.model, [self.temperature, self.top_p], queue=False, **shared.quiet)
+        self.model.input(
+            self.chosen,
+            [self.model, self.language],
+            [self.temperature, self.top_p, self.knows],
+            queue=False,
+            **shared.quiet,
+        )
         self.use_system.change(
             lambda on: gr.update(visible=on), self.use_system, self.system, queue=False, **shared.quiet
         )
@@ -138,7 +145,7 @@ class Page:
         self.language.input(
             self.speak,
             [self.language, chat.held, self.model],
-            [self.prefs, self.status, chat.bot, *shared.words.components],
+            [self.prefs, self.status, self.knows, chat.bot, *shared.words.components],
             queue=False,
             js=set_lang,
             **shared.quiet,
@@ -159,9 +166,9 @@ class Page:
         kind, sentence = shared.status(chosen, t)
         status = f'<span role="status" class="r1-dot r1-{kind}">{defang.html(sentence)}</span>'
         if known == names:
-            return [status, *[gr.skip()] * 5]
+            return [status, *[gr.skip()] * 6]
         if not names:
-            return [status, None, *[gr.skip()] * 4]
+            return [status, None, *[gr.skip()] * 5]
         temperature, top_p = (gr.skip(), gr.skip()) if chosen == model else shared.sampling(chosen)
         kept = [name for name in controls.stages or [] if name in names]
         return [
@@ -171,7 +178,12 @@ class Page:
             temperature,
             top_p,
             gr.update(choices=shared.choices(), value=kept or names[:MAX_MODELS]),
+            shared.knows(chosen, t),
         ]
+
+    def chosen(self, model: str | None, language: str) -> list[Any]:
+        """What follows from another model: its own settings, and what it knows."""
+        return [*self.shared.sampling(model), self.shared.knows(model, translate(language))]
 
     async def open(self, kept: Any, request: gr.Request) -> list[Any]:
         """A page is opened: its language, its last chat, the models. `kept`: the chats and settings of the browser."""
@@ -188,7 +200,7 @@ class Page:
         kind, sentence = self.shared.status(model, t)
         status = f'<span role="status" class="r1-dot r1-{kind}">{defang.html(sentence)}</span>'
         messages = self.chat.picture(history.restore(value), language)[2]
-        return [{"language": language}, status, messages, *self.shared.words.updates(translate(language))]
+        return [{"language": language}, status, self.shared.knows(model, t), messages, *self.shared.words.updates(t)]
 
     @staticmethod
     def document(value: Any) -> str:

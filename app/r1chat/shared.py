@@ -93,7 +93,19 @@ class Shared:
         return next((model for model in self.models if model.id == name), Model(str(name or "")))
 
     def choices(self) -> list[tuple[str, str]]:
-        return [(model_label(model.id), model.id) for model in self.models]
+        return [(self.label(model.id), model.id) for model in self.models]
+
+    def label(self, name: str) -> str:
+        """What a model is called on the page: with its own name beside where two would be called the same."""
+        label = model_label(name)
+        alike = [model.id for model in self.models if model_label(model.id) == label]
+        return f"{label} · {name}" if len(alike) > 1 else label
+
+    def knows(self, name: str | None, t: Translator) -> str:
+        """The line, as HTML, about what a model knows; empty where nobody says."""
+        model = self.model(name)
+        text = t("knows_tiny") if model.tiny_world else model.description
+        return f"<p>{defang.html(text)}</p>" if text else ""
 
     def default(self) -> str | None:
         names = [model.id for model in self.models]
