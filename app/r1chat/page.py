@@ -44,7 +44,6 @@ class Page:
                     label="model",
                 )
                 self.status = gr.HTML("", padding=False, elem_id="r1-status", elem_classes="r1-status")
-            self.knows = gr.HTML("", padding=False, elem_id="r1-knows", elem_classes="r1-knows")
             with gr.Tabs(elem_id="r1-tabs"):
                 with words(gr.Tab(t("tab_chat"), elem_id="r1-tab-chat", scale=1), label="tab_chat"):
                     self.chat = ChatTab(shared)
@@ -120,7 +119,7 @@ class Page:
         self.vote.wire(controls)
         self.prompt.wire(chat.held, controls)
 
-        health = [self.status, self.known, self.model, self.temperature, self.top_p, self.stages.models, self.knows]
+        health = [self.status, self.known, self.model, self.temperature, self.top_p, self.stages.models]
         view = [chat.box, chat.alert, chat.bot, chat.store, chat.send, chat.halt, self.chats]
         self.timer.tick(self.poll, [self.known, controls], health, queue=False, **shared.quiet)
         stored = gr.JSON(visible=False)
@@ -134,7 +133,7 @@ class Page:
         self.model.input(
             self.chosen,
             [self.model, self.language],
-            [self.temperature, self.top_p, self.knows],
+            [self.temperature, self.top_p, self.status],
             queue=False,
             **shared.quiet,
         )
@@ -145,7 +144,7 @@ class Page:
         self.language.input(
             self.speak,
             [self.language, chat.held, self.model],
-            [self.prefs, self.status, self.knows, chat.bot, *shared.words.components],
+            [self.prefs, self.status, chat.bot, *shared.words.components],
             queue=False,
             js=set_lang,
             **shared.quiet,
@@ -163,12 +162,11 @@ class Page:
         await shared.look()
         names = [row.id for row in shared.models]
         chosen = model if model and (model in names or known) else shared.default()
-        kind, sentence = shared.status(chosen, t)
-        status = f'<span role="status" class="r1-dot r1-{kind}">{defang.html(sentence)}</span>'
+        status = self._status(chosen, t)
         if known == names:
-            return [status, *[gr.skip()] * 6]
+            return [status, *[gr.skip()] * 5]
         if not names:
-            return [status, None, *[gr.skip()] * 5]
+            return [status, None, *[gr.skip()] * 4]
         temperature, top_p = (gr.skip(), gr.skip()) if chosen == model else shared.sampling(chosen)
         kept = [name for name in controls.stages or [] if name in names]
         return [
@@ -178,12 +176,18 @@ class Page:
             temperature,
             top_p,
             gr.update(choices=shared.choices(), value=kept or names[:MAX_MODELS]),
-            shared.knows(chosen, t),
         ]
 
     def chosen(self, model: str | None, language: str) -> list[Any]:
         """What follows from another model: its own settings, and what it knows."""
-        return [*self.shared.sampling(model), self.shared.knows(model, translate(language))]
+        return [*self.shared.sampling(model), self._status(model, translate(language))]
+
+    def _status(self, model: str | None, t: Any) -> str:
+        """The lines about the server and about what the model knows, as HTML."""
+        kind, sentence = self.shared.status(model, t)
+        status = f'<span role="status" class="r1-dot r1-{kind}">{defang.html(sentence)}</span>'
+        knows = self.shared.knows(model, t)
+        return f'{status}<p id="r1-knows">{defang.html(knows)}</p>' if knows else status
 
     async def open(self, kept: Any, request: gr.Request) -> list[Any]:
         """A page is opened: its language, its last chat, the models. `kept`: the chats and settings of the browser."""
@@ -197,10 +201,8 @@ class Page:
     def speak(self, language: str, value: Any, model: str | None) -> list[Any]:
         """The interface in another language, the open chat included."""
         t = translate(language)
-        kind, sentence = self.shared.status(model, t)
-        status = f'<span role="status" class="r1-dot r1-{kind}">{defang.html(sentence)}</span>'
         messages = self.chat.picture(history.restore(value), language)[2]
-        return [{"language": language}, status, self.shared.knows(model, t), messages, *self.shared.words.updates(t)]
+        return [{"language": language}, self._status(model, t), messages, *self.shared.words.updates(t)]
 
     @staticmethod
     def document(value: Any) -> str:

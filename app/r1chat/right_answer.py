@@ -63,12 +63,11 @@ class Asked:
 
     def wire(self) -> None:
         gr.on(
-            [self.box.input, self.gold.input],
+            [self.box.change, self.gold.change],
             self.edited,
             self.inputs,
             self.outputs,
             queue=False,
-            trigger_mode="always_last",
             **self.quiet,
         )
 

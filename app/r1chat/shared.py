@@ -102,10 +102,9 @@ class Shared:
         return f"{label} · {name}" if len(alike) > 1 else label
 
     def knows(self, name: str | None, t: Translator) -> str:
-        """The line, as HTML, about what a model knows; empty where nobody says."""
+        """The line about what a model knows; empty where nobody says."""
         model = self.model(name)
-        text = t("knows_tiny") if model.tiny_world else model.description
-        return f"<p>{defang.html(text)}</p>" if text else ""
+        return t("knows_tiny") if model.tiny_world else model.description or ""
 
     def default(self) -> str | None:
         names = [model.id for model in self.models]
