@@ -184,8 +184,9 @@ def test_the_question_and_a_cut_answer_are_no_answers() -> None:
     for row in ROWS:
         if row["answer"] is None and row["kind"] not in ("greeting", "thanks"):  # hi is answered by hi
             assert verdict(row, row["question"])[0] is False, row
-        cut = judge_all([row], [Completion("<think>I can only do sums", 9, True)])[0]
-        assert cut.correct is False and cut.why.startswith("cut at the limit")
+        for said in ("<think>I can only do sums", f"Hello, Paris, {row['answer']}"):
+            cut = judge_all([row], [Completion(said, 9, True)])[0]
+            assert cut.correct is False and cut.why == "cut at the limit of tokens: not finished"
 
 
 def test_kinds_are_counted_by_what_became_of_their_samples() -> None:

@@ -71,6 +71,8 @@ def _whole(row: Row, completion: Completion, verdict: tuple[bool | None, str | N
     response = parse(completion.text)
     target = target_of(row.get("language"), row["question"]) if response.reasoning else None
     share = target_share(response.reasoning or "", target) if target else None
+    if row["task"] == chat.TASK and completion.truncated:
+        correct, why = False, chat.UNFINISHED  # whatever words came by: nobody reads on for ever
     if correct is False and completion.truncated:
         why = f"cut at the limit of tokens: {why}"
     return Judged(completion, correct, is_well_formed(completion.text), share, answer, why)
