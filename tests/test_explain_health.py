@@ -216,6 +216,22 @@ def test_what_is_paid_is_held_against_what_is_right(right: float, wrong: float, 
     assert (found[0] if found else None) == code, found
 
 
+def test_each_task_has_its_own_reward() -> None:
+    run = judged(1.0, 0.0)
+    for place, one in enumerate(run.rollouts):
+        if place % 4:
+            one.rewards = {"accuracy": None, "helpful": (place % 5) / 5}
+    run.name_rewards()
+    assert codes(run) == []
+
+
+def test_a_gold_that_is_no_answer_makes_nothing_wrong() -> None:
+    run = judged(1.0, 0.0)
+    for one in run.rollouts:
+        one.gold, one.completion = "assert f(1) == 2", "```python\ndef f(x): return x + 1\n```"
+    assert codes(run) == [] and not any(one.right is False for one in run.rollouts)
+
+
 def test_golds_of_plain_sums_are_worked_out() -> None:
     run = judged(0.0, 0.0)
     for one in run.rollouts:

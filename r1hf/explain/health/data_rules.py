@@ -25,14 +25,14 @@ _TWICE = re.compile(r"(\S+)\s+\1\s*\Z")  # "15 15": where tags fell out between 
 
 def unjudged(facts: Facts) -> Diagnosis | None:
     names = " and ".join(facts.run.outcomes) or "the reward"
-    share = facts.share(lambda one: facts.outcome_of(one) is None)
+    share = facts.share(lambda one: _is_unjudged(facts, one))
     seen = f"{percent(share or 0)} of {len(facts.rollouts)} completions have no reward from {names}"
     if not facts.rollouts:
         share = float(bool(facts.quiet) and not facts.paid)
         seen = "the log has steps and no reward in any of them"
     if share is None or share < _NEARLY_ALL and not (share >= 0.5 and len(facts.run.outcomes) == 1):
         return None
-    golds = sorted({one.gold for one in facts.rollouts if one.gold and facts.outcome_of(one) is None})[:3]
+    golds = sorted({one.gold for one in facts.rollouts if one.gold and _is_unjudged(facts, one)})[:3]
     return Diagnosis(
         "unjudged",
         f"the completions are not judged: {names} gave no value (None or NaN)",
@@ -42,8 +42,14 @@ def unjudged(facts: Facts) -> Diagnosis | None:
             "let the reward raise its errors: one that is caught inside often ends as None",
             "math_verify gives nothing outside the main thread with a time limit: pass parsing_timeout=None there",
         ),
-        some(facts.rollouts, lambda one: facts.outcome_of(one) is None),
+        some(facts.rollouts, lambda one: _is_unjudged(facts, one)),
     )
+
+
+def _is_unjudged(facts: Facts, one: Rollout) -> bool:
+    """Neither the outcome nor another reward than the form's judged it: of several tasks each has its own."""
+    others = [value for name, value in one.rewards.items() if name not in facts.run.forms]
+    return facts.outcome_of(one) is None and not any(value is not None for value in others)
 
 
 def prompt_cut(facts: Facts) -> Diagnosis | None:

@@ -16,6 +16,7 @@ from r1hf.rewards._common import question_text
 from r1hf.text.grammar import closes_unopened, opening
 from r1hf.verify.extract import gold_answer, read_answer
 from r1hf.verify.math import verify_math_batch
+from r1hf.verify.numeric import parse_number
 
 MOST = 600  # completions that are judged, spread over the run
 _LONGEST = 4000
@@ -59,7 +60,7 @@ def answer_of(one: Rollout) -> str | None:
 def _worked_out(prompt: str) -> str | None:
     """The value of the one sum that a question of few words asks for."""
     question = question_text(messages_of(prompt))[-2000:]
-    found = [text for text in _SUM.findall(question) if re.search(r"\d\s*[-+*/]\s*[\d(]", text)]
+    found = [text for text in _SUM.findall(question) if re.search(r"[\d)] [-+*/] [\d(]", text)]
     if len(found) != 1 or _SAID.search(question.replace(found[0], "")):
         return None
     try:
@@ -88,4 +89,4 @@ def spread(items: Sequence[_T], most: int) -> list[_T]:
 
 def _is_exact(gold: str) -> bool:
     answer = gold_answer(gold)
-    return answer is not None and any(char.isdigit() for char in answer) and len(answer) <= 80
+    return answer is not None and (parse_number(answer) is not None or ("\\" in answer and len(answer) <= 80))

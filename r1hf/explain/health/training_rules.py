@@ -241,7 +241,7 @@ def frozen(facts: Facts) -> Diagnosis | None:
 
 def rate_too_low(facts: Facts) -> Diagnosis | None:
     rate = facts.rate.most
-    if rate is None or facts.count < 5 or (facts.grad and not facts.grad.most) or not _has_signal(facts):
+    if rate is None or facts.count < 10 or (facts.grad and not facts.grad.most) or not _has_signal(facts):
         return None
     still = facts.kl.most is not None and facts.kl.most < 1e-6
     if facts.learns or not (rate < 1e-8 or still):
