@@ -16,8 +16,9 @@ from pathlib import Path
 
 from r1hf.commands.table import table
 from r1hf.core.errors import ConfigError
+from r1hf.core.packaged import packaged
 
-RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "evaluate.py"
+RECIPE = packaged("recipes") / "evaluate.py"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

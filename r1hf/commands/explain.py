@@ -1,13 +1,22 @@
-"""GRPO step by step for one question: rewards, advantages, clipped objective, KL term and loss of each completion.
+"""What is wrong with a run; or GRPO step by step for one question.
 
-Without arguments it works through the four outputs of the seed article (section 8). The figures come from the code
-that trains: r1hf's rewards, and TRL's own advantages and loss.
+With a run it says in its first line what is wrong, then what shows it and what to try. The run need not be r1hf's:
+an output directory of TRL or Unsloth, a dump of verl, a file of prompts, completions and rewards, a console log.
+
+  r1hf explain outputs/my-grpo                          trainer_state.json and log_completions
+  r1hf explain rollouts.jsonl --columns completion=text --data train.jsonl
+
+Without one it shows rewards, advantages, clipped objective, KL term and loss of each completion, and works through
+the four outputs of the seed article (section 8). The figures come from the code that trains: r1hf's rewards, and TRL's
+own advantages and loss.
 
   r1hf explain                                          the article's example, the paper's epsilon and beta
   r1hf explain --epsilon 0.2 --format-mode think_answer
   r1hf explain --example language                       section 12: accuracy 1, language 0.2
   r1hf explain --question "What is 2 + 3?" --answer 5 --completion "<think>…" --completion "…"
   r1hf explain --question "What is 2 + 3?" --answer 5 --completions samples.jsonl --json
+
+Exit status of a run: 0 no fault found, 1 a fault, 2 nothing could be read.
 """
 
 from __future__ import annotations
@@ -15,6 +24,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 from r1hf.commands.group_files import add_logprobs, check_lengths, read_groups
@@ -26,6 +36,10 @@ from r1hf.explain.report.text import MISSING
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", nargs="?", metavar="RUN", help="a run's directory, a file of rollouts, or a log")
+    whole = parser.add_argument_group("of a run")
+    whole.add_argument("--columns", metavar="WHAT=NAME,…", help="columns with names of their own: completion=text,…")
+    whole.add_argument("--data", type=Path, metavar="FILE", help="prompts with gold answers, to judge completions by")
     what = parser.add_argument_group("what is explained")
     what.add_argument("--example", choices=sorted(EXAMPLES), default="rewards", help="section 8 or 12 of the article")
     what.add_argument("--question", help="the question, together with --answer")
@@ -59,6 +73,12 @@ def _both(group: Any, name: str, **arguments: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.run is not None:
+        from r1hf.commands.explain_run import run as explain_run
+
+        return explain_run(options)
+    if options.data is not None or options.columns is not None:
+        raise ConfigError("--data, --columns: they are read with a run: r1hf explain RUN")
     example = None if options.completion or options.completions or options.question else EXAMPLES[options.example]
     groups = [example.group] if example else _groups(options)
     given = {policy: getattr(options, policy) for policy in POLICIES}

@@ -15,9 +15,13 @@ from r1hf.core.secrets import mask, mask_tracebacks
 from r1hf.core.yamlfile import nearest
 
 COMMANDS = {
+    "chat": ("r1hf.commands.serve", "serve a run, and open the chat in the browser: serve --chat"),
     "compare": ("r1hf.commands.compare", "hold evaluated models against each other, question by question"),
+    "completion": ("r1hf.commands.completion", "print the completion of commands and options for bash or zsh"),
+    "demo": ("r1hf.commands.run_recipe", "train the whole pipeline in the tiny world: recipe pipeline --config tiny"),
     "evaluate": ("r1hf.commands.evaluate", "evaluate models on a benchmark, or judge kept samples again"),
-    "explain": ("r1hf.commands.explain", "rewards, advantages and the GRPO objective of one question, step by step"),
+    "explain": ("r1hf.commands.explain", "what is wrong with a run, r1hf's or not; GRPO step by step"),
+    "init": ("r1hf.commands.init", "copy the recipes and configurations into a directory of yours"),
     "check": (
         "r1hf.commands.check",
         "try a stage or a pipeline before it is launched",
@@ -25,10 +29,15 @@ COMMANDS = {
     "plan": ("r1hf.commands.check", "memory, time and cost alone: check --only estimate"),
     "pull": ("r1hf.commands.pull", "download from the Hub, and prove whose it is by its signature"),
     "push": ("r1hf.commands.push", "push a run or a stage to the Hub, with its card"),
+    "recipe": ("r1hf.commands.run_recipe", "run a recipe by its name, with a configuration of r1hf's or yours"),
     "rollouts": ("r1hf.commands.rollouts", "show what a policy wrote in training, with its rewards"),
     "serve": ("r1hf.commands.serve", "serve models over an OpenAI-compatible interface, with the chat if asked"),
 }
-_SHORT = {"plan": ["--only", "estimate"]}  # what a short name adds
+_SHORT = {  # what a short name adds
+    "chat": ["--chat"],
+    "demo": ["pipeline", "--config", "tiny"],
+    "plan": ["--only", "estimate"],
+}
 _GONE = {"doctor": "check FILE.yaml", "dry-run": "check FILE.yaml --only rehearsal"}
 
 
@@ -50,7 +59,9 @@ def main(argv: list[str] | None = None) -> int:
     subparser.formatter_class = argparse.RawDescriptionHelpFormatter
     module.add_arguments(subparser)
     try:
-        status = int(module.run(subparser.parse_args([*_SHORT.get(name, []), *arguments[1:]])))
+        asked = arguments[1:]
+        short = [] if asked[:1] in (["--help"], ["-h"]) else _SHORT.get(name, [])
+        status = int(module.run(subparser.parse_args([*short, *asked])))
         sys.stdout.flush()
         return status
     except R1Error as error:
@@ -82,7 +93,7 @@ def _command_name(arguments: list[str]) -> str | None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    lines = "\n".join(f"  {name:<10}{line}" for name, (_, line) in COMMANDS.items())
+    lines = "\n".join(f"  {name:<12}{line}" for name, (_, line) in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="r1hf",
         description="DeepSeek-R1's training pipeline on the Hugging Face stack.",

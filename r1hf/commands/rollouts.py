@@ -1,5 +1,7 @@
 """Shows rollouts of a run, also while it trains: prompt, completion, rewards, advantage.
 
+The run need not be r1hf's: what `r1hf explain` reads is shown too.
+
 r1hf rollouts runs/tiny/r1_zero                       the last step
 r1hf rollouts runs/tiny/r1_zero --step 40 --wrong     what was answered wrongly in step 40
 r1hf rollouts runs/tiny/r1_zero --step all --reward 'format<1' --limit 20
@@ -10,14 +12,16 @@ from __future__ import annotations
 import argparse
 import operator
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from r1hf.commands.table import figure, table
 from r1hf.core.errors import ConfigError, DataError
-from r1hf.core.files import parse_json
-from r1hf.explain.report.text import cut, visible
+from r1hf.explain.report.text import MISSING, cut, visible
+from r1hf.explain.runs.columns import messages_of
+from r1hf.explain.runs.read import read_run, rollout_directory, rollout_places
 from r1hf.rewards._common import question_text
 from r1hf.rewards.declared import RIGHT
 from r1hf.stage.manifest import prove
@@ -35,13 +39,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wrong", action="store_true", help="only what the outcome reward calls wrong")
     parser.add_argument("--right", action="store_true", help="only what it calls right")
     parser.add_argument("--reward", action="append", default=[], metavar="NAME<X", help="a condition; repeat it")
+    parser.set_defaults(outcomes=None)
     parser.add_argument("--limit", type=int, default=8, help="rollouts shown (8)")
 
 
 def run(options: argparse.Namespace) -> int:
-    directory = _directory(Path(options.run))
-    rows = _rows(directory, options.step)
-    conditions = _conditions(options, list(rows[0]), files(directory)[-1])
+    run_path = Path(options.run)
+    directory = rollout_directory(run_path)
+    rows = _rows(directory, options.step) if directory else _foreign_rows(run_path, options)
+    conditions = _conditions(options, list(rows[0]), files(directory)[-1] if directory else run_path)
     kept = [row for row in rows if all(keeps(row) for keeps in conditions)]
     for row in kept[: options.limit]:
         print(render(row) + "\n")
@@ -49,44 +55,63 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _directory(run: Path) -> Path:
-    """Where the rollouts lie: `run` itself, below it, or below the unfinished output of a stage."""
-    places = [run, run / "rollouts", run.with_name(run.name + ".partial") / "rollouts", run / "trainer" / "rollouts"]
-    found = next((place for place in places if files(place)), None)
-    if found is None:
-        raise DataError(
-            f"{run} has no rollouts: give the directory of an RL stage that ran with log_rollouts; looked for "
-            f"step-*.parquet in {', '.join(map(str, places))}"
-        )
-    prove(found)
-    return found
-
-
 def _rows(directory: Path, step: str) -> list[dict[str, Any]]:
+    """r1hf's own, proved; only the files that hold the step are read."""
+    prove(directory)
     paths = files(directory)
     if step == "last":
         paths = paths[-1:]
     elif step != "all":
-        if not step.isdigit():
-            raise ConfigError(f"--step: {step!r} is not a step; give a number, last or all")
-        before = [path for path in paths if int(path.stem.removeprefix("step-")) <= int(step)]
+        before = [path for path in paths if int(path.stem.removeprefix("step-")) <= _step(step)]
         paths = before[-1:]
     rows = []
     for path in paths:
         columns = read(path)
         rows += [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return _of_step(rows, step, directory)
+
+
+def _foreign_rows(where: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Another trainer's rollouts, with the columns of r1hf's own."""
+    if not where.exists():
+        raise DataError(
+            f"{where} has no rollouts: give the directory of an RL stage that ran with log_rollouts; looked for "
+            f"step-*.parquet in {', '.join(map(str, rollout_places(where)))}"
+        )
+    found = read_run(where)
+    for note in found.notes:
+        print(f"r1hf rollouts: {note}", file=sys.stderr)
+    rows = [
+        {
+            **{"step": one.step, "prompt_id": one.group or "", "prompt": one.prompt, "completion": one.completion},
+            **{f"rewards/{name}": one.rewards.get(name) for name in found.rewards},
+            **{"reward": one.reward, "advantage": one.advantage, "tokens": one.tokens, "truncated": one.truncated},
+        }
+        for one in found.rollouts
+    ]
+    options.outcomes = [f"rewards/{name}" for name in found.outcomes]
+    return _of_step(rows, options.step, where)
+
+
+def _step(text: str) -> int:
+    if not text.isdigit():
+        raise ConfigError(f"--step: {text!r} is not a step; give a number, last or all")
+    return int(text)
+
+
+def _of_step(rows: list[dict[str, Any]], step: str, where: Path) -> list[dict[str, Any]]:
     if step != "all":
-        wanted = rows[-1]["step"] if step == "last" and rows else int(step) if step.isdigit() else None
+        wanted = rows[-1]["step"] if step == "last" and rows else _step(step) if step != "last" else None
         rows = [row for row in rows if row["step"] == wanted]
     if not rows:
-        raise DataError(f"{directory} has no rollouts of step {step}: older files may be gone (rollout_keep)")
+        raise DataError(f"{where} has no rollouts of step {step}: older files may be gone (rollout_keep)")
     return rows
 
 
 def _conditions(options: argparse.Namespace, names: list[str], newest: Path) -> list[Callable[[dict[str, Any]], bool]]:
     found: list[Callable[[dict[str, Any]], bool]] = []
     if options.wrong or options.right:
-        outcomes = outcome_columns(newest)
+        outcomes = options.outcomes if options.outcomes is not None else outcome_columns(newest)
         if outcomes is None:
             raise ConfigError(
                 f"--wrong, --right: {newest} does not say which rewards judge the answer (an earlier r1hf wrote it); "
@@ -124,17 +149,13 @@ def render(row: dict[str, Any]) -> str:
     rewards = _rewards(list(row))
     head = ["step", "prompt", *(name.removeprefix("rewards/") for name in rewards), "reward", "advantage", "tokens"]
     figures = [figure(row[name]) for name in (*rewards, "reward", "advantage")]
-    tokens = f"{row['tokens']}{' (cut off)' if row['truncated'] else ''}"
-    question = question_text(_prompt(row["prompt"]))
+    tokens = f"{_count(row['tokens'])}{' (cut off)' if row['truncated'] else ''}"
+    question = question_text(messages_of(row["prompt"]))
     texts = [cut(visible(text), 2000) for text in (question, row["completion"])]
     shown = [text + (f" … {left} characters more" if left else "") for text, left in texts]
     lines = table(head, [[str(row["step"]), row["prompt_id"], *figures, tokens]], left=2, indent=0)
     return f"{lines}\n  asked:    {shown[0]}\n  answered: {shown[1]}"
 
 
-def _prompt(text: str) -> Any:
-    try:
-        messages = parse_json(text)
-    except ValueError:
-        return text
-    return messages if isinstance(messages, list) else text
+def _count(tokens: float | None) -> str:
+    return MISSING if tokens is None else f"{tokens:.0f}"

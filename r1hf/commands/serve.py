@@ -1,7 +1,7 @@
 """Serve models over an OpenAI-compatible HTTP interface: vLLM, or Transformers where vLLM cannot be installed.
 
   r1hf serve runs/tiny                    every stage of a run, by its name (base, r1_zero, ..., r1, students)
-  r1hf serve runs/tiny --chat             the same, with the chat in the browser (what `make chat` does)
+  r1hf serve runs/tiny --chat             the same, with the chat in the browser; r1hf chat is serve --chat
   r1hf serve runs/big/r1 ORG/NAME         a directory and a model of the Hub
   r1hf serve mine=runs/a/r1 other=runs/b/r1    names of your own
 
@@ -12,11 +12,16 @@ docs/serving.md says which engine serves what, and how memory is shared.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+
+from r1hf.core.errors import ConfigError
+
+TINY = "runs/tiny"  # the run of r1hf demo: what is served where no model is named
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "models", nargs="+", metavar="MODEL", help="[NAME=] a model directory, LoRA adapter, run directory, or Hub id"
+        "models", nargs="*", metavar="MODEL", help="[NAME=] a model directory, LoRA adapter, run directory, or Hub id"
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     parser.add_argument(
@@ -46,6 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from r1hf.serving.run import Options, serve
 
+    if not options.models:
+        if not Path(TINY).is_dir():
+            raise ConfigError(f"no model is named, and there is no {TINY}, which r1hf demo makes: r1hf serve MODEL")
+        options.models = [TINY]
     return serve(Options(**vars(options)))
 
 

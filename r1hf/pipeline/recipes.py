@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-import r1hf
 from r1hf.core.errors import ConfigError
 from r1hf.core.given import RECIPE, said
 from r1hf.core.graph import recipe_path
+from r1hf.core.packaged import packaged
 from r1hf.core.yamlfile import nearest
 
 
@@ -52,7 +52,7 @@ def recipe_directory(config: Path) -> Path:
 
 def _directories(config: Path) -> list[Path]:
     """Where recipes may lie, the nearest last so that it wins."""
-    own = Path(r1hf.__file__).resolve().parent.parent / "recipes"
+    own = packaged("recipes")
     above = [parent for parent in reversed(config.resolve().parents) if parent.name == "recipes"]
     return [path for path in (own, Path("recipes"), *above) if path.is_dir()]
 

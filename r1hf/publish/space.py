@@ -6,15 +6,17 @@ import ast
 from pathlib import Path
 
 from r1hf.core.errors import StageError
+from r1hf.core.packaged import packaged
 from r1hf.publish.context import Place
 from r1hf.publish.files import PROVENANCE, Upload, as_json, file
 from r1hf.publish.targets import Target
 
 ROOT = Path(__file__).resolve().parents[2]
+APP = packaged("app")
 SKIPPED = {"__pycache__", "tests", ".gradio"}
 
 
-def space_target(repo: str, model: str, app: Path = ROOT / "app") -> Target:
+def space_target(repo: str, model: str, app: Path = APP) -> Target:
     """What to push for a Space that talks to `model`. Raises StageError where the app or its README is missing."""
     readme = app / "README.md"
     if not readme.is_file() or "sdk: gradio" not in readme.read_text(encoding="utf-8").split("\n---")[0]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from r1hf.core.environment import child_environment
 from r1hf.core.errors import ConfigError
+from r1hf.core.packaged import packaged
 
 if TYPE_CHECKING:  # aiohttp may be missing, which `serve` says in a sentence
     from r1hf.serving.engine import Engine
@@ -163,15 +164,18 @@ def _cache() -> Path:
 
 
 def _chat_script() -> Path:
-    """app/app.py, in the checkout that r1hf is installed from or in the working directory."""
+    """app/app.py, of the checkout or package that r1hf is installed from, or in the working directory."""
     import importlib.util
 
-    places = [Path(__file__).resolve().parents[2], Path.cwd()]
-    script = next((place / "app" / "app.py" for place in places if (place / "app" / "app.py").is_file()), None)
+    places = [packaged("app"), Path("app").resolve()]
+    script = next((place / "app.py" for place in places if (place / "app.py").is_file()), None)
     if script is None:
         raise ConfigError("--chat: app/app.py is not here; run it in a checkout of r1hf, or start the app yourself")
     if importlib.util.find_spec("gradio") is None:
-        raise ConfigError("--chat: gradio is not installed: make install EXTRAS=dev,serve,app")
+        raise ConfigError(
+            "--chat: gradio is not installed: pip install 'r1hf[serve,app]', or in a checkout "
+            "make install EXTRAS=dev,serve,app"
+        )
     return script
 
 

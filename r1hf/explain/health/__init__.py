@@ -1,0 +1,1 @@
+"""How a run does, in words: what is wrong with it, why, and what to try."""

@@ -1,0 +1,1 @@
+"""Runs of r1hf and of others, read into one table."""
