@@ -48,7 +48,10 @@ def chain(tiny_base: Path, memorised: Path, tmp_path_factory: pytest.TempPathFac
 
     make("r1_zero", "r1_zero", model=memorised, prompts=train, **GRPO)
     sampling = {"samples": 3, "batch_size": 64, "max_new_tokens": 60}
-    make("cold_start", "cold_start", model=tiny_base, zero=memorised, prompts=known, problems=8, **sampling)
+    make(
+        "cold_start", "cold_start", model=tiny_base, zero=memorised, prompts=known, problems=8, **sampling,
+        min_rows_per_method=0,
+    )  # fmt: skip
     make("sft1", "sft", model=memorised, data=made["cold_start"] / "data.jsonl", **SFT)
     make("reasoning_rl", "reasoning_rl", model=made["sft1"], prompts=train, **GRPO)
     general_sft = head(data / "general_sft.jsonl", runs / "general_sft.jsonl", 30)
