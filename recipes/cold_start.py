@@ -30,7 +30,7 @@ from r1hf.data.cold_start import (
     rewritten_by_rule,
     take,
 )
-from r1hf.data.filters import SampleFilter, described
+from r1hf.data.filters import SampleFilter, described, rejected_rows
 from r1hf.data.language_column import check_languages
 from r1hf.data.rows import Row, check_rows, stage_rows, write_rows
 from r1hf.models.loading import check_chat_template
@@ -172,12 +172,7 @@ def main(argv: list[str] | None = None) -> None:
         write_rows(stage.work / "review.jsonl", queue)
         write_rows(
             stage.work / "rejected.jsonl",
-            (
-                {"method": method, "reason": reason, **row}
-                for method, item in filters.items()
-                for reason, shown in item.shown.items()
-                for row in shown
-            ),
+            (row for method, item in filters.items() for row in rejected_rows(item.shown, method=method)),
         )
         stage.finish(
             {

@@ -191,9 +191,12 @@ def test_rejection_sampling_counts_all_and_mixes_three_to_one(chain: dict[str, P
     assert found["sampled"] == 24 == found["kept"] + sum(found["rejected"].values())
     assert "duplicate" in found["rejected"]
     reasoning = [row for row in rows if row["task"] == "reasoning"]
-    assert len(reasoning) == found["kept"] and len(rows) - len(reasoning) == found["general"] == round(
-        found["kept"] / 3
-    )
+    spare = load_rows(str(chain["rejection_sampling"] / "spare.jsonl")) if found.get("spare") else []
+    assert len(reasoning) == 3 * found["general"] == 3 * (len(rows) - len(reasoning)) > 0
+    assert len(reasoning) + len(spare) == found["kept"] and len(spare) < 3
+    prompts = load_rows(str(chain["rejection_sampling"] / "prompts.jsonl"), ("question", "answer", "pass_rate"))
+    assert len(prompts) == 8 and all(row["samples"] == 3 and row["pass_rate"] == row["right"] / 3 for row in prompts)
+    assert {row["judged_by"] for row in reasoning} == {"rule"}
     assert all(is_well_formed(row["completion"]) for row in reasoning)
     assert len({(row["question"], row["completion"]) for row in reasoning}) == len(reasoning)
     assert [row["task"] for row in rows] != sorted((row["task"] for row in rows), reverse=True), "shuffled"

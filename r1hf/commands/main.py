@@ -22,6 +22,7 @@ COMMANDS = {
         "r1hf.commands.check",
         "try a stage or a pipeline before it is launched",
     ),
+    "judge": ("r1hf.commands.judge", "measure how often a judging model is wrong, on labelled rows"),
     "plan": ("r1hf.commands.check", "memory, time and cost alone: check --only estimate"),
     "pull": ("r1hf.commands.pull", "download from the Hub, and prove whose it is by its signature"),
     "push": ("r1hf.commands.push", "push a run or a stage to the Hub, with its card"),

@@ -157,5 +157,10 @@ def described(shown: Mapping[str, list[Row]]) -> str:
     )
 
 
+def rejected_rows(shown: Mapping[str, list[Row]], **more: str) -> list[Row]:
+    """The first samples of each reason as rows of a file."""
+    return [{**more, "reason": reason, **row} for reason, rows in shown.items() for row in rows]
+
+
 def _plain(text: str) -> str:
     return " ".join(text.split())

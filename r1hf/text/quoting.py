@@ -15,4 +15,4 @@ _INVISIBLE = re.compile(
 
 def quoted(text: str) -> str:
     """`text` with its marks broken ("<|im_end|>" to "< |im_end| >"), without invisible characters."""
-    return _MARK.sub(lambda match: f"{match[0]} " if match[0] != "|" else " |", _INVISIBLE.sub("", text)).strip()
+    return _MARK.sub(r"\g<0> ", _INVISIBLE.sub("", text)).strip()
