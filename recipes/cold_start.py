@@ -18,12 +18,12 @@ from r1hf.commands.recipe import run
 from r1hf.core.config import Parsed, parse
 from r1hf.core.errors import NothingKept
 from r1hf.core.source import Source
-from r1hf.data.cold_start import prompted, rewritten, take
+from r1hf.data.cold_start import Drawing, prompted, rewritten, take
 from r1hf.data.filters import SampleFilter
 from r1hf.data.language_column import check_languages
 from r1hf.data.rows import Row, check_rows, stage_rows, write_rows
 from r1hf.models.loading import check_chat_template
-from r1hf.models.sampling import SamplingConfig, check_sampler, load_sampler
+from r1hf.models.sampler_config import SamplingConfig, check_sampler, load_sampler
 from r1hf.stage.given_inputs import preflight_inputs
 from r1hf.stage.stage import Stage
 from r1hf.trainers.rl import COLUMNS, check_templates, shuffled
@@ -59,16 +59,19 @@ def preflight(parsed: Parsed) -> None:
         check_sampler(parsed.problems, config)
 
 
-def collect(config: ColdStartConfig, rows: list[Row], queue: list[Row]) -> tuple[list[Row], dict[str, SampleFilter]]:
+def collect(
+    config: ColdStartConfig, rows: list[Row], queue: list[Row], stage: Stage
+) -> tuple[list[Row], dict[str, SampleFilter]]:
     """The kept rows of every method, and each method's filter with its counts."""
-    limit, n = config.max_new_tokens, config.samples
+    limit, seed = config.max_new_tokens, config.seed
+    draw = Drawing(stage, config, config.samples, limit)
     with load_sampler(config, config.model) as base:
         made = {
-            "few_shot": prompted(base, rows, config.few_shot_template, n, limit, config.seed, "few_shot"),
-            "direct": prompted(base, rows, config.direct_template, n, limit, config.seed + 1, "direct"),
+            "few_shot": prompted(draw, base, rows, config.few_shot_template, seed, "few_shot"),
+            "direct": prompted(draw, base, rows, config.direct_template, seed + 1, "direct"),
         }
     with load_sampler(config, config.zero) as zero:
-        made["rewrite"] = rewritten(zero, rows, n, limit, config.seed + 2, queue)
+        made["rewrite"] = rewritten(draw, zero, rows, seed + 2, queue)
     kept: list[Row] = []
     filters = {}
     for method in METHODS:
@@ -85,7 +88,7 @@ def main(argv: list[str] | None = None) -> None:
     with Stage(parsed, recipe=__file__) as stage:
         rows = shuffled(stage_rows(stage, "prompts", COLUMNS), config.seed)[: config.problems]
         queue: list[Row] = []
-        kept, filters = collect(config, rows, queue)
+        kept, filters = collect(config, rows, queue, stage)
         if not kept:
             raise NothingKept(f"no cold-start sample was kept of {len(rows)} problems: {_reasons(filters)}")
         write_rows(stage.work / "data.jsonl", shuffled(kept, config.seed))

@@ -19,8 +19,10 @@ from r1hf.core.source import Source
 from r1hf.data.filters import SampleFilter
 from r1hf.data.language_column import check_languages
 from r1hf.data.rows import Row, check_rows, stage_rows, write_rows
+from r1hf.models.generation import generate
 from r1hf.models.loading import check_chat_template
-from r1hf.models.sampling import SamplingConfig, check_sampler, load_sampler
+from r1hf.models.sampler_config import SamplingConfig, check_sampler, load_sampler
+from r1hf.models.sampling import Limits
 from r1hf.stage.given_inputs import preflight_inputs
 from r1hf.stage.stage import Stage
 from r1hf.trainers.rl import COLUMNS, shuffled
@@ -56,22 +58,20 @@ def preflight(parsed: Parsed) -> None:
         check_sampler(parsed.problems, config)
 
 
-def select(config: RejectionSamplingConfig, rows: list[Row], judge: SampleFilter) -> list[Row]:
+def select(config: RejectionSamplingConfig, rows: list[Row], judge: SampleFilter, stage: Stage) -> list[Row]:
     """The kept samples as rows."""
+    limits = Limits(temperature=config.temperature, max_new_tokens=config.max_new_tokens)
     with load_sampler(config, config.model) as sampler:
-        groups = sampler.sample(
-            sampler.chat([row["question"] for row in rows]),
-            config.samples,
-            temperature=config.temperature,
-            max_new_tokens=config.max_new_tokens,
-            seed=config.seed,
-            name="rejection_sampling",
-        )
+        prompts, ids = sampler.chat([row["question"] for row in rows]), [row.get("id") for row in rows]
+        place = stage.checkpoints / "samples"
+        made = generate(place, sampler, prompts, config.samples, limits, config, ids=ids, name="rejection_sampling")
+    if made.fault_counts:
+        stage.note("no_answer", "rejection_sampling", made.fault_counts)
     return [
         {**row, "completion": sample.text.strip()}
-        for row, group in zip(rows, groups, strict=True)
+        for row, group in zip(rows, made.groups(), strict=True)
         for sample in group
-        if judge.keeps(row, sample)
+        if not sample.fault and judge.keeps(row, sample)
     ]
 
 
@@ -84,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
         rows = stage_rows(stage, "prompts", COLUMNS)
         general = shuffled(stage_rows(stage, "general", GENERAL_COLUMNS), config.seed)
         judge = SampleFilter(max_tokens=config.max_tokens, min_language_share=config.min_language_share)
-        reasoning = select(config, rows, judge)
+        reasoning = select(config, rows, judge, stage)
         if not reasoning:
             raise NothingKept(
                 f"no sample of {len(rows)} prompts was kept: {judge.counts()}; is {config.model} trained?"

@@ -13,6 +13,7 @@ from r1hf.core.config import parse
 from r1hf.core.errors import StageError
 from r1hf.data.rows import load_rows
 from r1hf.models.sampling import Sampler, SamplingConfig, check_sampler, load_sampler
+from r1hf.models.transformers_sampling import TransformersSampler
 from r1hf.models.vllm_sampling import VllmSampler
 
 HERE = importlib.util.find_spec("vllm") is not None
@@ -47,7 +48,7 @@ def sampler(memorised: Path) -> Iterator[VllmSampler]:
 @pytest.mark.slow
 @needs_vllm
 def test_it_says_what_transformers_says(sampler: VllmSampler, memorised: Path) -> None:
-    other = Sampler.load(str(memorised))
+    other = TransformersSampler(str(memorised))
     prompts = other.chat(QUESTIONS)
     assert sampler.chat(QUESTIONS) == prompts
     given = {"temperature": 0.01, "max_new_tokens": 60}

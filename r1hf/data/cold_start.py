@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from r1hf.data.rewrite import rewrite
 from r1hf.data.rows import Row
-from r1hf.models.sampling import Completion, Sampler
+from r1hf.models.generation import generate
+from r1hf.models.sampler_config import SamplingConfig
+from r1hf.models.sampling import Completion, Limits, Sampler
+from r1hf.stage.stage import Stage
 from r1hf.text.forms import to_cold_start
 from r1hf.text.grammar import parse
 from r1hf.verify import read_answer
@@ -22,31 +26,47 @@ _NEXT_PROBLEM = re.compile(r"\n\s*(Problem:|User:|用户：).*", re.DOTALL)
 Candidate = tuple[Row, Completion]
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """How samples are drawn, and where they are kept: `n` of each row, in a folder of the stage for each method."""
+
+    stage: Stage
+    config: SamplingConfig
+    n: int
+    max_new_tokens: int
+
+    def __call__(
+        self, sampler: Sampler, rows: Sequence[Row], template: str | None, seed: int, name: str
+    ) -> list[Candidate]:
+        """Each row with its samples, but for those that are no answer, which are counted."""
+        prompts, ids = sampler.chat([row["question"] for row in rows], template), [row.get("id") for row in rows]
+        limits = Limits(max_new_tokens=self.max_new_tokens)
+        made = generate(
+            self.stage.checkpoints / name, sampler, prompts, self.n, limits, self.config, seed=seed, ids=ids, name=name
+        )
+        if made.fault_counts:
+            self.stage.note("no_answer", name, made.fault_counts)
+        pairs = ((row, one) for row, group in zip(rows, made.groups(), strict=True) for one in group)
+        return [(row, one) for row, one in pairs if not one.fault]
+
+
 def prompted(
-    sampler: Sampler, rows: Sequence[Row], template: str, n: int, max_new_tokens: int, seed: int, name: str
+    draw: Drawing, sampler: Sampler, rows: Sequence[Row], template: str, seed: int, name: str
 ) -> list[Candidate]:
     """Samples of a prompt template (few-shot or direct), cut where the base starts another problem."""
-    prompts = sampler.chat([row["question"] for row in rows], template)
-    samples = sampler.sample(prompts, n, max_new_tokens=max_new_tokens, seed=seed, name=name)
-    return [(row, _cut(sample)) for row, group in zip(rows, samples, strict=True) for sample in group]
+    return [(row, _cut(sample)) for row, sample in draw(sampler, rows, template, seed, name)]
 
 
-def rewritten(
-    sampler: Sampler, rows: Sequence[Row], n: int, max_new_tokens: int, seed: int, queue: list[Row]
-) -> list[Candidate]:
+def rewritten(draw: Drawing, sampler: Sampler, rows: Sequence[Row], seed: int, queue: list[Row]) -> list[Candidate]:
     """R1-Zero's samples rewritten by rule; `queue` gets each pair of before and after, for people to review."""
-    samples = sampler.sample(
-        sampler.chat([row["question"] for row in rows]), n, max_new_tokens=max_new_tokens, seed=seed, name="rewrite"
-    )
     candidates = []
-    for row, group in zip(rows, samples, strict=True):
-        for sample in group:
-            answer = read_answer(sample.text)
-            parts = rewrite(parse(sample.text).reasoning or "", answer or "", row["language"])
-            text = to_cold_start(*parts) if parts else sample.text
-            if parts:
-                queue.append({"id": row.get("id"), "question": row["question"], "before": sample.text, "after": text})
-            candidates.append((row, Completion(text, sample.tokens, sample.truncated)))
+    for row, sample in draw(sampler, rows, None, seed, "rewrite"):
+        answer = read_answer(sample.text)
+        parts = rewrite(parse(sample.text).reasoning or "", answer or "", row["language"])
+        text = to_cold_start(*parts) if parts else sample.text
+        if parts:
+            queue.append({"id": row.get("id"), "question": row["question"], "before": sample.text, "after": text})
+        candidates.append((row, Completion(text, sample.tokens, sample.truncated)))
     return candidates
 
 

