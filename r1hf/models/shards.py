@@ -242,8 +242,8 @@ def _write(handle: int, data: bytes) -> None:
 
 
 def write_parquet(path: Path, table: pa.Table) -> None:
-    """Writes the table so that it is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Writes the table so that it is there whole or not at all. For one writer at a time."""
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         pq.write_table(table, temporary, compression="zstd")
         os.replace(temporary, path)
