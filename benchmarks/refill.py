@@ -1,4 +1,6 @@
-"""A batch that stays full against batches of a fixed size, where lengths differ tenfold: tokens a second of processor time of both.
+"""A batch that stays full against batches of a fixed size, where lengths differ tenfold: tokens a second.
+
+The seconds are the processor's, so that other work on the machine does not count.
 
 python benchmarks/refill.py MODEL [--rows 256] [--batch 32]      # a model directory; one run of half a minute on a CPU
 

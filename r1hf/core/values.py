@@ -92,6 +92,8 @@ LIMITS: dict[str, tuple[str, str]] = {
     "vocab_size": (_FROM_1, "write the tokens of the tokenizer"),
     "block_size": ("[2, inf)", "write the tokens of a training row"),
     "batch_size": (_FROM_1, "write the sequences that are generated at once"),
+    "server_timeout": (_ABOVE_0, "write the seconds to wait for one sample"),
+    "server_patience": (_ABOVE_0, "write the seconds to wait for any answer"),
     "shard_size": (_FROM_1, "write the samples that are kept together, or leave it out"),
     "max_bad_samples": (_SHARE, "write the share of samples that may be no answer, or 0 to stop at the first"),
     "k": (_FROM_1, "write the samples a problem"),

@@ -83,7 +83,7 @@ def _sampled(
 
 
 def _template(sampler: Sampler, template: str | None) -> str:
-    text = templates.load(template) if template else str(sampler.tokenizer.chat_template)
+    text = templates.load(template) if template else str(getattr(sampler.tokenizer, "chat_template", None))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

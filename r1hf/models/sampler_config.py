@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -10,11 +11,14 @@ import torch
 from r1hf.core.config import StageConfig
 from r1hf.core.hardware import gpu_assumed, has_vllm
 from r1hf.core.source import paths_of
+from r1hf.core.yamlfile import nearest
 from r1hf.models.sampling import Sampler
 from r1hf.models.tensor_parallel import check_parts
 
 Kind = Literal["transformers", "vllm", "openai", "ray"]
 OVER_VLLM = ("vllm", "ray")
+_OF_THE_STAGE = {"model", "prompt", "messages", "n", "seed", "stream", "max_tokens", "temperature", "top_p"}
+_SERVER = re.compile(r"https?://[^\s/@]+(/[^\s@]*)?")
 
 
 @dataclass(kw_only=True)
@@ -46,6 +50,23 @@ class SamplingConfig(StageConfig):
         default_factory=dict,
         metadata={"help": "settings of vLLM's engine, such as {max_model_len: 8192, tensor_parallel_size: 4}"},
     )
+    servers: list[str] = field(
+        default_factory=list,
+        metadata={"help": "addresses of sampler openai, such as http://10.0.0.5:8000/v1", "request": False},
+    )
+    openai: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={
+            "help": "of sampler openai: api (completions or chat), models ({model: what the servers call it}), body "
+            "(more keys of each request)"
+        },
+    )
+    server_timeout: float = field(
+        default=1200.0, metadata={"help": "seconds that a server may take for one sample", "request": False}
+    )
+    server_patience: float = field(
+        default=600.0, metadata={"help": "seconds without any server's answer before the run stops", "request": False}
+    )
 
 
 def check_sampler(problems: list[str], config: SamplingConfig) -> None:
@@ -57,6 +78,7 @@ def check_sampler(problems: list[str], config: SamplingConfig) -> None:
         )
     if config.sampler not in OVER_VLLM and config.vllm:
         problems.append(f"vllm: {config.vllm} would not be read with sampler {config.sampler}; set sampler: vllm")
+    problems += _server_problems(config)
     if "tensor_parallel_size" in config.vllm:
         parts = config.vllm["tensor_parallel_size"]
         models = [
@@ -66,6 +88,36 @@ def check_sampler(problems: list[str], config: SamplingConfig) -> None:
         here = 0 if gpu_assumed() else torch.cuda.device_count()
         if config.sampler == "vllm" and isinstance(parts, int) and 0 < here < parts:
             problems.append(f"vllm: tensor_parallel_size: {parts} GPUs are asked for, and {here} are here")
+
+
+def _server_problems(config: SamplingConfig) -> list[str]:
+    if config.sampler != "openai":
+        unread = [f"{key}: {getattr(config, key)}" for key in ("servers", "openai") if getattr(config, key)]
+        return [f"{text} would not be read with sampler {config.sampler}; set sampler: openai" for text in unread]
+    problems = (
+        [] if config.servers else ["servers: sampler openai needs addresses, such as [http://127.0.0.1:8000/v1]"]
+    )
+    for url in config.servers:
+        if not _SERVER.fullmatch(url):
+            problems.append(
+                f"servers: {url.rpartition('@')[2]!r} is no address such as http://127.0.0.1:8000/v1; a key belongs "
+                "into the environment (R1HF_OPENAI_API_KEY)"
+            )
+    kinds = {"api": str, "models": dict, "body": dict}
+    problems += [
+        f"openai: {nearest(key, list(kinds))} ({key} is unknown)" for key in config.openai if key not in kinds
+    ]
+    problems += [
+        f"openai: {key}: {config.openai[key]!r} is not a {'mapping' if kind is dict else 'text'}"
+        for key, kind in kinds.items()
+        if not isinstance(config.openai.get(key, kind()), kind)
+    ]
+    if (api := config.openai.get("api", "chat")) not in ("completions", "chat"):
+        problems.append(f"openai: api: {api!r} is unknown; write completions or chat")
+    body = config.openai.get("body")
+    taken = sorted(_OF_THE_STAGE & {*body}) if isinstance(body, dict) else []
+    problems += [f"openai: body: {key} is set by the stage; leave it out" for key in taken]
+    return problems
 
 
 def load_sampler(config: SamplingConfig, source: str) -> Sampler:
@@ -78,6 +130,9 @@ def settings_of(config: SamplingConfig) -> dict[str, Any]:
     found: dict[str, Any] = {"sampler": config.sampler, "batch_size": config.batch_size}
     if config.sampler in OVER_VLLM:
         found["vllm"] = config.vllm
+    if config.sampler == "openai":
+        found |= {"servers": config.servers, "openai": config.openai}
+        found |= {"timeout": config.server_timeout, "patience": config.server_patience}
     return found
 
 
@@ -88,6 +143,11 @@ def open_sampler(settings: dict[str, Any], source: str) -> Sampler:
         from r1hf.models.vllm_sampling import VllmSampler
 
         return VllmSampler(source, size, **settings["vllm"])
+    if kind == "openai":
+        from r1hf.models.openai_sampling import OpenAiSampler
+
+        waits = {key: settings[key] for key in ("timeout", "patience")}
+        return OpenAiSampler(source, size, settings["servers"], **settings["openai"], **waits)
     from r1hf.models.transformers_sampling import TransformersSampler
 
     return TransformersSampler(source, size)

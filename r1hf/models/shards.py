@@ -75,7 +75,7 @@ class Request:
             "seed": self.seed,
             "prompts_of_a_shard": self.per_shard,
             "model": self.revision or self.model,
-            "sampler": self.settings["sampler"],
+            **{key: self.settings[key] for key in ("sampler", "vllm", "openai") if key in self.settings},
         }
 
     @cached_property
