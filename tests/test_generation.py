@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -16,6 +17,7 @@ import pytest
 from small_run import answered
 from tables import each
 
+from r1hf.commands import work
 from r1hf.core.config import parse
 from r1hf.core.errors import DataError, StageError
 from r1hf.models import shards
@@ -290,3 +292,38 @@ def test_an_empty_answer_is_none(sampler: Logged, tmp_path: Path) -> None:
             run(tmp_path / "stopped", silent, max_bad_samples=0)
     finally:
         silent.model.generation_config.eos_token_id = own
+
+
+def test_workers_join_a_stage_by_a_command_and_end_with_it(
+    undisturbed: list[dict[str, Any]], tiny_base: Path, tmp_path: Path, sampler: Logged
+) -> None:
+    folder = tmp_path / "stage.partial" / "trainer" / "few_shot"
+    with pytest.raises(StageError, match="no stage is at work"):
+        work.run(Namespace(stage=str(tmp_path / "stage")))
+
+    def join_in() -> None:
+        work.run(Namespace(stage=f"{tmp_path / 'stage'}/"))
+
+    sampler.log = tmp_path / "log"
+
+    try:
+        pid = child(lambda: run(folder, sampler))
+        while not folder.is_dir():
+            time.sleep(0.005)
+        other = child(join_in)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert rows(folder) == undisturbed
+        (tmp_path / "stage.partial").rename(tmp_path / "stage")
+        assert os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]) == 0
+    finally:
+        sampler.log = None
+
+
+@pytest.mark.slow
+def test_a_stage_starts_workers_of_its_own(
+    undisturbed: list[dict[str, Any]], sampler: Logged, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path / "made", sampler, workers=2)
+    assert rows(tmp_path / "made") == undisturbed
+    said = capfd.readouterr()
+    assert "ended with status" not in said.out and "Traceback" not in said.err

@@ -94,6 +94,7 @@ LIMITS: dict[str, tuple[str, str]] = {
     "batch_size": (_FROM_1, "write the sequences that are generated at once"),
     "server_timeout": (_ABOVE_0, "write the seconds to wait for one sample"),
     "server_patience": (_ABOVE_0, "write the seconds to wait for any answer"),
+    "workers": (_FROM_1, "write the engines of this machine, or leave it out"),
     "shard_size": (_FROM_1, "write the samples that are kept together, or leave it out"),
     "max_bad_samples": (_SHARE, "write the share of samples that may be no answer, or 0 to stop at the first"),
     "k": (_FROM_1, "write the samples a problem"),

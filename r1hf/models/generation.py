@@ -6,7 +6,9 @@ and the samples are the same whoever does.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,9 +24,11 @@ from r1hf.core.progress import Progress
 from r1hf.models.sampler_config import SamplingConfig, open_sampler, settings_of
 from r1hf.models.sampling import Ask, Completion, Limits, Sampler, whole
 from r1hf.models.shards import Claim, Request, Shards, write_parquet
+from r1hf.models.workers import beside
 
 LEDGER, PROMPTS = "ledger.json", "prompts.parquet"
 EMPTY = "empty answer"
+_ASKED = {"prompts", "n", "seed", "prompts_of_a_shard", *Limits._fields}
 _WAIT = 0.5  # seconds between two looks at shards that others work on
 
 
@@ -126,7 +130,10 @@ def generate(
     ready = [number for number in range(shards.count) if shards.finished(number)]
     _count_kept(shards, ready, tally)
     done = sum(len(shards.places(number)) for number in ready) * n
-    with Progress(name, len(prompts) * n, "sample", done) as progress:
+    with contextlib.ExitStack() as stack:
+        progress = stack.enter_context(Progress(name, len(prompts) * n, "sample", done))
+        if len(ready) < shards.count:
+            stack.enter_context(beside(folder, config))
         others = work(shards, sampler, tally, progress)
     _count_kept(shards, others, tally)
     if tally.bad:
@@ -212,6 +219,7 @@ def _opened(folder: Path, request: Request) -> Shards:
         table = pa.table({"id": list(request.ids), "prompt": list(request.prompts)})
         write_parquet(folder / PROMPTS, table)
         content = {"asked": request.asked, "model": request.model, "settings": request.settings}
+        content["path"] = os.path.abspath(request.model) if os.path.isdir(request.model) else request.model
         write_atomic(folder / LEDGER, json.dumps(content, indent=2) + "\n")
     return Shards(folder, request)
 
@@ -225,7 +233,8 @@ def _ledger(folder: Path) -> dict[str, Any] | None:
     except ConfigError as error:
         print(f"note: {' '.join(error.problems)}; it is written anew", flush=True)
         return None
-    if all(isinstance(found.get(key), dict) for key in ("asked", "settings")) and isinstance(found.get("model"), str):
+    kinds = {"asked": dict, "settings": dict, "model": str, "path": str}
+    if all(isinstance(found.get(key), kind) for key, kind in kinds.items()) and _ASKED <= found["asked"].keys():
         return found
     print(f"note: {folder / LEDGER} is no ledger of samples; it is written anew", flush=True)
     return None
@@ -236,7 +245,10 @@ def join(folder: Path) -> None:
     if (ledger := _ledger(folder)) is None:
         raise StageError(f"{folder} holds no {LEDGER}: there is nothing to work on")
     asked, table = ledger["asked"], pq.read_table(folder / PROMPTS)
-    with open_sampler(ledger["settings"], ledger["model"]) as sampler:
+    if len(list(folder.glob("checkpoint-*.parquet"))) * asked["prompts_of_a_shard"] >= asked["prompts"]:
+        return
+    source = ledger["model"] if os.path.isdir(ledger["model"]) else ledger["path"]
+    with open_sampler(ledger["settings"], source) as sampler:
         request = Request(
             *(table["prompt"].to_pylist(), table["id"].to_pylist(), asked["n"]),
             *(Limits(*(asked[key] for key in Limits._fields)), asked["seed"], asked["prompts_of_a_shard"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from r1hf.models.tensor_parallel import check_parts
 
 Kind = Literal["transformers", "vllm", "openai", "ray"]
 OVER_VLLM = ("vllm", "ray")
+_WORDS = {int: "whole number", list: "list", str: "text", dict: "mapping"}
 _OF_THE_STAGE = {"model", "prompt", "messages", "n", "seed", "stream", "max_tokens", "temperature", "top_p"}
 _SERVER = re.compile(r"https?://[^\s/@]+(/[^\s@]*)?")
 
@@ -50,6 +52,21 @@ class SamplingConfig(StageConfig):
         default_factory=dict,
         metadata={"help": "settings of vLLM's engine, such as {max_model_len: 8192, tensor_parallel_size: 4}"},
     )
+    workers: int | None = field(
+        default=None,
+        metadata={
+            "help": "engines side by side on this machine, of transformers or vllm; none: as many as its GPUs allow",
+            "request": False,
+        },
+    )
+    ray: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={
+            "help": "of sampler ray: workers (engines), bundles (what each reserves, such as [{GPU: 1, CPU: 1}]), "
+            "address (of a cluster that runs; auto finds it)",
+            "request": False,
+        },
+    )
     servers: list[str] = field(
         default_factory=list,
         metadata={"help": "addresses of sampler openai, such as http://10.0.0.5:8000/v1", "request": False},
@@ -78,6 +95,7 @@ def check_sampler(problems: list[str], config: SamplingConfig) -> None:
         )
     if config.sampler not in OVER_VLLM and config.vllm:
         problems.append(f"vllm: {config.vllm} would not be read with sampler {config.sampler}; set sampler: vllm")
+    problems += _ray_problems(config)
     problems += _server_problems(config)
     if "tensor_parallel_size" in config.vllm:
         parts = config.vllm["tensor_parallel_size"]
@@ -88,6 +106,26 @@ def check_sampler(problems: list[str], config: SamplingConfig) -> None:
         here = 0 if gpu_assumed() else torch.cuda.device_count()
         if config.sampler == "vllm" and isinstance(parts, int) and 0 < here < parts:
             problems.append(f"vllm: tensor_parallel_size: {parts} GPUs are asked for, and {here} are here")
+
+
+def _ray_problems(config: SamplingConfig) -> list[str]:
+    if config.sampler != "ray":
+        return (
+            [f"ray: {config.ray} would not be read with sampler {config.sampler}; set sampler: ray"]
+            if config.ray
+            else []
+        )
+    problems = []
+    if importlib.util.find_spec("ray") is None and not gpu_assumed():
+        problems.append("sampler: ray needs Ray, which is not installed: make install EXTRAS=dev,vllm,ray")
+    kinds = {"workers": int, "bundles": list, "address": str}
+    problems += [f"ray: {key} is unknown; {nearest(key, list(kinds))}" for key in config.ray if key not in kinds]
+    for key, kind in kinds.items():
+        if key in config.ray and not isinstance(config.ray[key], kind):
+            problems.append(f"ray: {key}: {config.ray[key]!r} is not a {_WORDS[kind]}")
+    if isinstance(config.ray.get("workers"), int) and config.ray["workers"] < 1:
+        problems.append(f"ray: workers: {config.ray['workers']} is below 1; write how many engines are started")
+    return problems
 
 
 def _server_problems(config: SamplingConfig) -> list[str]:
@@ -108,7 +146,7 @@ def _server_problems(config: SamplingConfig) -> list[str]:
         f"openai: {nearest(key, list(kinds))} ({key} is unknown)" for key in config.openai if key not in kinds
     ]
     problems += [
-        f"openai: {key}: {config.openai[key]!r} is not a {'mapping' if kind is dict else 'text'}"
+        f"openai: {key}: {config.openai[key]!r} is not a {_WORDS[kind]}"
         for key, kind in kinds.items()
         if not isinstance(config.openai.get(key, kind()), kind)
     ]
@@ -130,6 +168,8 @@ def settings_of(config: SamplingConfig) -> dict[str, Any]:
     found: dict[str, Any] = {"sampler": config.sampler, "batch_size": config.batch_size}
     if config.sampler in OVER_VLLM:
         found["vllm"] = config.vllm
+    if config.sampler == "ray":
+        found["ray"] = config.ray
     if config.sampler == "openai":
         found |= {"servers": config.servers, "openai": config.openai}
         found |= {"timeout": config.server_timeout, "patience": config.server_patience}
@@ -143,6 +183,10 @@ def open_sampler(settings: dict[str, Any], source: str) -> Sampler:
         from r1hf.models.vllm_sampling import VllmSampler
 
         return VllmSampler(source, size, **settings["vllm"])
+    if kind == "ray":
+        from r1hf.models.ray_sampling import RaySampler
+
+        return RaySampler(source, size, settings["vllm"], **settings["ray"])
     if kind == "openai":
         from r1hf.models.openai_sampling import OpenAiSampler
 
