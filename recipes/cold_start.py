@@ -30,11 +30,13 @@ from r1hf.data.cold_start import (
     rewritten_by_rule,
     take,
 )
+from r1hf.data.drawing import Drawing
 from r1hf.data.filters import SampleFilter, described, rejected_rows
 from r1hf.data.language_column import check_languages
 from r1hf.data.rows import Row, check_rows, stage_rows, write_rows
 from r1hf.models.loading import check_chat_template
-from r1hf.models.sampling import SamplingConfig, check_sampler, load_sampler
+from r1hf.models.sampler_config import SamplingConfig, check_sampler, load_sampler
+from r1hf.models.sampling import Limits
 from r1hf.selection.verdicts import by_rules, check_rules
 from r1hf.stage.given_inputs import preflight_inputs
 from r1hf.stage.stage import Stage
@@ -98,24 +100,23 @@ def preflight(parsed: Parsed) -> None:
         check_sampler(parsed.problems, config)
 
 
-def sampled(config: ColdStartConfig, rows: list[Row], queue: list[Row]) -> dict[str, list[Candidate]]:
+def sampled(config: ColdStartConfig, rows: list[Row], queue: list[Row], draw: Drawing) -> dict[str, list[Candidate]]:
     """The candidates of every method."""
-    limit, n = config.max_new_tokens, config.samples
+    limits, n, seed = Limits(max_new_tokens=config.max_new_tokens), config.samples, config.seed
     with load_sampler(config, config.model) as base:
         made = {
-            "few_shot": prompted(base, rows, config.few_shot_template, n, limit, config.seed, "few_shot"),
-            "direct": prompted(base, rows, config.direct_template, n, limit, config.seed + 1, "direct"),
+            "few_shot": prompted(draw, base, rows, config.few_shot_template, n, limits, seed, "few_shot"),
+            "direct": prompted(draw, base, rows, config.direct_template, n, limits, seed + 1, "direct"),
         }
     with load_sampler(config, config.zero) as zero:
-        raw = drafts(zero, rows, n, limit, config.seed + 2)
+        raw = drafts(draw, zero, rows, n, limits, seed + 2)
     if config.rewriter is None:
         made["rewrite"] = rewritten_by_rule(raw, queue)
         return made
     verdicts = by_rules([row for row, _ in raw], [sample.text for _, sample in raw])
     with load_sampler(config, config.rewriter) as rewriter:
-        made["rewrite"] = rewritten_by_model(
-            rewriter, raw, verdicts, config.rewrite_template, limit, config.seed + 3, queue
-        )
+        ask = draw.asking(rewriter)
+        made["rewrite"] = rewritten_by_model(ask, raw, verdicts, config.rewrite_template, limits, seed + 3, queue)
     return made
 
 
@@ -166,7 +167,7 @@ def main(argv: list[str] | None = None) -> None:
     with Stage(parsed, recipe=__file__) as stage:
         rows = shuffled(stage_rows(stage, "prompts", COLUMNS), config.seed)[: config.problems]
         queue: list[Row] = []
-        kept, filters = selected(config, sampled(config, rows, queue))
+        kept, filters = selected(config, sampled(config, rows, queue, Drawing(stage, config)))
         check_floor(config, filters, len(rows))
         write_rows(stage.work / "data.jsonl", shuffled(kept, config.seed))
         write_rows(stage.work / "review.jsonl", queue)

@@ -22,12 +22,14 @@ from r1hf.core.config import Parsed, parse
 from r1hf.core.errors import NothingKept
 from r1hf.core.source import Source
 from r1hf.data.choose import Choice, choose, exact_mix
+from r1hf.data.drawing import Drawing
 from r1hf.data.filters import SampleFilter, Verdict, described, rejected_rows
 from r1hf.data.language_column import check_languages
 from r1hf.data.pass_rates import with_pass_rate
 from r1hf.data.rows import Row, check_rows, stage_rows, write_rows
 from r1hf.models.loading import check_chat_template
-from r1hf.models.sampling import Completion, SamplingConfig, check_sampler, load_sampler
+from r1hf.models.sampler_config import SamplingConfig, check_sampler, load_sampler
+from r1hf.models.sampling import Completion, Limits
 from r1hf.selection.judging import JudgeKeys, check_judge, judged
 from r1hf.selection.verdicts import by_rules, check_rules
 from r1hf.stage.given_inputs import preflight_inputs
@@ -71,25 +73,22 @@ def preflight(parsed: Parsed) -> None:
         check_sampler(parsed.problems, config)
 
 
-def sampled(config: RejectionSamplingConfig, rows: list[Row]) -> list[list[Completion]]:
+def sampled(config: RejectionSamplingConfig, rows: list[Row], draw: Drawing) -> list[list[Completion]]:
+    """The samples of each row, without those that are no answer, which are counted already."""
+    limits = Limits(temperature=config.temperature, max_new_tokens=config.max_new_tokens)
     with load_sampler(config, config.model) as sampler:
-        return sampler.sample(
-            sampler.chat([row["question"] for row in rows]),
-            config.samples,
-            temperature=config.temperature,
-            max_new_tokens=config.max_new_tokens,
-            seed=config.seed,
-            name="rejection_sampling",
-        )
+        prompts = sampler.chat([row["question"] for row in rows])
+        groups = draw.groups(sampler, prompts, config.samples, limits, config.seed, "rejection_sampling", rows)
+    return [[one for one in group if not one.fault] for group in groups]
 
 
 def verdicts_of(
-    stage: Stage, config: RejectionSamplingConfig, rows: list[Row], groups: list[list[Completion]]
+    config: RejectionSamplingConfig, rows: list[Row], groups: list[list[Completion]], draw: Drawing
 ) -> tuple[list[list[Verdict]], dict[str, Any]]:
     """A verdict for every sample, and what is known of the judge, if one was asked."""
     flat = [row for row, group in zip(rows, groups, strict=True) for _ in group]
     texts = [sample.text for group in groups for sample in group]
-    verdicts, about = judged(stage, config, flat, texts, by_rules(flat, texts))
+    verdicts, about = judged(draw, config, flat, texts, by_rules(flat, texts))
     left = iter(verdicts)
     return [[next(left) for _ in group] for group in groups], about
 
@@ -141,8 +140,9 @@ def main(argv: list[str] | None = None) -> None:
             min_language_share=config.min_language_share,
             max_paragraph=config.max_paragraph,
         )
-        groups = sampled(config, rows)
-        verdicts, about = verdicts_of(stage, config, rows, groups)
+        draw = Drawing(stage, config)
+        groups = sampled(config, rows, draw)
+        verdicts, about = verdicts_of(config, rows, groups, draw)
         reasoning = select(config, rows, groups, verdicts, judge)
         if not reasoning:
             raise NothingKept(

@@ -13,7 +13,7 @@ from tables import each
 
 from r1hf.commands.main import main
 from r1hf.core.errors import ConfigError, DataError
-from r1hf.models.sampling import Completion
+from r1hf.models.sampling import Completion, Limits
 from r1hf.selection.judge import DISAGREE, Judge, judging_prompt, ticket
 from r1hf.selection.measure import labels, measure, told
 from r1hf.selection.replies import FAULTS, read_reply
@@ -158,15 +158,13 @@ class Scripted:
     """A model whose replies are written beforehand: real ones cannot be made to reply so."""
 
     def __init__(self, reply: Callable[[str, int], str]):
-        self.reply, self.asked, self.temperatures = reply, 0, []  # type: ignore[var-annotated]
+        self.reply, self.asked = reply, 0
+        self.temperatures: list[float] = []
 
-    def chat(self, questions: Sequence[str]) -> list[str]:
-        return list(questions)
-
-    def sample(self, prompts: Sequence[str], n: int, **limits: Any) -> list[list[Completion]]:
+    def __call__(self, prompts: Sequence[str], limits: Limits, seed: int, name: str) -> list[Completion]:
         self.asked += len(prompts)
-        self.temperatures.append(limits["temperature"])
-        return [[Completion(self.reply(prompt, limits["seed"]), 9, False)] for prompt in prompts]
+        self.temperatures.append(limits.temperature)
+        return [Completion(self.reply(prompt, seed), 9, False) for prompt in prompts]
 
 
 def code_in(prompt: str) -> str:
@@ -174,7 +172,7 @@ def code_in(prompt: str) -> str:
 
 
 def judge_of(reply: Callable[[str, int], str], **given: Any) -> Judge:
-    return Judge(Scripted(reply), **given)  # type: ignore[arg-type]
+    return Judge(Scripted(reply), **given)
 
 
 def is_first(prompt: str) -> bool:
@@ -198,16 +196,16 @@ def test_both_orders_have_to_agree() -> None:
 def test_a_reply_without_a_verdict_is_asked_for_again_and_then_counted() -> None:
     judge = judge_of(lambda prompt, seed: said(code=code_in(prompt)) if seed else "It is correct.")
     assert judge.judge([ROW], ["14"])[0].right is True
-    assert judge.counts == {"retried": 2, "correct": 1} and judge.sampler.temperatures == [0.0, 0.6]  # type: ignore[attr-defined]
+    assert judge.counts == {"retried": 2, "correct": 1} and judge.ask.temperatures == [0.0, 0.6]  # type: ignore[attr-defined]
     judge = judge_of(lambda prompt, seed: "It is correct.", retries=3)
     assert judge.judge([ROW], ["14"])[0].fault == "no_json"
-    assert judge.sampler.asked == 8 and judge.counts == {"retried": 6, "no_json": 1}  # type: ignore[attr-defined]
+    assert judge.ask.asked == 8 and judge.counts == {"retried": 6, "no_json": 1}  # type: ignore[attr-defined]
 
 
 def test_an_answer_that_is_none_is_wrong_without_asking() -> None:
     judge = judge_of(lambda prompt, _: said(code=code_in(prompt)))
     found = judge.judge([ROW] * 3, ["", "<think>14", "<think>14</think> <answer>14"])
-    assert [one.right for one in found] == [False] * 3 and judge.sampler.asked == 0  # type: ignore[attr-defined]
+    assert [one.right for one in found] == [False] * 3 and judge.ask.asked == 0  # type: ignore[attr-defined]
 
 
 @each("fault, text", HOSTILE)

@@ -18,9 +18,10 @@ from pathlib import Path
 from r1hf.core.config import Parsed, parse
 from r1hf.core.errors import ConfigError
 from r1hf.core.source import Source
+from r1hf.data.drawing import Drawing
 from r1hf.data.rows import check_rows, stage_rows, write_rows
 from r1hf.models.loading import check_chat_template
-from r1hf.models.sampling import SamplingConfig, check_sampler, load_sampler
+from r1hf.models.sampler_config import SamplingConfig, check_sampler, load_sampler
 from r1hf.selection.judge import TEMPLATES, Judge
 from r1hf.selection.judging import check_judge_templates
 from r1hf.selection.measure import LABELLED, labels, measure, told, written
@@ -77,7 +78,8 @@ def _measured(parsed: Parsed) -> str:
     with Stage(parsed, recipe=__file__) as stage:
         rows = stage_rows(stage, "labelled", LABELLED)
         with load_sampler(config, config.model) as sampler:
-            judge = Judge(sampler, config.judge_templates, config.judge_retries, config.max_new_tokens, config.seed)
+            ask = Drawing(stage, config).asking(sampler)
+            judge = Judge(ask, config.judge_templates, config.judge_retries, config.max_new_tokens, config.seed)
             figures, judgements = measure(judge, rows)
         write_rows(stage.work / "judged.jsonl", written(judgements, rows))
         stage.finish(figures)

@@ -27,6 +27,7 @@ COMMANDS = {
     "pull": ("r1hf.commands.pull", "download from the Hub, and prove whose it is by its signature"),
     "push": ("r1hf.commands.push", "push a run or a stage to the Hub, with its card"),
     "rollouts": ("r1hf.commands.rollouts", "show what a policy wrote in training, with its rewards"),
+    "work": ("r1hf.commands.work", "sample for a stage that runs, on another GPU or machine"),
     "serve": ("r1hf.commands.serve", "serve models over an OpenAI-compatible interface, with the chat if asked"),
 }
 _SHORT = {"plan": ["--only", "estimate"]}  # what a short name adds

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from r1hf.core.errors import ConfigError, DataError
+from r1hf.data.drawing import Asking, Drawing
 from r1hf.data.filters import Verdict
 from r1hf.data.rewrite import rewrite
 from r1hf.data.rows import Row
-from r1hf.models.sampling import Completion, Sampler
+from r1hf.models.sampling import Completion, Limits, Sampler
 from r1hf.text import prompt_templates as templates
 from r1hf.text.forms import to_cold_start
 from r1hf.text.grammar import SEPARATORS, TAGS, parse
@@ -74,19 +75,30 @@ def check_templates(
 
 
 def prompted(
-    sampler: Sampler, rows: Sequence[Row], template: Templates, n: int, max_new_tokens: int, seed: int, name: str
+    draw: Drawing,
+    sampler: Sampler,
+    rows: Sequence[Row],
+    template: Templates,
+    n: int,
+    limits: Limits,
+    seed: int,
+    name: str,
 ) -> list[Candidate]:
     """Samples of a prompt template (few-shot or direct), cut where the base starts another problem."""
     prompts = [templates.render(template_for(template, row), row["question"]) for row in rows]
-    samples = sampler.sample(prompts, n, max_new_tokens=max_new_tokens, seed=seed, name=name)
-    return [(row, _cut(sample)) for row, group in zip(rows, samples, strict=True) for sample in group]
+    groups = draw.groups(sampler, prompts, n, limits, seed, name, rows)
+    return [(row, _cut(sample)) for row, sample in _answers(rows, groups)]
 
 
-def drafts(sampler: Sampler, rows: Sequence[Row], n: int, max_new_tokens: int, seed: int) -> list[Candidate]:
+def drafts(draw: Drawing, sampler: Sampler, rows: Sequence[Row], n: int, limits: Limits, seed: int) -> list[Candidate]:
     """R1-Zero's samples, as they are."""
     prompts = sampler.chat([row["question"] for row in rows])
-    samples = sampler.sample(prompts, n, max_new_tokens=max_new_tokens, seed=seed, name="rewrite")
-    return [(row, sample) for row, group in zip(rows, samples, strict=True) for sample in group]
+    return _answers(rows, draw.groups(sampler, prompts, n, limits, seed, "rewrite", rows))
+
+
+def _answers(rows: Sequence[Row], groups: Sequence[Sequence[Completion]]) -> list[Candidate]:
+    """Each row with its samples, but for those that are no answer, which are counted already."""
+    return [(row, one) for row, group in zip(rows, groups, strict=True) for one in group if not one.fault]
 
 
 def rewritten_by_rule(found: Iterable[Candidate], queue: list[Row]) -> list[Candidate]:
@@ -102,11 +114,11 @@ def rewritten_by_rule(found: Iterable[Candidate], queue: list[Row]) -> list[Cand
 
 
 def rewritten_by_model(
-    sampler: Sampler,
+    ask: Asking,
     found: Sequence[Candidate],
     verdicts: Sequence[Verdict],
     template: Templates,
-    max_new_tokens: int,
+    limits: Limits,
     seed: int,
     queue: list[Row],
 ) -> list[Candidate]:
@@ -116,9 +128,9 @@ def rewritten_by_model(
     """
     asked = [place for place, (_, sample) in enumerate(found) if sample.text.strip() and not sample.truncated]
     prompts = [rewriting_prompt(template, *found[place], verdicts[place]) for place in asked]
-    samples = sampler.sample(sampler.chat(prompts), 1, max_new_tokens=max_new_tokens, seed=seed, name="rewriter")
+    samples = ask(prompts, limits, seed, "rewriter")
     candidates = list(found)
-    for place, (sample,) in zip(asked, samples, strict=True):
+    for place, sample in zip(asked, samples, strict=True):
         row, before = found[place]
         candidates[place] = (row, replace(sample, text=_edited(sample.text)))
         queue.append(_pair(row, before.text, candidates[place][1].text))

@@ -14,7 +14,7 @@ from r1hf.evaluation.judged import GENERAL, PROBLEMS, Reading
 from r1hf.evaluation.programs import with_tests
 from r1hf.evaluation.prompting import Gold, with_options
 from r1hf.models.loading import check_chat_template, check_tokenizer
-from r1hf.models.sampling import SamplingConfig, check_sampler
+from r1hf.models.sampler_config import SamplingConfig, check_sampler
 from r1hf.sandbox import check_sandbox
 from r1hf.stage.given_inputs import preflight_inputs
 from r1hf.text import prompt_templates as templates
@@ -27,8 +27,6 @@ COLUMNS = ("question", "answer", "language", "task")
 
 @dataclass(kw_only=True)
 class EvaluateConfig(SamplingConfig):
-    save_strategy = "steps"  # the stage keeps what an interrupted run has sampled
-
     models: list[str] = field(metadata={"input": True, "help": "stage directories or Hub ids"})
     base_model: str | None = field(
         default=None, metadata={"input": True, "help": "the base that the models came from: evaluated too, first"}

@@ -83,6 +83,7 @@ def _whole(row: Row, completion: Completion, verdict: tuple[bool | None, str | N
     share = target_share(response.reasoning or "", target) if target else None
     if correct is False and completion.truncated:
         why = f"cut at the limit of tokens: {why}"
+    why = completion.fault or why
     return Judged(completion, correct, is_well_formed(completion.text), share, answer, why)
 
 

@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from r1hf.data.drawing import Asking
 from r1hf.data.filters import Verdict
 from r1hf.data.rows import Row
-from r1hf.models.sampling import Sampler
+from r1hf.models.sampling import Limits
 from r1hf.selection.replies import Reply, read_reply
 from r1hf.text import prompt_templates as templates
 from r1hf.text.grammar import parse
@@ -42,13 +43,14 @@ class Judgement:
 @dataclass
 class Judge:
     """Asks one model. templates: prompts by name or file, one an order. retries: further tries for a reply without a
-    verdict. `counts` says what became of the answers and of the replies."""
+    verdict. name: of what is kept of its replies. `counts` says what became of the answers and of the replies."""
 
-    sampler: Sampler
+    ask: Asking
     templates: Sequence[str] = TEMPLATES
     retries: int = 2
     max_new_tokens: int = 1024
     seed: int = 0
+    name: str = "judge"
     counts: Counter[str] = field(default_factory=Counter)
 
     def judge(self, rows: Sequence[Row], answers: Sequence[str]) -> list[Judgement]:
@@ -80,17 +82,11 @@ class Judge:
             judging_prompt(self.templates[order], rows[place], shown[place], code)
             for (place, order), code in zip(keys, tickets, strict=True)
         ]
-        samples = self.sampler.sample(
-            self.sampler.chat(prompts),
-            1,
-            temperature=_RETRY_TEMPERATURE if turn else 0.0,
-            max_new_tokens=self.max_new_tokens,
-            seed=self.seed + turn,
-            name="judge" if not turn else f"judge, try {turn + 1}",
-        )
+        limits = Limits(_RETRY_TEMPERATURE if turn else 0.0, max_new_tokens=self.max_new_tokens)
+        samples = self.ask(prompts, limits, self.seed + turn, f"{self.name}_{turn + 1}")
         return [
             read_reply(sample.text, code, truncated=sample.truncated)
-            for (sample,), code in zip(samples, tickets, strict=True)
+            for sample, code in zip(samples, tickets, strict=True)
         ]
 
 

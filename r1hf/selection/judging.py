@@ -8,13 +8,13 @@ from typing import Any
 
 from r1hf.core.errors import ConfigError, DataError
 from r1hf.core.source import MAX_BAD, Source
+from r1hf.data.drawing import Asking, Drawing
 from r1hf.data.filters import Verdict
 from r1hf.data.rows import Row, check_rows, stage_rows
 from r1hf.models.loading import check_chat_template
-from r1hf.models.sampling import Sampler, load_sampler
+from r1hf.models.sampler_config import load_sampler
 from r1hf.selection.judge import FIELDS, TEMPLATES, Judge
 from r1hf.selection.measure import LABELLED, labels, measure, told
-from r1hf.stage.stage import Stage
 from r1hf.text import prompt_templates as templates
 
 _RUN = ("code", "gym")  # tasks that are run, and not read
@@ -36,8 +36,8 @@ class JudgeKeys:
     judge_retries: int = field(default=2, metadata={"help": "how often a reply without a verdict is asked for again"})
     judge_max_new_tokens: int = field(default=1024, metadata={"help": "tokens of a reply, with the judge's thought"})
 
-    def made(self, sampler: Sampler, seed: int) -> Judge:
-        return Judge(sampler, self.judge_templates, self.judge_retries, self.judge_max_new_tokens, seed)
+    def made(self, ask: Asking, seed: int, name: str) -> Judge:
+        return Judge(ask, self.judge_templates, self.judge_retries, self.judge_max_new_tokens, seed, name)
 
 
 def check_judge(problems: list[str], config: JudgeKeys, max_bad: float = MAX_BAD) -> None:
@@ -73,7 +73,7 @@ def check_judge_templates(problems: list[str], names: Sequence[str]) -> None:
 
 
 def judged(
-    stage: Stage, config: Any, rows: Sequence[Row], texts: Sequence[str], verdicts: Sequence[Verdict]
+    draw: Drawing, config: Any, rows: Sequence[Row], texts: Sequence[str], verdicts: Sequence[Verdict]
 ) -> tuple[list[Verdict], dict[str, Any]]:
     """The verdicts with the judge's where the rules say nothing, and what is known of the judge ({} without one).
 
@@ -87,11 +87,12 @@ def judged(
     ]
     if config.judge is None or not asked:
         return found, {}
-    labelled = stage_rows(stage, "judge_labelled", LABELLED)
+    labelled = stage_rows(draw.stage, "judge_labelled", LABELLED)
     with load_sampler(config, config.judge) as sampler:
-        figures, _ = measure(config.made(sampler, config.seed + 1), labelled)
-        stage.say(f"judge: {told(figures)}")
-        judge = config.made(sampler, config.seed + 2)
+        ask = draw.asking(sampler)
+        figures, _ = measure(config.made(ask, config.seed + 1, "judge_measured"), labelled)
+        draw.stage.say(f"judge: {told(figures)}")
+        judge = config.made(ask, config.seed + 2, "judge")
         judgements = judge.judge([rows[place] for place in asked], [texts[place] for place in asked])
     for place, one in zip(asked, judgements, strict=True):
         found[place] = one.verdict
