@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 
 from r1hf.commands.recipe import run
 from r1hf.core.config import Parsed, parse
-from r1hf.core.errors import NothingKept
 from r1hf.core.source import Source
 from r1hf.data.cold_start import (
     REWRITE_FIELDS,
     Candidate,
+    check_floor,
     check_templates,
     drafts,
     prompted,
@@ -31,7 +31,7 @@ from r1hf.data.cold_start import (
     take,
 )
 from r1hf.data.drawing import Drawing
-from r1hf.data.filters import SampleFilter, described, rejected_rows
+from r1hf.data.filters import SampleFilter, rejected_rows
 from r1hf.data.language_column import check_languages
 from r1hf.data.rows import Row, check_rows, stage_rows, write_rows
 from r1hf.models.loading import check_chat_template
@@ -137,28 +137,6 @@ def selected(config: ColdStartConfig, made: dict[str, list[Candidate]]) -> tuple
     return kept, filters
 
 
-def check_floor(config: ColdStartConfig, filters: dict[str, SampleFilter], problems: int) -> None:
-    """Raises NothingKept where a method keeps fewer rows than the floor, or all together none."""
-    short = [method for method in METHODS if filters[method].kept < config.min_rows_per_method]
-    if any(item.kept for item in filters.values()) and not short:
-        return
-    told = "; ".join(f"{method} {filters[method].counts()}" for method in METHODS)
-    if not any(item.kept for item in filters.values()):
-        raise NothingKept(
-            f"no cold-start sample was kept of {problems} problems: {told}\n{_examples(filters, METHODS)}"
-        )
-    counts = ", ".join(f"{method} {filters[method].kept}" for method in short)
-    raise NothingKept(
-        f"fewer rows than min_rows_per_method ({config.min_rows_per_method}) were kept of a method: {counts}. Look at "
-        f"what was rejected, and mend the prompts or the model, or set a smaller floor. Rejected: {told}\n"
-        f"{_examples(filters, short)}"
-    )
-
-
-def _examples(filters: dict[str, SampleFilter], methods: list[str] | tuple[str, ...]) -> str:
-    return "\n".join(f"{method}:\n{described(filters[method].shown)}" for method in methods)
-
-
 def main(argv: list[str] | None = None) -> None:
     parsed = parse(CONFIGS, argv)
     preflight(parsed)
@@ -168,7 +146,7 @@ def main(argv: list[str] | None = None) -> None:
         rows = shuffled(stage_rows(stage, "prompts", COLUMNS), config.seed)[: config.problems]
         queue: list[Row] = []
         kept, filters = selected(config, sampled(config, rows, queue, Drawing(stage, config)))
-        check_floor(config, filters, len(rows))
+        check_floor(filters, config.min_rows_per_method, len(rows))
         write_rows(stage.work / "data.jsonl", shuffled(kept, config.seed))
         write_rows(stage.work / "review.jsonl", queue)
         write_rows(

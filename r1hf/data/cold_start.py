@@ -7,12 +7,12 @@ readable outputs rewritten. Each gives candidates in the form `| special_token |
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from r1hf.core.errors import ConfigError, DataError
+from r1hf.core.errors import ConfigError, DataError, NothingKept
 from r1hf.data.drawing import Asking, Drawing
-from r1hf.data.filters import Verdict
+from r1hf.data.filters import SampleFilter, Verdict, described
 from r1hf.data.rewrite import rewrite
 from r1hf.data.rows import Row
 from r1hf.models.sampling import Completion, Limits, Sampler
@@ -179,3 +179,21 @@ def take(
         if keeps(row, sample, verdict)
     ]
     return kept[:most]
+
+
+def check_floor(filters: Mapping[str, SampleFilter], floor: int, problems: int) -> None:
+    """Raises NothingKept where a method keeps fewer than `floor` rows, or all together none: counts and examples."""
+    short = [method for method, item in filters.items() if item.kept < floor]
+    kept = sum(item.kept for item in filters.values())
+    if kept and not short:
+        return
+    told = "; ".join(f"{method} {item.counts()}" for method, item in filters.items())
+    shown = [method for method in filters if method in short or not kept]
+    examples = "\n".join(f"{method}:\n{described(filters[method].shown)}" for method in shown)
+    if not kept:
+        raise NothingKept(f"no cold-start sample was kept of {problems} problems: {told}\n{examples}")
+    counts = ", ".join(f"{method} {filters[method].kept}" for method in short)
+    raise NothingKept(
+        f"fewer rows than min_rows_per_method ({floor}) were kept of a method: {counts}. Look at what was rejected, "
+        f"and mend the prompts or the model, or set a smaller floor. Rejected: {told}\n{examples}"
+    )
