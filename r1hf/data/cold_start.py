@@ -26,9 +26,8 @@ from r1hf.verify import read_answer
 
 # A base that was shown examples goes on with a problem of its own; the completion ends before it.
 _NEXT_PROBLEM = re.compile(
-    r"\n\s*(?:Problem(?: Examples[^\n]*)?|Question|User|Human|用户|用戶|问题|問題|题目|題目|问题示例[^\n]*"
-    r"|問題範例[^\n]*)\s*\d{0,3}\s*[:：].*",
-    re.DOTALL,
+    r"\n[ \t]{0,8}(?:Problem(?: Examples[^\n:]{0,40})?|Question|User|Human|用户|用戶|问题|問題|题目|題目"
+    r"|问题示例[^\n：]{0,40}|問題範例[^\n：]{0,40})[ \t]{0,4}\d{0,3}[ \t]{0,4}[:：]"
 )
 REWRITE_FIELDS = ("question", "draft", "verdict")
 _VERDICTS = {
@@ -161,8 +160,8 @@ def _pair(row: Row, before: str, after: str) -> Row:
 
 
 def _cut(sample: Completion) -> Completion:
-    text = _NEXT_PROBLEM.sub("", sample.text)
-    return sample if text == sample.text else Completion(text, sample.tokens, truncated=False)
+    found = _NEXT_PROBLEM.search(sample.text)
+    return sample if found is None else Completion(sample.text[: found.start()].rstrip(), sample.tokens, False)
 
 
 def take(

@@ -11,6 +11,7 @@ from r1hf.text.repetition import units
 _LABEL = re.compile(r"^\s*(?:reasoning|solution|推理过程|推理過程|推理|思考过程|思考過程|解答)\s*[:：]", re.IGNORECASE)
 _ANSWER = re.compile(r"[^.。!！\n]*(?:\banswer\b|答案)[^.。!！\n]*", re.IGNORECASE)
 _LEAST_UNITS = 6
+_LOOKED_AT = 400  # characters
 _OPERATION = re.compile(r"[=≈<>≤≥→⇒]|\\(?:frac|sqrt|times|cdot|le|ge|approx|implies)")
 
 _CHECKED = r"verif(?:ication|ying|y)|(?:double[- ])?check(?:ing)?(?: (?:the |our |my )?(?:answer|result|work|step))?"
@@ -55,7 +56,7 @@ def _cold_start_fault(text: str) -> str | None:
 
 def _reasons(text: str) -> bool:
     """Whether there is more than a label and the answer."""
-    body = _ANSWER.sub("", _LABEL.sub("", text))
+    body = _ANSWER.sub("", _LABEL.sub("", text[:_LOOKED_AT]))
     return bool(_OPERATION.search(body)) or sum(unit.isalnum() for unit in units(body)) >= _LEAST_UNITS
 
 
@@ -75,4 +76,7 @@ def _tags_fault(text: str, form: Mode) -> str | None:
 def verifies(reasoning: str) -> bool:
     """Whether the reasoning holds a part that checks the result, and something stands in it."""
     found = list(_VERIFICATION.finditer(reasoning))
-    return any(sum(unit.isalnum() for unit in units(reasoning[one.end() :])) >= _LEAST_CHECK for one in found)
+    return any(
+        sum(unit.isalnum() for unit in units(reasoning[one.end() : one.end() + _LOOKED_AT])) >= _LEAST_CHECK
+        for one in found
+    )

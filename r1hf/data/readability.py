@@ -20,10 +20,13 @@ _HARDLY = 0.2
 
 _FENCE = re.compile(r"```|~~~|\[asy\]|\\begin\{(?:lstlisting|verbatim|minted)\}")
 _STATEMENT = re.compile(
-    r"(?m)^[ \t>]*(?:(?:async )?def \w+ ?\(.*\).*:|class \w+ ?(?:\([\w., ]*\))? ?[:{]\s*$|from [\w.]+ import [\w*(]"
+    r"(?m)^[ \t>]*(?:(?:async )?def \w+ ?\([^\n]{0,200}:|class \w+ ?(?:\([\w., ]*\))? ?[:{]\s*$"
+    r"|from [\w.]+ import [\w*(]"
     r"|import (?:math|sys|os|re|numpy|sympy|itertools|random|collections|java|pandas|time|functools)\b"
-    r"|import \w+ as \w+|# ?include ?[<\"]|using namespace |#!/|<\?php|function \w* ?\(.*\) ?\{|(?:fn|func) \w+ ?\("
-    r"|(?:const|let|var) \w+ ?= ?.*;|(?:public|private|static) (?:static )?\w+ \w+ ?\(|SELECT .+ FROM |>>> "
+    r"|import \w+ as \w+|# ?include ?[<\"]|using namespace |#!/|<\?php|function \w* ?\(.{0,200}\) ?\{"
+    r"|(?:fn|func) \w+ ?\("
+    r"|(?:const|let|var) \w+ ?= ?.{0,200};|(?:public|private|static) (?:static )?\w+ \w+ ?\("
+    r"|SELECT .{1,200} FROM |>>> "
     r"|(?:for|while|if|elif|else|try|with)\b[^\n]*:[ \t]*\n[ \t]{2,}\S)"
 )
 _CALL = re.compile(
@@ -32,18 +35,17 @@ _CALL = re.compile(
     r"|\blambda \w+(?:, ?\w+)* ?:|\breturn \w+ ?[-+*/%] ?\w+;|</?(?:html|div|script|body|table|span|pre|code)\b[^>]*>"
 )
 
-# A sentence that is nothing but doubt.
+# A piece of a sentence that is nothing but doubt. Longer phrases first: pieces are taken one by one, never given back.
 _DOUBT = re.compile(
-    r"(?:(?:wait|hmm+|ok(?:ay)?|no|not sure|well|actually|so|but|and|or|um+|uh+|oh|maybe|perhaps|hold on|alternatively"
-    r"|i(?:'m| am) (?:not sure|confused|lost)|let me (?:think|see|try|check|start)(?: (?:again|over|about (?:it|this)"
-    r"|once more|more))*|let's (?:think|see|try)(?: again)?|that(?:'s| is) (?:not right|wrong|weird|strange)"
+    r"(?:or maybe not|not sure|wait|hmm+|okay|ok|no|well|actually|so|but|and|or|um+|uh+|oh|maybe|perhaps|hold on"
+    r"|alternatively|i(?:'m| am) (?:not sure|confused|lost|going (?:in|round in|around in) circles)"
+    r"|let me (?:think|see|try|check|start)|let's (?:think|see|try)|over|once more|about (?:it|this)"
+    r"|that(?:'s| is) (?:not right|wrong|weird|strange)"
     r"|i (?:think|guess|don't know|wonder)|what (?:was|am) i (?:doing|saying)|where was i|anyway|never ?mind"
-    r"|or maybe not|is that right|again|i(?:'m| am) going (?:in|round in|around in) circles)[\s,.…!?;:—-]*)+",
+    r"|is that right|again)\b[\s,.…!?;:—-]*"
+    r"|(?:等等|等一下|嗯+|呃+|不对|不對|[让讓]我再?(?:想一想|想想|看看)|可能|也许|也許|我不确定|我不確定|再想想|不是|或者|算了"
+    r"|我不知道|哦|啊|但是|所以|到底|怎么回事|怎麼回事)[\s,，.。…！!？?、；;]*",
     re.IGNORECASE,
-)
-_DOUBT_HAN = re.compile(
-    r"(?:等等|等一下|嗯+|呃+|不对|不對|让我(?:再)?(?:想想|看看|想一想)|讓我(?:再)?(?:想想|看看|想一想)|可能|也许|也許"
-    r"|我不确定|我不確定|再想想|不是|或者|算了|我不知道|哦|啊|但是|所以|到底|怎么回事|怎麼回事|[\s,，.。…！!？?、；;])+"
 )
 _SENTENCE = re.compile(r"(?<=[.!?;…])\s+|(?<=[。！？；])|\n+")
 _LEAST_DOUBTS, _DOUBT_SHARE = 5, 0.4
@@ -88,8 +90,18 @@ def has_code(text: str) -> bool:
 def rambles(text: str) -> bool:
     """Whether many sentences only doubt and turn round, and say nothing."""
     sentences = [one.strip() for one in _SENTENCE.split(text) if len(one.strip()) > 1]
-    doubts = sum(bool(_DOUBT.fullmatch(one) or _DOUBT_HAN.fullmatch(one)) for one in sentences)
+    doubts = sum(map(_only_doubts, sentences))
     return doubts >= _LEAST_DOUBTS and doubts > _DOUBT_SHARE * len(sentences)
+
+
+def _only_doubts(sentence: str) -> bool:
+    place = 0
+    while place < len(sentence):
+        piece = _DOUBT.match(sentence, place)
+        if piece is None:
+            return False
+        place = piece.end()
+    return True
 
 
 def is_messy(text: str) -> bool:
