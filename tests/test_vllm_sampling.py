@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from small_run import answered, manifest, run_recipe, write
@@ -132,8 +133,10 @@ def test_killed_under_vllm_it_ends_with_the_rows_of_an_undisturbed_run(tiny_base
             process = started(tmp_path / name, tiny_base, *words)
             while samples_in(tmp_path / name) < after and process.poll() is None:
                 time.sleep(0.002)
+            below = psutil.Process(process.pid).children(recursive=True)
             process.kill()
             assert process.wait() == -9
+            assert below and not psutil.wait_procs(below, timeout=30)[1], "vLLM's own processes end too"
         assert started(tmp_path / name, tiny_base, *words).wait() == 0
     found, wanted = rows(tmp_path / "killed"), rows(tmp_path / "whole")
     assert len(found) == 80 and found == wanted

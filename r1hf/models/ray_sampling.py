@@ -12,6 +12,7 @@ from r1hf.core.environment import HUB_TOKENS, narrowed
 from r1hf.core.errors import StageError
 from r1hf.core.hardware import has_gpu
 from r1hf.models.loading import load_generation_config
+from r1hf.models.orphans import Watch
 from r1hf.models.sampling import TOO_LONG, Ask, Completion, Limits, Sampler, end_tokens, failed
 from r1hf.models.vllm_sampling import ENVIRONMENT, engine_settings
 
@@ -64,6 +65,7 @@ class RaySampler(Sampler):
         name, _, revision = self.source.partition("@")
         with narrowed(() if os.path.isdir(name) else HUB_TOKENS):  # its processes inherit
             if not ray.is_initialized():
+                self._watch = Watch()
                 ray.init(address=self.address, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
                 self._started = True
             ray.data.DataContext.get_current().enable_progress_bars = False
@@ -130,6 +132,7 @@ class RaySampler(Sampler):
             import ray
 
             ray.shutdown()
+            self._watch.close()
             self._started = False
         self.__dict__.pop("_processor", None)
 
