@@ -86,7 +86,7 @@ class RaySampler(Sampler):
                 tokenize_stage=False,
                 detokenize_stage=False,
             )
-            return build_processor(config, postprocess=_taken)
+            return build_processor(config)  # a function of ours would import all this in every worker
 
     @functools.cached_property
     def _ends(self) -> set[int]:
@@ -135,8 +135,3 @@ class RaySampler(Sampler):
             self._watch.close()
             self._started = False
         self.__dict__.pop("_processor", None)
-
-
-def _taken(row: dict[str, Any]) -> dict[str, Any]:
-    """What is needed of a worker's row."""
-    return {"number": row["number"], "generated_tokens": row["generated_tokens"]}
