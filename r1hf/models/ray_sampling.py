@@ -66,8 +66,7 @@ class RaySampler(Sampler):
         with narrowed(() if os.path.isdir(name) else HUB_TOKENS):  # its processes inherit
             if not ray.is_initialized():
                 self._watch = Watch()
-                ray.init(address=self.address, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
-                self._started = True
+                self._connect()
             ray.data.DataContext.get_current().enable_progress_bars = False
             settings = engine_settings(self.batch_size, self.options)
             settings.pop("trust_remote_code", None)  # off by default; Ray takes it for itself
@@ -87,6 +86,19 @@ class RaySampler(Sampler):
                 detokenize_stage=False,
             )
             return build_processor(config)  # a function of ours would import all this in every worker
+
+    def _connect(self) -> None:
+        """Starts Ray, or joins the cluster at `address`. Raises StageError where that does not work."""
+        import ray
+
+        own = {} if self.address else {"include_dashboard": False}  # a running cluster has its own settings
+        try:
+            ray.init(address=self.address, logging_level="ERROR", log_to_driver=False, **own)
+        except Exception as error:  # a plain Exception where a node does not come up in time
+            self._watch.close()
+            where = f"Ray at {self.address} is not reached" if self.address else "Ray does not start"
+            raise StageError(f"{where}: {' '.join(str(error).split())[:300]}") from error
+        self._started = True
 
     @functools.cached_property
     def _ends(self) -> set[int]:
