@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from argparse import Namespace
 from collections import Counter
@@ -12,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from small_run import answered
@@ -22,6 +25,7 @@ from r1hf.core.config import parse
 from r1hf.core.errors import DataError, StageError
 from r1hf.models import shards
 from r1hf.models.generation import Generated, generate, join
+from r1hf.models.orphans import Watch
 from r1hf.models.sampler_config import SamplingConfig
 from r1hf.models.sampling import Limits
 from r1hf.models.transformers_sampling import TransformersSampler
@@ -317,6 +321,26 @@ def test_workers_join_a_stage_by_a_command_and_end_with_it(
         assert os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]) == 0
     finally:
         sampler.log = None
+
+
+def test_what_an_engine_started_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    sleeper = "import subprocess, sys; subprocess.Popen(['sleep', '600']); subprocess.run(['sleep', '600'])"
+
+    def start() -> None:
+        Watch()
+        subprocess.Popen([sys.executable, "-c", sleeper], start_new_session=True)
+        started.touch()
+        time.sleep(600)
+
+    pid = child(start)
+    parent = psutil.Process(pid)
+    while not started.exists() or sum(one.name() == "sleep" for one in parent.children(recursive=True)) < 2:
+        time.sleep(0.01)
+    below = parent.children(recursive=True)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert len(below) == 4 and not psutil.wait_procs(below, timeout=60)[1]
 
 
 @pytest.mark.slow

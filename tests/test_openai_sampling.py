@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from serving_world import Served
 from small_run import answered, manifest, recipe, write
 from tables import each
 
@@ -22,7 +23,7 @@ from r1hf.core.errors import StageError
 from r1hf.models import openai_sampling, replicas
 from r1hf.models.openai_sampling import OpenAiSampler
 from r1hf.models.sampler_config import SamplingConfig, check_sampler
-from r1hf.models.sampling import Completion
+from r1hf.models.sampling import Completion, Limits, asks_of
 from r1hf.models.transformers_sampling import TransformersSampler
 
 CONTEXT = 64
@@ -254,6 +255,11 @@ GOOD = "['http://127.0.0.1:8000/v1', 'https://a.example/v1']"
         ({"servers": GOOD, "vllm": "{max_model_len: 8}"}, "set sampler: vllm"),
         ({"servers": GOOD, "max_bad_samples": 2}, "max_bad_samples: 2 is above 1"),
         ({"servers": GOOD, "shard_size": 0}, "shard_size: 0 is below 1"),
+        ({"servers": GOOD, "workers": 2}, "workers: 2 would not be read"),
+        ({"servers": GOOD, "ray": "{workers: 2}"}, "set sampler: ray"),
+        ({"sampler": "ray", "ray": "{worker: 2}"}, "worker is unknown"),
+        ({"sampler": "ray", "ray": "{workers: two}"}, "workers: 'two' is not a whole number"),
+        ({"sampler": "ray", "ray": "{workers: 0}"}, "workers: 0 is below 1"),
     ],
 )
 def test_keys_are_checked_before_the_run(given: dict[str, Any], wrong: str | None) -> None:
@@ -274,3 +280,27 @@ def test_a_stage_samples_from_servers_that_fail_and_repeats_no_answer(
     assert manifest(made)["metrics"]["models"]["base"]["questions"] == 8
     counts = Counter((tuple(one["prompt"]), one["seed"]) for one in server.asked)
     assert len(counts) == 16 and sum(counts.values()) == 18
+
+
+@pytest.mark.slow
+def test_two_real_servers_of_which_one_is_killed(memorised: Path, tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp", reason="aiohttp is missing: make install EXTRAS=dev,serve")
+    given = ("--engine", "transformers", "--max-requests", 4)  # more are refused with 429: they come again
+    servers = [Served(memorised, *given, log_dir=tmp_path / name) for name in ("first", "second")]
+    try:
+        urls = [f"{one.ready().url}/v1" for one in servers]
+        rows = answered(8)
+        with OpenAiSampler(str(memorised), 8, urls) as sampler:
+            prompts = sampler.chat([row["question"] for row in rows])
+            asks = asks_of(prompts, range(8), 3, seed=1)
+            found = {}
+            for ask, completion in sampler.answers(asks, Limits(temperature=0.01, max_new_tokens=60)):
+                found[ask.place, ask.sample] = completion
+                if len(found) == 3:
+                    servers[0].process.kill()
+        with TransformersSampler(str(memorised)) as other:
+            wanted = other.sample(prompts, 3, temperature=0.01, max_new_tokens=60)
+        assert found == {(i, j): one for i, group in enumerate(wanted) for j, one in enumerate(group)}
+    finally:
+        for one in servers:
+            one.end()

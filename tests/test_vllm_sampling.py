@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 from small_run import answered, manifest, run_recipe, write
@@ -18,6 +19,7 @@ from small_run import answered, manifest, run_recipe, write
 from r1hf.core.config import parse
 from r1hf.core.errors import StageError
 from r1hf.data.rows import load_rows
+from r1hf.models.ray_sampling import RaySampler
 from r1hf.models.sampler_config import SamplingConfig, check_sampler, load_sampler
 from r1hf.models.transformers_sampling import TransformersSampler
 from r1hf.models.vllm_sampling import VllmSampler
@@ -132,8 +134,24 @@ def test_killed_under_vllm_it_ends_with_the_rows_of_an_undisturbed_run(tiny_base
             process = started(tmp_path / name, tiny_base, *words)
             while samples_in(tmp_path / name) < after and process.poll() is None:
                 time.sleep(0.002)
+            below = psutil.Process(process.pid).children(recursive=True)
             process.kill()
             assert process.wait() == -9
+            assert below and not psutil.wait_procs(below, timeout=30)[1], "vLLM's own processes end too"
         assert started(tmp_path / name, tiny_base, *words).wait() == 0
     found, wanted = rows(tmp_path / "killed"), rows(tmp_path / "whole")
     assert len(found) == 80 and found == wanted
+
+
+@pytest.mark.slow
+@needs_vllm
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
+def test_ray_gives_what_vllm_gives_and_one_bad_row_ends_nothing(tiny_base: Path) -> None:
+    given: Any = {"max_new_tokens": 12, "seed": 1}
+    with VllmSampler(str(tiny_base), 16, max_model_len=128) as one:
+        prompts = one.chat(QUESTIONS)
+        wanted = one.sample(prompts, 2, **given)
+    with RaySampler(str(tiny_base), 16, {"max_model_len": 128}) as many:
+        found = many.sample([*prompts, "word " * 300], 2, **given)
+    assert found[:-1] == wanted
+    assert all(one.fault.startswith("prompt too long") for one in found[-1])

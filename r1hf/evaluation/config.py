@@ -87,6 +87,8 @@ def preflight(parsed: Parsed) -> None:
         if question not in known:
             parsed.problems.append(f"shown: {question!r} is among neither prompts nor general_prompts")
     check_sampler(parsed.problems, config)
+    if config.force_think and config.sampler == "openai" and config.openai.get("api") == "chat":
+        parsed.problems.append("force_think: a chat server ends the prompt itself; write openai: {api: completions}")
     for model in config.models:
         check_chat_template(parsed.problems, "models", model)
     if config.base_template is None:

@@ -20,10 +20,11 @@ from r1hf.evaluation.config import COLUMNS, EvaluateConfig, model_name, ready, r
 from r1hf.evaluation.judged import Judged
 from r1hf.evaluation.metrics import general_metrics, reasoning_metrics
 from r1hf.evaluation.prompting import prompts_of
-from r1hf.evaluation.samples import SAMPLES, Origin, chosen, groups_of, judged, write_table
+from r1hf.evaluation.samples import SAMPLES, Origin, chosen, groups_of, judged
 from r1hf.models.generation import generate
 from r1hf.models.sampler_config import load_sampler
 from r1hf.models.sampling import Limits, Sampler
+from r1hf.models.shards import write_parquet
 from r1hf.stage.manifest import versions
 from r1hf.stage.stage import Stage
 from r1hf.text import prompt_templates as templates
@@ -44,7 +45,7 @@ def evaluate(parsed: Parsed, recipe: str | Path) -> None:
             questions["general_prompts"] = stage_rows(stage, "general_prompts", COLUMNS)
         tables = [_sampled(stage, config, *one, questions) for one in sources(config)]
         samples = pa.concat_tables(tables)
-        write_table(stage.work / SAMPLES, samples)
+        write_parquet(stage.work / SAMPLES, samples)
         models = write_results(stage.work, samples, settings_of(config, questions), config.shown)
         for name, metrics in models.items():
             print(f"  {name}: {said(metrics)}", flush=True)

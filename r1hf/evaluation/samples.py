@@ -16,7 +16,7 @@ from r1hf.data.rows import Row
 from r1hf.evaluation.judged import Judged, Reading, judge_all
 from r1hf.models.generation import completions
 from r1hf.models.sampling import Completion
-from r1hf.models.shards import Shards
+from r1hf.models.shards import Shards, write_parquet
 from r1hf.text.grammar import parse
 
 SAMPLES = "samples.parquet"
@@ -74,16 +74,8 @@ def verdict_of(item: Judged) -> dict[str, Any]:
     return {name: getattr(item, name) for name in names}
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """Writes the table so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    pq.write_table(table, temporary, compression="zstd")
-    temporary.replace(path)
-
-
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """The samples in a file. Raises DataError where it is none that `write_table` makes of them."""
+    """The samples in a file. Raises DataError where it is none of them."""
     try:
         with open_plain(path) as stream:
             table = pq.read_table(pa.PythonFile(stream, mode="r"), columns=list(columns) if columns else None)
@@ -121,7 +113,7 @@ def judged(shards: Shards, origin: Origin, rows: Sequence[Row], reading: Reading
         verdicts = judge_all(flat, completions(drawn), reading)
         table = table_of(origin, shards, drawn, flat, verdicts)
         assert table.num_rows == len(places) * shards.request.n
-        write_table(path, table)
+        write_parquet(path, table)
         yield table
 
 

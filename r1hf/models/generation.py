@@ -143,13 +143,13 @@ def generate(
 
 def work(shards: Shards, sampler: Sampler, tally: Tally, progress: Progress) -> list[int]:
     """Samples until every shard is finished, and returns those that others finished meanwhile."""
-    missing = [number for number in range(shards.count) if not shards.finished(number)]
+    missing = [number for number in range(shards.count) if not shards.present(number)]
     others: list[int] = []
     while missing:
         own: set[int] = set()
         for numbers in [missing] if sampler.streams else [[number] for number in missing]:
             own |= _sampled(shards, numbers, sampler, tally, progress)
-        found = [number for number in missing if number not in own and shards.finished(number)]
+        found = [number for number in missing if number not in own and shards.present(number)]
         progress.update(sum(len(shards.places(number)) for number in found) * shards.request.n)
         others += found
         missing = [number for number in missing if number not in own and number not in found]

@@ -12,6 +12,7 @@ from r1hf.core.environment import HUB_TOKENS, narrowed
 from r1hf.core.errors import StageError
 from r1hf.core.hardware import has_gpu
 from r1hf.models.loading import load_generation_config
+from r1hf.models.orphans import Watch
 from r1hf.models.sampling import TOO_LONG, Ask, Completion, Limits, Sampler, end_tokens, failed
 from r1hf.models.vllm_sampling import ENVIRONMENT, engine_settings
 
@@ -64,8 +65,8 @@ class RaySampler(Sampler):
         name, _, revision = self.source.partition("@")
         with narrowed(() if os.path.isdir(name) else HUB_TOKENS):  # its processes inherit
             if not ray.is_initialized():
-                ray.init(address=self.address, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
-                self._started = True
+                self._watch = Watch()
+                self._connect()
             ray.data.DataContext.get_current().enable_progress_bars = False
             settings = engine_settings(self.batch_size, self.options)
             settings.pop("trust_remote_code", None)  # off by default; Ray takes it for itself
@@ -84,7 +85,20 @@ class RaySampler(Sampler):
                 tokenize_stage=False,
                 detokenize_stage=False,
             )
-            return build_processor(config, postprocess=_taken)
+            return build_processor(config)  # a function of ours would import all this in every worker
+
+    def _connect(self) -> None:
+        """Starts Ray, or joins the cluster at `address`. Raises StageError where that does not work."""
+        import ray
+
+        own = {} if self.address else {"include_dashboard": False}  # a running cluster has its own settings
+        try:
+            ray.init(address=self.address, logging_level="ERROR", log_to_driver=False, **own)
+        except Exception as error:  # a plain Exception where a node does not come up in time
+            self._watch.close()
+            where = f"Ray at {self.address} is not reached" if self.address else "Ray does not start"
+            raise StageError(f"{where}: {' '.join(str(error).split())[:300]}") from error
+        self._started = True
 
     @functools.cached_property
     def _ends(self) -> set[int]:
@@ -130,10 +144,6 @@ class RaySampler(Sampler):
             import ray
 
             ray.shutdown()
+            self._watch.close()
             self._started = False
         self.__dict__.pop("_processor", None)
-
-
-def _taken(row: dict[str, Any]) -> dict[str, Any]:
-    """What is needed of a worker's row."""
-    return {"number": row["number"], "generated_tokens": row["generated_tokens"]}

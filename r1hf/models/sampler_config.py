@@ -103,9 +103,20 @@ def check_sampler(problems: list[str], config: SamplingConfig) -> None:
             path for key in ("model", "zero", "models", "base_model") for path in paths_of(getattr(config, key, None))
         ]
         problems += check_parts("vllm: tensor_parallel_size", parts, models)
-        here = 0 if gpu_assumed() else torch.cuda.device_count()
-        if config.sampler == "vllm" and isinstance(parts, int) and 0 < here < parts:
-            problems.append(f"vllm: tensor_parallel_size: {parts} GPUs are asked for, and {here} are here")
+        problems += _too_few_gpus("vllm: tensor_parallel_size", parts, config)
+    if config.workers is not None and config.sampler in ("openai", "ray"):
+        other = "servers" if config.sampler == "openai" else "ray: {workers: N}"
+        problems.append(f"workers: {config.workers} would not be read with sampler {config.sampler}; it has {other}")
+    elif config.workers is not None and config.workers > 1:
+        parts = config.vllm.get("tensor_parallel_size", 1)
+        problems += _too_few_gpus("workers", config.workers * parts if isinstance(parts, int) else None, config)
+
+
+def _too_few_gpus(key: str, wanted: object, config: SamplingConfig) -> list[str]:
+    """What is wrong with a number of GPUs, where this machine has some."""
+    here = 0 if gpu_assumed() or config.sampler == "ray" else torch.cuda.device_count()
+    too_few = isinstance(wanted, int) and 0 < here < wanted
+    return [f"{key}: {wanted} GPUs are asked for, and {here} are here"] if too_few else []
 
 
 def _ray_problems(config: SamplingConfig) -> list[str]:

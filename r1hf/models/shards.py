@@ -126,11 +126,15 @@ class Shards:
             raise DataError(f"{path} does not hold the samples of prompts {places.start} to {places.stop - 1}")
         return table
 
+    def present(self, number: int) -> bool:
+        """Whether a shard is there; it is not looked into."""
+        return number in self._proved or os.path.lexists(self.path(number))
+
     def finished(self, number: int) -> bool:
         """Whether a shard is there and whole. One that is damaged is deleted, with a note."""
         if number in self._proved:
             return True
-        if not os.path.lexists(self.path(number)):
+        if not self.present(number):
             return False
         try:
             self.read(number)
@@ -242,8 +246,8 @@ def _write(handle: int, data: bytes) -> None:
 
 
 def write_parquet(path: Path, table: pa.Table) -> None:
-    """Writes the table so that it is there whole or not at all. For one writer at a time."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    """Writes the table so that it is there whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         pq.write_table(table, temporary, compression="zstd")
         os.replace(temporary, path)

@@ -12,6 +12,7 @@ from r1hf.core.environment import HUB_TOKENS, narrowed
 from r1hf.core.errors import StageError
 from r1hf.core.foreign_code import NO_CODE
 from r1hf.core.hardware import has_gpu
+from r1hf.models.orphans import Watch
 from r1hf.models.sampling import TOO_LONG, Ask, Completion, Limits, Sampler, end_tokens, failed
 
 # What the tests and a laptop need; with a GPU vLLM's own settings hold.
@@ -58,10 +59,12 @@ class VllmSampler(Sampler):
 
         name, _, revision = self.source.partition("@")
         settings = engine_settings(self.batch_size, self.options)
+        self._watch = Watch()
         try:
             with narrowed(() if os.path.isdir(name) else HUB_TOKENS):  # its engine is a process that inherits
                 return LLM(model=name, tokenizer=name, revision=revision or None, **settings)
         except Exception as error:
+            self._watch.close()
             why = " ".join(str(error).split())
             raise StageError(f"vLLM does not start with {self.source}: {why}; its log above says more") from error
 
@@ -115,3 +118,4 @@ class VllmSampler(Sampler):
     def close(self) -> None:
         if (llm := self.__dict__.pop("_llm", None)) is not None:
             llm.llm_engine.engine_core.shutdown()
+            self._watch.close()
