@@ -13,7 +13,7 @@ from transformers import Trainer, TrainerCallback
 
 from r1hf.data.rows import Row
 from r1hf.evaluation import judge, mean_and_error
-from r1hf.models.sampling import Sampler
+from r1hf.models.transformers_sampling import TransformersSampler
 
 Score = tuple[float | None, float | None]
 
@@ -25,7 +25,7 @@ def pass_at_1(
     cpu, old, training = torch.get_rng_state(), model.generation_config, model.training
     model.eval()
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-        groups = Sampler(model, tokenizer, 544).sample(prompts, samples, max_new_tokens=tokens, seed=1)
+        groups = TransformersSampler(model, 544, tokenizer).sample(prompts, samples, max_new_tokens=tokens, seed=1)
     right = [[float(bool(judge(row, one).correct)) for one in group] for row, group in zip(rows, groups, strict=True)]
     model.generation_config = old
     model.train(training)

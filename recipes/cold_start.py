@@ -1,13 +1,15 @@
 """Cold-start data: a few clean examples of how to think (section 3.1 of arXiv 2501.12948v2; v1, section 2.3.1).
 
 All three of the article's methods: few-shot prompts with long reasoning and direct prompts that ask for verification,
-both answered by the base, and R1-Zero's readable outputs rewritten. Kept are samples that are right, in the form
-`| special_token | reasoning | special_token | Summary: ...`, in the question's language, and not too long.
+both answered by the base, and R1-Zero's outputs rewritten, by a language model (`rewriter`) or, for sums, by rule.
+Kept are samples that are right, in the form `| special_token | reasoning | special_token | Summary: ...`, in the
+question's language, readable, and verified where the method asks for it.
 
-In:  model (the base), zero (R1-Zero), prompts (question, answer, language, task).
-Out: data.jsonl (one row an example, with its `method`), review.jsonl (each rewriting, before and after).
+In:  model (the base), zero (R1-Zero), prompts (question, answer, language, task), rewriter (optional).
+Out: data.jsonl (one row an example, with its `method`), review.jsonl (each rewriting, before and after),
+     rejected.jsonl (three samples of each reason).
 Run: accelerate launch recipes/cold_start.py --config recipes/configs/tiny/cold_start.yaml
-Deviations: rewriting is by rule where the paper has human annotators; review.jsonl is where people come in.
+Deviations: the paper's annotators look at every row; review.jsonl is where people come in.
 """
 
 from __future__ import annotations
@@ -16,19 +18,36 @@ from dataclasses import dataclass, field
 
 from r1hf.commands.recipe import run
 from r1hf.core.config import Parsed, parse
-from r1hf.core.errors import NothingKept
 from r1hf.core.source import Source
-from r1hf.data.cold_start import prompted, rewritten, take
-from r1hf.data.filters import SampleFilter
+from r1hf.data.cold_start import (
+    REWRITE_FIELDS,
+    Candidate,
+    check_floor,
+    check_templates,
+    drafts,
+    prompted,
+    rewritten_by_model,
+    rewritten_by_rule,
+    take,
+)
+from r1hf.data.drawing import Drawing
+from r1hf.data.filters import SampleFilter, rejected_rows
 from r1hf.data.language_column import check_languages
 from r1hf.data.rows import Row, check_rows, stage_rows, write_rows
 from r1hf.models.loading import check_chat_template
-from r1hf.models.sampling import SamplingConfig, check_sampler, load_sampler
+from r1hf.models.sampler_config import SamplingConfig, check_sampler, load_sampler
+from r1hf.models.sampling import Limits
+from r1hf.selection.verdicts import by_rules, check_rules
 from r1hf.stage.given_inputs import preflight_inputs
 from r1hf.stage.stage import Stage
-from r1hf.trainers.rl import COLUMNS, check_templates, shuffled
+from r1hf.text.prompt_templates import Templates
+from r1hf.trainers.rl import COLUMNS, shuffled
 
 METHODS = ("few_shot", "direct", "rewrite")
+
+
+def _by_language(name: str) -> dict[str, str]:
+    return {"en": f"{name}_en", "zh": f"{name}_zh_hans", "zh-Hant": f"{name}_zh_hant"}
 
 
 @dataclass(kw_only=True)
@@ -36,12 +55,30 @@ class ColdStartConfig(SamplingConfig):
     model: str = field(metadata={"input": True, "help": "the base that is prompted"})
     zero: str = field(metadata={"input": True, "help": "R1-Zero, whose outputs are rewritten"})
     prompts: Source = field(metadata={"input": True, "help": f"prompts with the columns {', '.join(COLUMNS)}"})
-    few_shot_template: str = field(default="few_shot", metadata={"help": "prompt with solved examples"})
-    direct_template: str = field(default="direct", metadata={"help": "prompt that asks for steps and verification"})
+    rewriter: str | None = field(
+        default=None,
+        metadata={"input": True, "help": "a chat model that rewrites R1-Zero's outputs; none: by rule, sums alone"},
+    )
+    few_shot_template: Templates = field(
+        default_factory=lambda: _by_language("few_shot"),
+        metadata={"help": "prompt with solved examples, by name or file, for all or by language"},
+    )
+    direct_template: Templates = field(
+        default_factory=lambda: _by_language("direct"),
+        metadata={"help": "prompt that asks for steps, verification and the form"},
+    )
+    rewrite_template: Templates = field(
+        default_factory=lambda: _by_language("rewrite"), metadata={"help": "what the rewriter is asked"}
+    )
     problems: int = field(default=1000, metadata={"help": "problems that each method is given"})
     samples: int = field(default=4, metadata={"help": "samples a problem and method"})
     rows_per_method: int = field(default=2000, metadata={"help": "most rows to keep of a method"})
+    min_rows_per_method: int = field(
+        default=1, metadata={"help": "the stage stops where a method keeps fewer, and says why; 0: it goes on"}
+    )
     max_new_tokens: int = field(default=4096, metadata={"help": "tokens of a sample"})
+    min_language_share: float = field(default=1.0, metadata={"help": "least share of words in the row's language"})
+    max_paragraph: int = field(default=1000, metadata={"help": "most words and signs of a paragraph; 0: any"})
 
 
 CONFIGS = (ColdStartConfig,)
@@ -53,27 +90,50 @@ def preflight(parsed: Parsed) -> None:
     if config is not None:
         rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS, max_bad=config.max_bad_rows)
         check_languages(parsed, "prompts", rows, "leave the row out")
+        check_rules(parsed.problems, rows, judged=False)
         check_chat_template(parsed.problems, "zero", config.zero)
-        check_templates(parsed.problems, "few_shot_template", config.few_shot_template)
-        check_templates(parsed.problems, "direct_template", config.direct_template)
+        check_templates(parsed.problems, "few_shot_template", config.few_shot_template, rows)
+        check_templates(parsed.problems, "direct_template", config.direct_template, rows)
+        if config.rewriter is not None:
+            check_chat_template(parsed.problems, "rewriter", config.rewriter)
+            check_templates(parsed.problems, "rewrite_template", config.rewrite_template, rows, REWRITE_FIELDS)
         check_sampler(parsed.problems, config)
 
 
-def collect(config: ColdStartConfig, rows: list[Row], queue: list[Row]) -> tuple[list[Row], dict[str, SampleFilter]]:
-    """The kept rows of every method, and each method's filter with its counts."""
-    limit, n = config.max_new_tokens, config.samples
+def sampled(config: ColdStartConfig, rows: list[Row], queue: list[Row], draw: Drawing) -> dict[str, list[Candidate]]:
+    """The candidates of every method."""
+    limits, n, seed = Limits(max_new_tokens=config.max_new_tokens), config.samples, config.seed
     with load_sampler(config, config.model) as base:
         made = {
-            "few_shot": prompted(base, rows, config.few_shot_template, n, limit, config.seed, "few_shot"),
-            "direct": prompted(base, rows, config.direct_template, n, limit, config.seed + 1, "direct"),
+            "few_shot": prompted(draw, base, rows, config.few_shot_template, n, limits, seed, "few_shot"),
+            "direct": prompted(draw, base, rows, config.direct_template, n, limits, seed + 1, "direct"),
         }
     with load_sampler(config, config.zero) as zero:
-        made["rewrite"] = rewritten(zero, rows, n, limit, config.seed + 2, queue)
+        raw = drafts(draw, zero, rows, n, limits, seed + 2)
+    if config.rewriter is None:
+        made["rewrite"] = rewritten_by_rule(raw, queue)
+        return made
+    verdicts = by_rules([row for row, _ in raw], [sample.text for _, sample in raw])
+    with load_sampler(config, config.rewriter) as rewriter:
+        ask = draw.asking(rewriter)
+        made["rewrite"] = rewritten_by_model(ask, raw, verdicts, config.rewrite_template, limits, seed + 3, queue)
+    return made
+
+
+def selected(config: ColdStartConfig, made: dict[str, list[Candidate]]) -> tuple[list[Row], dict[str, SampleFilter]]:
+    """The kept rows of every method, and its filter with the counts. Rewritings are verified like the rest."""
     kept: list[Row] = []
     filters = {}
     for method in METHODS:
-        filters[method] = SampleFilter(form="cold_start", max_tokens=limit)
-        kept += take(made[method], filters[method].keeps, method, config.rows_per_method)
+        judge = filters[method] = SampleFilter(
+            form="cold_start",
+            max_tokens=config.max_new_tokens,
+            min_language_share=config.min_language_share,
+            verification=method == "direct",
+            max_paragraph=config.max_paragraph,
+        )
+        verdicts = by_rules([row for row, _ in made[method]], [sample.text for _, sample in made[method]])
+        kept += take(made[method], verdicts, judge.keeps, method, config.rows_per_method)
     return kept, filters
 
 
@@ -85,11 +145,14 @@ def main(argv: list[str] | None = None) -> None:
     with Stage(parsed, recipe=__file__) as stage:
         rows = shuffled(stage_rows(stage, "prompts", COLUMNS), config.seed)[: config.problems]
         queue: list[Row] = []
-        kept, filters = collect(config, rows, queue)
-        if not kept:
-            raise NothingKept(f"no cold-start sample was kept of {len(rows)} problems: {_reasons(filters)}")
+        kept, filters = selected(config, sampled(config, rows, queue, Drawing(stage, config)))
+        check_floor(filters, config.min_rows_per_method, len(rows))
         write_rows(stage.work / "data.jsonl", shuffled(kept, config.seed))
         write_rows(stage.work / "review.jsonl", queue)
+        write_rows(
+            stage.work / "rejected.jsonl",
+            (row for method, item in filters.items() for row in rejected_rows(item.shown, method=method)),
+        )
         stage.finish(
             {
                 "kept": len(kept),
@@ -97,10 +160,6 @@ def main(argv: list[str] | None = None) -> None:
                 "rejected": {method: filters[method].counts() for method in METHODS},
             }
         )
-
-
-def _reasons(filters: dict[str, SampleFilter]) -> str:
-    return "; ".join(f"{method} {item.counts()}" for method, item in filters.items())
 
 
 if __name__ == "__main__":

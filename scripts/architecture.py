@@ -33,6 +33,7 @@ ROOMS = {  # from the bottom up: a room imports from those before it only
     "trainers": "subclasses of TRL's trainers, resuming, memory, metrics",
     "world": "the tiny world: its language, corpus and models",
     "evaluation": "benchmarks, samples kept, intervals, comparison; the tasks are YAML files in `r1hf/tasks/`",
+    "selection": "which samples are kept: verdicts by rule or by a judging model, choice among the right ones",
     "explain": "what a run did: groups of rollouts explained, the report",
     "pipeline": "the graph of stages: what has to run, and running it",
     "preflight": "the four parts of `r1hf check`",

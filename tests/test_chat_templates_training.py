@@ -21,7 +21,7 @@ from vllm_run import ask, vllm
 from r1hf.core.errors import ConfigError
 from r1hf.evaluation import judge
 from r1hf.models.loading import load_tokenizer
-from r1hf.models.sampling import Sampler
+from r1hf.models.transformers_sampling import TransformersSampler
 from r1hf.preflight.settings.round_trip import check_template
 from r1hf.rewards import accuracy_reward, format_reward, get_format_reward, only_for
 from r1hf.rewards.prefilled import prefilled
@@ -122,7 +122,7 @@ def student(request: pytest.FixtureRequest, bases: dict[str, Path], tmp_path_fac
 
 @pytest.mark.slow
 def test_a_prefilled_student_through_sampling_rl_and_vllm(student: Path, tmp_path: Path) -> None:
-    rows, sampler = answered(4), Sampler.load(str(student))
+    rows, sampler = answered(4), TransformersSampler(str(student))
     tokenizer = AutoTokenizer.from_pretrained(student)
     prompts = sampler.chat([row["question"] for row in rows])
     assert all(prompt.endswith("<think>\n") for prompt in prompts)

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from r1hf.core.errors import DataError
 from r1hf.data.cold_start import _cut, take
-from r1hf.data.filters import SampleFilter
+from r1hf.data.filters import SampleFilter, by_rule
 from r1hf.data.packing import pack
 from r1hf.data.rewrite import LANGUAGES, numbered_steps, rewrite, summary
 from r1hf.data.rows import check_rows, load_rows, write_rows
@@ -158,8 +158,8 @@ REJECTED: dict[str, tuple[Completion, dict[str, str | None]]] = {
     "wrong_answer": (Completion(GOOD.replace("<answer>14", "<answer>20"), 20, False), {}),
     "unjudged": (Completion(GOOD, 20, False), {"answer": None}),
     "mixed_language": (Completion(GOOD.replace("then", "再算"), 20, False), {}),
-    "rambling": (Completion(GOOD, 31, False), {}),
-    "code_block": (Completion(GOOD.replace("first", "```first```"), 20, False), {}),
+    "too_long": (Completion(GOOD, 31, False), {}),
+    "code": (Completion(GOOD.replace("first", "```first```"), 20, False), {}),
 }
 
 
@@ -184,7 +184,7 @@ def test_a_sample_is_kept_once_for_each_question() -> None:
 
 def test_the_answer_too_must_be_in_the_language() -> None:
     mixed = GOOD.replace(">14<", ">答案是 14<")
-    assert SampleFilter().reason(ROW, Completion(mixed, 20, False)) == "mixed_language"
+    assert SampleFilter().reason(ROW, Completion(mixed, 20, False)) == "wrong_language"
     assert SampleFilter(min_language_share=0.0).reason(ROW, Completion(mixed, 20, False)) is None
     chinese = {**ROW, "language": "zh"}
     assert (
@@ -195,11 +195,11 @@ def test_the_answer_too_must_be_in_the_language() -> None:
 def test_the_form_is_the_one_asked_for() -> None:
     cold = to_cold_start("Step 1: 3 * 4 = 12.", "The answer is 14.")
     assert SampleFilter(form="cold_start").reason(ROW, Completion(cold, 20, False)) is None
-    assert SampleFilter(form="cold_start").reason(ROW, Completion(GOOD, 20, False)) == "malformed"
-    assert SampleFilter().reason(ROW, Completion(cold, 20, False)) == "malformed"
+    assert SampleFilter(form="cold_start").reason(ROW, Completion(GOOD, 20, False)) == "think_tags"
+    assert SampleFilter().reason(ROW, Completion(cold, 20, False)) == "no_thought"
     # The seeds' target that lacks its second separator.
     half = "| special_token | Step 1: 3 * 4 = 12. Summary: The answer is 14."
-    assert SampleFilter(form="cold_start").reason(ROW, Completion(half, 20, False)) == "malformed"
+    assert SampleFilter(form="cold_start").reason(ROW, Completion(half, 20, False)) == "one_separator"
 
 
 def test_the_seeds_own_samples() -> None:
@@ -312,7 +312,13 @@ def test_numbered_steps(found: list[Expression], language: str) -> None:
 
 def test_a_sample_ends_where_the_base_starts_another_problem() -> None:
     cold = to_cold_start("Step 1: 3 * 4 = 12.", "The answer is 14.")
-    for start in ("\n\nProblem: What is 1 + 2 * 3?", "\nUser: Hi", "\n用户：你好"):
+    for start in (
+        "\n\nProblem: What is 1 + 2 * 3?",
+        "\nUser: Hi",
+        "\n用户：你好",
+        "\n\n問題：1 + 2 * 3？",
+        "\nQuestion 5: Hi",
+    ):
         assert _cut(Completion(f" {cold}{start}\nSolution: 7", 80, True)) == Completion(f" {cold}", 80, False)
     for whole in (Completion(cold, 20, True), Completion("The Problem: of User: text", 5, False)):
         assert _cut(whole) == whole
@@ -323,10 +329,11 @@ def test_taking_judges_all_and_keeps_the_first() -> None:
     judge = SampleFilter()
     candidates = [(row, Completion(f" {row['completion']}\n", 20, False)) for row in rows]
     candidates.insert(1, (rows[0], Completion("nonsense", 2, False)))
-    kept = take(candidates, judge.keeps, "rewrite", 2)
+    verdicts = [by_rule(*candidate) for candidate in candidates]
+    kept = take(candidates, verdicts, judge.keeps, "rewrite", 2)
     assert [row["completion"] for row in kept] == [row["completion"] for row in rows[:2]]
     assert {row["method"] for row in kept} == {"rewrite"} and kept[0]["id"] == rows[0]["id"]
-    assert judge.kept == 5 and judge.counts() == {"malformed": 1}
+    assert judge.kept == 5 and judge.counts() == {"no_thought": 1}
 
 
 # Targets

@@ -22,7 +22,8 @@ from r1hf.evaluation import (
     mean_and_error,
     reasoning_metrics,
 )
-from r1hf.models.sampling import Completion, Sampler
+from r1hf.models.sampling import Completion
+from r1hf.models.transformers_sampling import TransformersSampler
 
 ROW: Row = {"question": "What is 2 + 3 * 4?", "answer": "14", "language": "en", "task": "reasoning"}
 HELPFUL: Row = {
@@ -188,7 +189,7 @@ def test_general_metrics_keep_the_tasks_apart() -> None:
 
 def test_a_model_that_knows_the_answers_gets_them_right(memorised: Path) -> None:
     rows = answered(12)
-    sampler = Sampler.load(str(memorised))
+    sampler = TransformersSampler(str(memorised))
     drawn = sampler.sample(
         sampler.chat([row["question"] for row in rows]), 2, temperature=0.01, max_new_tokens=60, seed=1
     )

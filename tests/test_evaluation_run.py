@@ -18,7 +18,7 @@ from r1hf.evaluation import judged
 from r1hf.evaluation.compare import compare, load_results
 from r1hf.evaluation.rejudge import rejudge
 from r1hf.explain.report.summary import scored
-from r1hf.models.sampling import Sampler
+from r1hf.models.transformers_sampling import TransformersSampler
 
 K, PROBLEMS = 2, 24
 CHOICE = {
@@ -77,18 +77,18 @@ def test_results_say_how_sure_and_how_measured(whole: Path) -> None:
 def kills(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """`at`: the draws before which a Ctrl-C comes. `drawn`: the prompts that were sampled to the end."""
     state: dict[str, Any] = {"at": [], "drawn": []}
-    real = Sampler.sample
+    real = TransformersSampler.answers
 
-    def sample(self: Sampler, prompts: Any, *given: Any, **named: Any) -> Any:
+    def answers(self: TransformersSampler, asks: Any, limits: Any) -> Any:
         if state["at"] and state["at"][0] == 0:
             state["at"].pop(0)
             raise KeyboardInterrupt
         state["at"][:1] = [count - 1 for count in state["at"][:1]]
-        found = real(self, prompts, *given, **named)
-        state["drawn"] += [(id(self.tokenizer), prompt) for prompt in prompts]
-        return found
+        found = list(real(self, asks, limits))
+        state["drawn"] += {(id(self.tokenizer), ask.place) for ask, _ in found}
+        return iter(found)
 
-    monkeypatch.setattr(Sampler, "sample", sample)
+    monkeypatch.setattr(TransformersSampler, "answers", answers)
     yield state
 
 

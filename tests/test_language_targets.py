@@ -153,7 +153,7 @@ def test_a_row_never_ends_a_training(language, share):
     row = {"question": "What is 2 + 3 * 4?", "answer": "14", "language": language, "task": "reasoning"}
     sample = Completion(text=completion, tokens=40, truncated=False)
     assert judge(row, sample).language_share == share
-    assert SampleFilter().reason(row, sample) == ("mixed_language" if share == 0.0 else None)
+    assert SampleFilter().reason(row, sample) == ("wrong_language" if share == 0.0 else None)
 
 
 def parsed():

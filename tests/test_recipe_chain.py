@@ -48,7 +48,10 @@ def chain(tiny_base: Path, memorised: Path, tmp_path_factory: pytest.TempPathFac
 
     make("r1_zero", "r1_zero", model=memorised, prompts=train, **GRPO)
     sampling = {"samples": 3, "batch_size": 64, "max_new_tokens": 60}
-    make("cold_start", "cold_start", model=tiny_base, zero=memorised, prompts=known, problems=8, **sampling)
+    make(
+        "cold_start", "cold_start", model=tiny_base, zero=memorised, prompts=known, problems=8, **sampling,
+        min_rows_per_method=0,
+    )  # fmt: skip
     make("sft1", "sft", model=memorised, data=made["cold_start"] / "data.jsonl", **SFT)
     make("reasoning_rl", "reasoning_rl", model=made["sft1"], prompts=train, **GRPO)
     general_sft = head(data / "general_sft.jsonl", runs / "general_sft.jsonl", 30)
@@ -188,9 +191,12 @@ def test_rejection_sampling_counts_all_and_mixes_three_to_one(chain: dict[str, P
     assert found["sampled"] == 24 == found["kept"] + sum(found["rejected"].values())
     assert "duplicate" in found["rejected"]
     reasoning = [row for row in rows if row["task"] == "reasoning"]
-    assert len(reasoning) == found["kept"] and len(rows) - len(reasoning) == found["general"] == round(
-        found["kept"] / 3
-    )
+    spare = load_rows(str(chain["rejection_sampling"] / "spare.jsonl")) if found.get("spare") else []
+    assert len(reasoning) == 3 * found["general"] == 3 * (len(rows) - len(reasoning)) > 0
+    assert len(reasoning) + len(spare) == found["kept"] and len(spare) < 3
+    prompts = load_rows(str(chain["rejection_sampling"] / "prompts.jsonl"), ("question", "answer", "pass_rate"))
+    assert len(prompts) == 8 and all(row["samples"] == 3 and row["pass_rate"] == row["right"] / 3 for row in prompts)
+    assert {row["judged_by"] for row in reasoning} == {"rule"}
     assert all(is_well_formed(row["completion"]) for row in reasoning)
     assert len({(row["question"], row["completion"]) for row in reasoning}) == len(reasoning)
     assert [row["task"] for row in rows] != sorted((row["task"] for row in rows), reverse=True), "shuffled"

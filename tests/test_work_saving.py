@@ -13,12 +13,12 @@ from transformers import GenerationConfig
 
 from r1hf.core.errors import ConfigError
 from r1hf.models.loading import load_model, load_tokenizer
+from r1hf.models.refill import unshareable
 from r1hf.stage.libraries import set_seed
 from r1hf.trainers.decoding import sample
 from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
 from r1hf.trainers.packed import pack_groups
 from r1hf.trainers.rl import prompt_rows
-from r1hf.trainers.work_saving import _unshareable
 
 KEYS = ("compact_generation", "share_prompts", "skip_zero_advantage")
 ALL, NONE = dict.fromkeys(KEYS, True), dict.fromkeys(KEYS, False)
@@ -202,10 +202,10 @@ def test_unset_each_is_on_where_it_is_exact(
 )
 def test_a_model_whose_mask_is_its_own(tiny_base: Path, changed: dict[str, Any], said: str) -> None:
     model = load_model(str(tiny_base))
-    assert _unshareable(model) == []
+    assert unshareable(model) == []
     for name, value in changed.items():
         setattr(model.config, name, value)
-    assert said in _unshareable(model)[0]
+    assert said in unshareable(model)[0]
 
 
 @pytest.mark.parametrize(

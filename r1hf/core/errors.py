@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+_NAMED = 5  # rows that one sentence names
+
 
 class R1Error(Exception):
     """Base of every error that r1hf raises for a user's input."""
@@ -31,3 +35,9 @@ class NothingKept(StageError):
 
 class IntegrityError(StageError):
     """An output that is not what its manifest says."""
+
+
+def named(rows: Sequence[str], separator: str = "; ") -> str:
+    """The first of some rows, and how many more there are."""
+    more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
+    return separator.join(rows[:_NAMED]) + more

@@ -9,15 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from r1hf.core.errors import DataError
+from r1hf.core.errors import named as named
 
 BAD = "cannot be used"
-_NAMED = 5  # rows that one sentence names
-
-
-def named(rows: Sequence[str], separator: str = "; ") -> str:
-    """The first of some rows, and how many more there are."""
-    more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
-    return separator.join(rows[:_NAMED]) + more
 
 
 def settle(label: str, bad: Sequence[str], total: int, allowed: float, notes: list[str]) -> dict[str, int]:

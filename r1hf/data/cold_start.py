@@ -7,61 +7,192 @@ readable outputs rewritten. Each gives candidates in the form `| special_token |
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
+from r1hf.core.errors import ConfigError, DataError, NothingKept
+from r1hf.data.drawing import Asking, Drawing
+from r1hf.data.filters import SampleFilter, Verdict, described
 from r1hf.data.rewrite import rewrite
 from r1hf.data.rows import Row
-from r1hf.models.sampling import Completion, Sampler
+from r1hf.models.sampling import Completion, Limits, Sampler
+from r1hf.text import prompt_templates as templates
 from r1hf.text.forms import to_cold_start
-from r1hf.text.grammar import parse
+from r1hf.text.grammar import SEPARATORS, TAGS, parse
+from r1hf.text.language import is_traditional, target_of
+from r1hf.text.prompt_templates import Templates
+from r1hf.text.quoting import quoted
 from r1hf.verify import read_answer
 
 # A base that was shown examples goes on with a problem of its own; the completion ends before it.
-_NEXT_PROBLEM = re.compile(r"\n\s*(Problem:|User:|用户：).*", re.DOTALL)
+_NEXT_PROBLEM = re.compile(
+    r"\n[ \t]{0,8}(?:Problem(?: Examples[^\n:]{0,40})?|Question|User|Human|用户|用戶|问题|問題|题目|題目"
+    r"|问题示例[^\n：]{0,40}|問題範例[^\n：]{0,40})[ \t]{0,4}\d{0,3}[ \t]{0,4}[:：]"
+)
+REWRITE_FIELDS = ("question", "draft", "verdict")
+_VERDICTS = {
+    "en": ("Its final answer is right.", "Its final answer is wrong.", "Nobody has checked its final answer."),
+    "zh": ("草稿的最终答案是正确的。", "草稿的最终答案是错误的。", "草稿的最终答案还没有人检查过。"),
+    "zh-Hant": ("草稿的最終答案是正確的。", "草稿的最終答案是錯誤的。", "草稿的最終答案還沒有人檢查過。"),
+}
 
 Candidate = tuple[Row, Completion]
 
 
+def template_for(template: Templates, row: Row) -> str:
+    """The prompt template for a row. Raises DataError where there is none for its language."""
+    name = templates.chosen(template, row.get("language"), row["question"])
+    if name is None:
+        raise DataError(
+            f"no prompt template for language {row.get('language')!r} (question {row['question']!r:.60}); "
+            f"there are {', '.join(template)}"
+        )
+    return name
+
+
+def check_templates(
+    problems: list[str], key: str, template: Templates, rows: Iterable[Row], fields: Sequence[str] = ("prompt",)
+) -> None:
+    """Adds what is wrong with a key that names prompt templates, and rows whose language has none."""
+    for name in sorted({template} if isinstance(template, str) else set(template.values())):
+        try:
+            templates.load(name, fields)
+        except ConfigError as error:
+            problems += [f"{key}: {problem}" for problem in error.problems]
+    if template == {}:
+        problems.append(f"{key}: {{}} names no template")
+        return
+    lacking = {
+        str(row.get("language"))
+        for row in rows
+        if not templates.chosen(template, row.get("language"), row["question"])
+    }
+    if lacking:
+        problems.append(
+            f"{key}: no template for prompts in {', '.join(sorted(lacking))}; there are {', '.join(template)}"
+        )
+
+
 def prompted(
-    sampler: Sampler, rows: Sequence[Row], template: str, n: int, max_new_tokens: int, seed: int, name: str
+    draw: Drawing,
+    sampler: Sampler,
+    rows: Sequence[Row],
+    template: Templates,
+    n: int,
+    limits: Limits,
+    seed: int,
+    name: str,
 ) -> list[Candidate]:
     """Samples of a prompt template (few-shot or direct), cut where the base starts another problem."""
-    prompts = sampler.chat([row["question"] for row in rows], template)
-    samples = sampler.sample(prompts, n, max_new_tokens=max_new_tokens, seed=seed, name=name)
-    return [(row, _cut(sample)) for row, group in zip(rows, samples, strict=True) for sample in group]
+    prompts = [templates.render(template_for(template, row), row["question"]) for row in rows]
+    groups = draw.groups(sampler, prompts, n, limits, seed, name, rows)
+    return [(row, _cut(sample)) for row, sample in _answers(rows, groups)]
 
 
-def rewritten(
-    sampler: Sampler, rows: Sequence[Row], n: int, max_new_tokens: int, seed: int, queue: list[Row]
-) -> list[Candidate]:
-    """R1-Zero's samples rewritten by rule; `queue` gets each pair of before and after, for people to review."""
-    samples = sampler.sample(
-        sampler.chat([row["question"] for row in rows]), n, max_new_tokens=max_new_tokens, seed=seed, name="rewrite"
-    )
+def drafts(draw: Drawing, sampler: Sampler, rows: Sequence[Row], n: int, limits: Limits, seed: int) -> list[Candidate]:
+    """R1-Zero's samples, as they are."""
+    prompts = sampler.chat([row["question"] for row in rows])
+    return _answers(rows, draw.groups(sampler, prompts, n, limits, seed, "rewrite", rows))
+
+
+def _answers(rows: Sequence[Row], groups: Sequence[Sequence[Completion]]) -> list[Candidate]:
+    """Each row with its samples, but for those that are no answer, which are counted already."""
+    return [(row, one) for row, group in zip(rows, groups, strict=True) for one in group if not one.fault]
+
+
+def rewritten_by_rule(found: Iterable[Candidate], queue: list[Row]) -> list[Candidate]:
+    """Drafts of sums written anew by rule; `queue` gets each pair of before and after, for people to review."""
     candidates = []
-    for row, group in zip(rows, samples, strict=True):
-        for sample in group:
-            answer = read_answer(sample.text)
-            parts = rewrite(parse(sample.text).reasoning or "", answer or "", row["language"])
-            text = to_cold_start(*parts) if parts else sample.text
-            if parts:
-                queue.append({"id": row.get("id"), "question": row["question"], "before": sample.text, "after": text})
-            candidates.append((row, Completion(text, sample.tokens, sample.truncated)))
+    for row, sample in found:
+        parts = rewrite(parse(sample.text).reasoning or "", read_answer(sample.text) or "", row["language"])
+        text = to_cold_start(*parts) if parts else sample.text
+        if parts:
+            queue.append(_pair(row, sample.text, text))
+        candidates.append((row, replace(sample, text=text)))
     return candidates
 
 
+def rewritten_by_model(
+    ask: Asking,
+    found: Sequence[Candidate],
+    verdicts: Sequence[Verdict],
+    template: Templates,
+    limits: Limits,
+    seed: int,
+    queue: list[Row],
+) -> list[Candidate]:
+    """Drafts that a language model writes anew, told whether their answer is right; it may correct them.
+
+    A draft that was cut off is left out of what the model is asked, and stays a candidate as it is.
+    """
+    asked = [place for place, (_, sample) in enumerate(found) if sample.text.strip() and not sample.truncated]
+    prompts = [rewriting_prompt(template, *found[place], verdicts[place]) for place in asked]
+    samples = ask(prompts, limits, seed, "rewriter")
+    candidates = list(found)
+    for place, sample in zip(asked, samples, strict=True):
+        row, before = found[place]
+        candidates[place] = (row, replace(sample, text=_edited(sample.text)))
+        queue.append(_pair(row, before.text, candidates[place][1].text))
+    return candidates
+
+
+def rewriting_prompt(template: Templates, row: Row, draft: Completion, verdict: Verdict) -> str:
+    """What the rewriter is asked: the draft is quoted, so that it cannot give orders."""
+    name, language = template_for(template, row), target_of(row.get("language"), row["question"]) or ""
+    traditional = language == "zh" and is_traditional(row["question"])
+    said = _VERDICTS.get("zh-Hant" if traditional else language, _VERDICTS["en"])
+    right = {True: said[0], False: said[1], None: said[2]}[verdict.right]
+    return templates.fill(name, question=quoted(row["question"]), draft=quoted(draft.text), verdict=right)
+
+
+def _edited(text: str) -> str:
+    """The rewriting without the editor's own thought, a fence round it, or words before it."""
+    response = parse(text)
+    if response.form != "cold_start" and response.reasoning is not None and response.answer is not None:
+        text = response.answer
+    start = SEPARATORS.search(text)
+    text = text[start.start() :] if start and not any(tag in text[: start.start()] for tag in TAGS) else text
+    return text.strip().removesuffix("```").rstrip()
+
+
+def _pair(row: Row, before: str, after: str) -> Row:
+    return {"id": row.get("id"), "question": row["question"], "before": before, "after": after}
+
+
 def _cut(sample: Completion) -> Completion:
-    text = _NEXT_PROBLEM.sub("", sample.text)
-    return sample if text == sample.text else Completion(text, sample.tokens, truncated=False)
+    found = _NEXT_PROBLEM.search(sample.text)
+    return sample if found is None else Completion(sample.text[: found.start()].rstrip(), sample.tokens, False)
 
 
 def take(
-    candidates: Sequence[Candidate], keeps: Callable[[Row, Completion], bool], method: str, most: int
+    candidates: Sequence[Candidate],
+    verdicts: Sequence[Verdict],
+    keeps: Callable[[Row, Completion, Verdict], bool],
+    method: str,
+    most: int,
 ) -> list[Row]:
     """Up to `most` rows that the filter keeps; every candidate is judged and counted."""
     kept = [
         {**row, "completion": sample.text.strip(), "method": method}
-        for row, sample in candidates
-        if keeps(row, sample)
+        for (row, sample), verdict in zip(candidates, verdicts, strict=True)
+        if keeps(row, sample, verdict)
     ]
     return kept[:most]
+
+
+def check_floor(filters: Mapping[str, SampleFilter], floor: int, problems: int) -> None:
+    """Raises NothingKept where a method keeps fewer than `floor` rows, or all together none: counts and examples."""
+    short = [method for method, item in filters.items() if item.kept < floor]
+    kept = sum(item.kept for item in filters.values())
+    if kept and not short:
+        return
+    told = "; ".join(f"{method} {item.counts()}" for method, item in filters.items())
+    shown = [method for method in filters if method in short or not kept]
+    examples = "\n".join(f"{method}:\n{described(filters[method].shown)}" for method in shown)
+    if not kept:
+        raise NothingKept(f"no cold-start sample was kept of {problems} problems: {told}\n{examples}")
+    counts = ", ".join(f"{method} {filters[method].kept}" for method in short)
+    raise NothingKept(
+        f"fewer rows than min_rows_per_method ({floor}) were kept of a method: {counts}. Look at what was rejected, "
+        f"and mend the prompts or the model, or set a smaller floor. Rejected: {told}\n{examples}"
+    )

@@ -15,7 +15,7 @@ from r1hf.evaluation.judged import GENERAL, PROBLEMS, Reading
 from r1hf.evaluation.programs import with_tests
 from r1hf.evaluation.prompting import Gold, with_options
 from r1hf.models.loading import check_chat_template, check_tokenizer
-from r1hf.models.sampling import SamplingConfig, check_sampler
+from r1hf.models.sampler_config import SamplingConfig, check_sampler
 from r1hf.sandbox import check_sandbox
 from r1hf.stage.given_inputs import preflight_inputs
 from r1hf.text import prompt_templates as templates
@@ -28,8 +28,6 @@ COLUMNS = ("question", "answer", "language", "task")
 
 @dataclass(kw_only=True)
 class EvaluateConfig(SamplingConfig):
-    save_strategy = "steps"  # the stage keeps what an interrupted run has sampled
-
     models: list[str] = field(metadata={"input": True, "help": "stage directories or Hub ids"})
     base_model: str | None = field(
         default=None, metadata={"input": True, "help": "the base that the models came from: evaluated too, first"}
@@ -90,6 +88,8 @@ def preflight(parsed: Parsed) -> None:
         if question not in known:
             parsed.problems.append(f"shown: {question!r} is among neither prompts nor general_prompts")
     check_sampler(parsed.problems, config)
+    if config.force_think and config.sampler == "openai" and config.openai.get("api") == "chat":
+        parsed.problems.append("force_think: a chat server ends the prompt itself; write openai: {api: completions}")
     for model in config.models:
         check_chat_template(parsed.problems, "models", model)
     if config.base_template is None:

@@ -30,6 +30,9 @@ GENERAL = ("helpful", "harmless")  # tasks of `general_prompts`
 VOTING = {*MATHS, "choice"}  # tasks whose answers are values, so that a majority can be taken
 
 
+Verdicts = list[tuple[bool | None, str | None, str]]
+
+
 @dataclass(frozen=True)
 class Judged:
     """What is known of one completion. A value is None where it does not apply.
@@ -53,17 +56,25 @@ def judge(row: Row, completion: Completion) -> Judged:
 def judge_all(rows: Sequence[Row], completions: Sequence[Completion], reading: Reading = "prose") -> list[Judged]:
     """Each completion against the row of the same place. Raises DataError for a task that is not known, or tests that
     cannot be read."""
-    verdicts: list[tuple[bool | None, str | None, str]] = [(None, None, "")] * len(rows)
+    verdicts = verdicts_of(rows, [completion.text for completion in completions], reading)
+    return [_whole(*item) for item in zip(rows, completions, verdicts, strict=True)]
+
+
+def verdicts_of(rows: Sequence[Row], texts: Sequence[str], reading: Reading = "prose") -> Verdicts:
+    """(right or not, or None where nobody can tell; the answer that was read; why) of each text against its row.
+
+    Raises DataError for a task that is not known, or tests that cannot be read.
+    """
+    verdicts: Verdicts = [(None, None, "")] * len(rows)
     for names, verify in _VERIFIERS:
         own = [place for place, row in enumerate(rows) if row["task"] in names]
-        texts = [completions[place].text for place in own]
-        found = verify([rows[place] for place in own], texts, reading) if own else []
+        found = verify([rows[place] for place in own], [texts[place] for place in own], reading) if own else []
         for place, verdict in zip(own, found, strict=True):
             verdicts[place] = verdict
     known = {name for names, _ in _VERIFIERS for name in names}
     if strange := sorted({str(row["task"]) for row in rows} - known):
         raise DataError(f"no verdict is known for task {', '.join(strange)}; known: {', '.join(sorted(known))}")
-    return [_whole(*item) for item in zip(rows, completions, verdicts, strict=True)]
+    return verdicts
 
 
 def _whole(row: Row, completion: Completion, verdict: tuple[bool | None, str | None, str]) -> Judged:
@@ -75,10 +86,8 @@ def _whole(row: Row, completion: Completion, verdict: tuple[bool | None, str | N
         correct, why = False, chat.UNFINISHED  # whatever words came by: nobody reads on for ever
     if correct is False and completion.truncated:
         why = f"cut at the limit of tokens: {why}"
+    why = completion.fault or why
     return Judged(completion, correct, is_well_formed(completion.text), share, answer, why)
-
-
-Verdicts = list[tuple[bool | None, str | None, str]]
 
 
 def _read(text: str, reading: Reading) -> str | None:

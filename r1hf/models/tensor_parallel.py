@@ -48,7 +48,7 @@ def check_parts(key: str, parts: object, sources: Iterable[str | Shape]) -> list
 
 def check_values(values: Mapping[str, Any], shape: Shape) -> list[str]:
     """`check_parts` of a stage's resolved configuration, whose model has this shape."""
-    if values.get("sampler") == "vllm" and "tensor_parallel_size" in values["vllm"]:
+    if values.get("sampler") in ("vllm", "ray") and "tensor_parallel_size" in values["vllm"]:
         return check_parts("vllm: tensor_parallel_size", values["vllm"]["tensor_parallel_size"], [shape])
     if values.get("use_vllm") and values.get("vllm_mode") == "colocate":
         return check_parts("vllm_tensor_parallel_size", values.get("vllm_tensor_parallel_size") or 1, [shape])

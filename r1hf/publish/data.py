@@ -46,7 +46,11 @@ class DataConfig:
         """The share of samples that passed all filters but the one for duplicates."""
         if not self.sampled:
             return None
-        return 1 - sum(count for reason, count in self.rejected.items() if reason != "duplicate") / self.sampled
+        return (
+            1
+            - sum(count for reason, count in self.rejected.items() if reason not in ("duplicate", "not_chosen"))
+            / self.sampled
+        )
 
     @property
     def rows(self) -> dict[str, int]:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from r1hf.core.errors import ConfigError
 from r1hf.rewards._common import Bounds, Message, Rewards, completion_texts
-
-# One unit: a character of a script without spaces (Thai, Burmese, Khmer, Japanese, Chinese), a word, or a sign.
-# Long words come in pieces, so that "hahaha…" repeats itself too.
-_UNIT = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-    r"|[^\W_]{1,16}|[^\w\s]|_"
-)
+from r1hf.text.repetition import repeated_share
 
 
 @dataclass(frozen=True)
@@ -65,13 +58,6 @@ class RepetitionReward:
     def _score(self, text: str) -> float:
         over = repeated_share(text, self.ngram_size) - self.allowed
         return self.max_penalty * over / (1 - self.allowed) if over > 0 else 0.0
-
-
-def repeated_share(text: str, ngram_size: int) -> float:
-    """The share of the n-grams in `text` that occurred before, 0.0 to below 1.0; 0.0 where there is none."""
-    units = _UNIT.findall(text.casefold())
-    ngrams = list(zip(*(units[start:] for start in range(ngram_size)), strict=False))
-    return 1 - len(set(ngrams)) / len(ngrams) if ngrams else 0.0
 
 
 repetition_reward = RepetitionReward()

@@ -38,7 +38,7 @@ class FileLock:
     def acquire(self, wait: float = 0.0) -> None:
         """Takes the lock within `wait` seconds. Raises StageError that names the process holding it."""
         deadline = time.monotonic() + wait
-        while not self._try():
+        while not self.try_acquire():
             if time.monotonic() >= deadline:
                 owner = self._owner() or "unknown"
                 raise StageError(f"{self.what} is in use by process {owner}; wait for it or stop it, then repeat")
@@ -62,7 +62,8 @@ class FileLock:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o644)
 
-    def _try(self) -> bool:
+    def try_acquire(self) -> bool:
+        """Takes the lock if it is free now."""
         try:
             handle = self._open()
         except OSError as error:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
+from r1hf.models.refill import left_padded
+
 SHRINK = 0.85  # the cache is copied when this share of the rows or fewer is still running
 
 
@@ -30,7 +32,7 @@ def sample(
     unique: dict[tuple[int, ...], int] = {}
     which = torch.tensor([unique.setdefault(tuple(prompt), len(unique)) for prompt in prompts])
     device = model.device
-    ids, real = _left_padded(list(unique), device)
+    ids, real = left_padded(list(unique), device)
     positions = (real.cumsum(1) - 1).clamp(min=0)
     cache = DynamicCache(config=model.config)
     causal = real[:, None, None, :] & torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=device).tril()
@@ -69,14 +71,3 @@ def sample(
         ).logits[:, -1]
     lengths = (made >= 0).sum(dim=1).tolist()
     return [row[:length] for row, length in zip(made.tolist(), lengths, strict=True)]
-
-
-def _left_padded(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids (n, longest) and which of them are real."""
-    width = max(len(prompt) for prompt in prompts)
-    ids = torch.zeros(len(prompts), width, dtype=torch.long)
-    real = torch.zeros(len(prompts), width, dtype=torch.bool)
-    for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt) :] = torch.tensor(prompt)
-        real[row, width - len(prompt) :] = True
-    return ids.to(device), real.to(device)

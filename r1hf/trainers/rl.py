@@ -14,6 +14,7 @@ from r1hf.core.given import COMMAND_LINE
 from r1hf.core.source import Source
 from r1hf.data.language_column import check_languages
 from r1hf.data.lengths import drop_long, token_counts
+from r1hf.data.pass_rates import check_bounds, within
 from r1hf.data.rows import Row, check_rows, stage_rows
 from r1hf.models.loading import check_tokenizer, loading, training_arguments
 from r1hf.rewards.faults import judged_rows
@@ -58,6 +59,13 @@ class RLConfig(TemplateConfig, AdapterConfig, StageConfig):
         default=None,
         metadata={"help": "most tokens of a prompt under its template; longer ones are dropped and counted"},
     )
+    min_pass_rate: float | None = field(
+        default=None,
+        metadata={"help": "least share of right samples of a prompt (column pass_rate, from rejection sampling)"},
+    )
+    max_pass_rate: float | None = field(
+        default=None, metadata={"help": "greatest share of right samples; below 1 leaves out what is solved already"}
+    )
     expert_bias_speed: float = field(
         default=0.0, metadata={"help": "step of the experts' balancing biases (DeepSeek-V3: 0.001); 0 leaves them"}
     )
@@ -84,6 +92,7 @@ def preflight_rl(parsed: Parsed, make_rewards: Callable[[Any], Mapping[str, Rewa
     check_engine(parsed.problems, args)
     check_split(parsed.problems, args, config.model)
     rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS, max_bad=config.max_bad_rows)
+    rows = check_bounds(parsed.problems, config, rows)
     check_prompt_count(parsed.problems, "prompts", rows, args)
     check_rewards(parsed, make_rewards, rows)
     if config.prompt_template is None:
@@ -188,6 +197,11 @@ def rl_rows(stage: Stage, key: str) -> list[Row]:
     """The rows of a prompt field, without those whose prompt is longer than `max_prompt_length`."""
     config: RLConfig = stage.config  # type: ignore[assignment]
     rows = stage_rows(stage, key, COLUMNS)
+    if key == "prompts" and not (config.min_pass_rate is None and config.max_pass_rate is None):
+        chosen = within(rows, config.min_pass_rate, config.max_pass_rate)
+        stage.say(f"{key}: {len(chosen)} of {len(rows)} have a pass rate within the bounds")
+        stage.note("pass_rates", key, {"rows": len(rows), "used": len(chosen)})
+        rows = chosen
     if config.max_prompt_length is None:
         return rows
     prompts = [row["prompt"] for row in prompt_rows(rows, config.prompt_template)]

@@ -12,7 +12,6 @@ up to rounding. All are for short completions and whole models: nothing for vLLM
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +21,7 @@ from trl import GRPOConfig, GRPOTrainer
 from trl.models import unwrap_model_for_generation
 
 from r1hf.core.errors import ConfigError
+from r1hf.models.refill import unshareable
 from r1hf.trainers.decoding import sample
 from r1hf.trainers.packed import pack_groups
 
@@ -93,7 +93,7 @@ class WorkSaving(GRPOTrainer):
 
     def __init__(self, *arguments: Any, **named: Any):
         super().__init__(*arguments, **named)
-        reasons = _unshareable(self.model)
+        reasons = unshareable(self.model)
         if self.accelerator.distributed_type in _SHARDED:
             reasons.append(f"needs the whole model on each device, not {self.accelerator.distributed_type.value}")
         _settle(self.args, dict.fromkeys(_OF_THE_MODEL, reasons))
@@ -194,18 +194,3 @@ class WorkSaving(GRPOTrainer):
         if self.loss_type == "bnpo":
             return rows, float(rows["completion_mask"].sum() / mask.sum().clamp(min=1))
         return rows, 1.0  # divided by the number of tokens of the whole generation batch
-
-
-def _unshareable(model: Any) -> list[str]:
-    """Why a model cannot be given a mask of several rows' own, made here for all its layers."""
-    text = model.config.get_text_config()
-    reasons = []
-    if text._attn_implementation not in ("sdpa", "eager"):
-        reasons.append(f"needs a mask of its own, which {text._attn_implementation} attention does not take; use sdpa")
-    kinds = getattr(text, "layer_types", None) or (["sliding"] if getattr(text, "sliding_window", None) else [])
-    if any(kind != "full_attention" for kind in kinds):
-        reasons.append(f"{text.model_type} has layers without full attention")
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    if getattr(text, "alibi", False) or "position_ids" not in inspect.signature(base.forward).parameters:
-        reasons.append(f"{text.model_type} takes no positions of its tokens")
-    return reasons

@@ -10,11 +10,23 @@ from typing import Any
 
 from r1hf.text.language import han
 from r1hf.text.language.codes import SCRIPTS, known_code, language_code, names_none, unknown
+from r1hf.text.language.han import is_traditional
 from r1hf.text.language.identify import IDENTIFIED, best_language, count_target, lists
 from r1hf.text.language.notation import prose
 from r1hf.text.language.words import CJK, LATIN, OTHER, Token, size, total
 
-__all__ = ["detect", "is_listed", "is_mixed", "language_code", "names_none", "target_of", "target_share", "unknown"]
+__all__ = [
+    "detect",
+    "is_listed",
+    "is_mixed",
+    "is_traditional",
+    "language_code",
+    "names_none",
+    "target_counts",
+    "target_of",
+    "target_share",
+    "unknown",
+]
 
 # Per script the language to expect: the first one of the table that is mostly written in it.
 _EXPECTED = {scripts[0]: code for code, scripts in reversed(SCRIPTS.items())}
@@ -39,10 +51,15 @@ def target_share(text: str, target: str, *, min_words: int = 1) -> float | None:
 
     None with fewer than `min_words` words. Raises DataError for an unknown language.
     """
+    own, count = target_counts(text, target)
+    return own / count if count >= max(min_words, 1) else None
+
+
+def target_counts(text: str, target: str) -> tuple[int, int]:
+    """(words in `target`, all words), counted as for `target_share`."""
     code = known_code(target)
     found = prose(text, latin=LATIN in SCRIPTS[code])
-    count = total(found)
-    return _count_in(code, found) / count if count >= max(min_words, 1) else None
+    return _count_in(code, found), total(found)
 
 
 def target_of(language: Any, question: str) -> str | None:

@@ -11,6 +11,7 @@ _KANA = re.compile(f"[{KANA}]")
 # Characters of everyday Chinese that Japanese hardly writes, and those that it writes in other places.
 _CHINESE = re.compile("[你您她它们們这這哪吗嗎呢吧么麼让讓给給跟很还還没沒个什怎谁誰啊呀嘛从從对對说說为為]")
 _RATHER_CHINESE = re.compile("[的了是我那就也都把被且但]")
+_OLD = re.compile("[於後麼乾瞭]")  # traditional signs that GB2312 has nevertheless
 _KANA_SHARE = 8  # one Kana sign among so many makes a run Japanese
 _SHORT_SENTENCE = 6  # shorter Japanese runs without Kana are words such as 目的 and 完了
 _LONG = 8  # Japanese hardly ever writes so many words without any Kana
@@ -19,6 +20,12 @@ _RARE_IN_JAPAN = b"\x98\x9f"  # JIS X 0208, level 2: rare characters and old for
 
 def kana_signs(run: str) -> int:
     return len(_KANA.findall(run))
+
+
+def is_traditional(text: str) -> bool:
+    """Whether more signs of a Chinese text are in the traditional standard (Big5) alone than in GB2312 alone."""
+    old = sum(bool(sign.encode("big5", "ignore")) - bool(sign.encode("gb2312", "ignore")) for sign in text)
+    return old + len(_OLD.findall(text)) > 0
 
 
 def count_target(runs: Sequence[str], target: str) -> int:

@@ -1,0 +1,38 @@
+"""Sample for a stage that runs elsewhere: on another GPU, or on another machine that sees the same files.
+
+  r1hf work runs/mine/rejection_sampling      until that stage has its samples
+
+Takes the stage's own settings, claims shards that nobody works on, and ends when the stage does. Start as many as
+there are GPUs, each with its own CUDA_VISIBLE_DEVICES; the others go on with what one that is killed had in work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+EVERY = 1.0  # seconds between two looks for work
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("stage", help="the stage's output directory")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from r1hf.core.errors import StageError
+    from r1hf.core.files import sibling
+    from r1hf.models.generation import LEDGER, join
+
+    place = Path(str(arguments.stage).rstrip("/").removesuffix(".partial"))
+    partial, done = sibling(place, "partial"), set[Path]()
+    if not partial.is_dir():
+        raise StageError(f"no stage is at work in {place}: start it first, then workers beside it")
+    while partial.is_dir():
+        new = [ledger.parent for ledger in sorted(partial.rglob(LEDGER)) if ledger.parent not in done]
+        for folder in new:
+            join(folder)
+            done.add(folder)
+        if not new:
+            time.sleep(EVERY)
+    return 0
