@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -105,6 +106,14 @@ def preflight(parsed: Parsed) -> None:
         parsed.problems.append("models: two have the same name; results are kept by name")
 
 
+@dataclass(frozen=True)
+class AsTheyAre:
+    """Of rows that no benchmark lays out: their options are in `choices`, and the answer names one."""
+
+    options: Sequence[str] = ()
+    gold: Gold = "answer"
+
+
 def _check_judgeable(problems: list[str], config: EvaluateConfig, rows: list[Row]) -> None:
     """Adds what would leave a row without a verdict: its column is missing, or cannot be read."""
     faults = [(number, fault) for number, row in enumerate(rows, 1) if (fault := row_fault(row, config)) is not None]
@@ -118,12 +127,12 @@ def _check_judgeable(problems: list[str], config: EvaluateConfig, rows: list[Row
             problems += [f"prompts: programs cannot be judged here: {problem}" for problem in error.problems]
 
 
-def ready(row: Row, config: EvaluateConfig) -> Row:
+def ready(row: Row, config: EvaluateConfig | AsTheyAre) -> Row:
     """A row with what its verdict needs. Raises DataError where that cannot be made of it."""
     return with_tests(with_options(row, config.options, config.gold))
 
 
-def row_fault(row: Row, config: EvaluateConfig) -> str | None:
+def row_fault(row: Row, config: EvaluateConfig | AsTheyAre) -> str | None:
     """Why nothing could be said about an answer to a row; None where something can."""
     try:
         row = ready(row, config)
