@@ -41,6 +41,12 @@ class EvaluateConfig(SamplingConfig):
     general_prompts: Source | None = field(
         default=None, metadata={"input": True, "help": "held-out general prompts, with reference, required, forbidden"}
     )
+    contamination: bool = field(
+        default=True, metadata={"help": "look for the questions in the data that the models learned from"}
+    )
+    training_data: Source | None = field(
+        default=None, metadata={"input": True, "help": "such data, besides what the models' manifests name"}
+    )
     benchmark: str | None = field(default=None, metadata={"help": "name of the problems, as results show it"})
     source: str | None = field(default=None, metadata={"help": "where the problems are published", "request": False})
     licence: str | None = field(default=None, metadata={"help": "the problems' licence", "request": False})
@@ -85,6 +91,7 @@ def preflight(parsed: Parsed) -> None:
         max_bad=config.max_bad_rows,
     )
     check_tasks(parsed.problems, "general_prompts", general, set(GENERAL))
+    check_rows(parsed.problems, "training_data", config.training_data, max_bad=1.0)
     known = {row["question"] for row in rows + general}
     for question in config.shown if known else ():
         if question not in known:
