@@ -3,6 +3,8 @@
   r1hf compare runs/tiny/evaluate:base :r1_zero                     the second against the first
   r1hf compare runs/a/aime:r1 runs/b/aime:r1 --difference 0.02      and what it would take to see two points
   r1hf compare runs/tiny/evaluate                                   the numbers of all its models
+  r1hf compare runs/tiny > table.md                                 a whole run, as Markdown: all its evaluations, and
+                                                                    the comparisons that its story claims
 
 Results of other settings, of other questions or of a run that did not finish are not compared. A word such as
 `:r1_zero` means the directory before it. Exit status: 0 done, 1 nothing to compare.
@@ -38,11 +40,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from r1hf.evaluation.compare import compare, load_results, read_results
+    from r1hf.stage.directory import sibling
+    from r1hf.stage.manifest import read_manifest
 
     if options.difference is not None and not 0 < options.difference <= 1:
         raise ConfigError(f"--difference {options.difference}: write a share above 0 and up to 1, such as 0.02")
     if len(options.places) == 1 and Path(options.places[0]).is_dir():
-        content = read_results(Path(options.places[0]))
+        place = Path(options.places[0])
+        if read_manifest(place) is None and not sibling(place, "partial").exists():
+            from r1hf.commands.story import markdown
+
+            if options.json or options.difference is not None or options.metric != "pass_at_1":
+                raise ConfigError(f"{place} is a whole run, which is told as Markdown alone; name an evaluation in it")
+            print(markdown(place))
+            return 0
+        content = read_results(place)
         print(json.dumps(content, indent=2) if options.json else numbers(content))
         return 0
     first, *others = load_results(options.places)
