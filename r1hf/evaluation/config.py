@@ -22,6 +22,7 @@ from r1hf.text import prompt_templates as templates
 from r1hf.verify.choice import verify_choice
 from r1hf.verify.code_cases import parse_tests
 from r1hf.verify.code_layouts import ROW_KEYS
+from r1hf.verify.ifeval import check_installed, instructions_of
 
 COLUMNS = ("question", "answer", "language", "task")
 
@@ -123,6 +124,12 @@ class AsTheyAre:
 
 def _check_judgeable(problems: list[str], config: EvaluateConfig, rows: list[Row]) -> None:
     """Adds what would leave a row without a verdict: its column is missing, or cannot be read."""
+    if any(row["task"] == "ifeval" for row in rows):
+        try:
+            check_installed()
+        except ConfigError as error:
+            problems += [f"prompts: {problem}" for problem in error.problems]
+            return
     faults = [(number, fault) for number, row in enumerate(rows, 1) if (fault := row_fault(row, config)) is not None]
     problems += [f"prompts: row {number}: {fault}" for number, fault in faults[:5]]
     if len(faults) > 5:
@@ -149,6 +156,8 @@ def row_fault(row: Row, config: EvaluateConfig | AsTheyAre) -> str | None:
             if not row.get("tests"):
                 return "task code, and no tests; name the column that holds them (columns: {tests: NAME})"
             parse_tests(row["tests"], {key: row.get(key) for key in ROW_KEYS})
+        if row["task"] == "ifeval":
+            instructions_of(row)
     except DataError as error:
         return str(error)
     if row["task"] == "gym" and not row.get("gym"):
