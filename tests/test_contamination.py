@@ -21,7 +21,7 @@ SHORT, CHINESE_SHORT, WORD = "What is 6 times 7?", "三的英语是什么？", "
 def places(question: str, text: str) -> tuple[bool, bool]:
     """(found, found whole)."""
     overlap = Overlap()
-    Questions([question]).look(text, "data", 1, overlap)
+    Questions([question]).look(words(text), "data", 1, overlap)
     return 0 in overlap.places, 0 in overlap.whole
 
 
@@ -81,10 +81,10 @@ def test_the_benchmarks_own_way_to_ask_is_no_leak() -> None:
     ]
     overlap = Overlap()
     Questions(asked).look(
-        "Write a function in Python that takes a list of whole numbers and sorts it.", "d", 1, overlap
+        words("Write a function in Python that takes a list of whole numbers and sorts it."), "d", 1, overlap
     )
     assert not overlap.places
-    Questions(asked).look(asked[2], "d", 2, overlap)
+    Questions(asked).look(words(asked[2]), "d", 2, overlap)
     assert list(overlap.places) == [2] and overlap.whole == {2}
 
 

@@ -14,7 +14,7 @@ from r1hf.core.errors import ConfigError, DataError, IntegrityError, StageError
 from r1hf.core.source import Source, paths_of
 from r1hf.data.rows import Row, load_rows
 from r1hf.evaluation.config import EvaluateConfig, sources
-from r1hf.evaluation.overlap import N, Overlap, Questions, texts_of
+from r1hf.evaluation.overlap import N, Overlap, Questions, texts_of, words
 from r1hf.stage.hub_refs import repo_type_of
 from r1hf.stage.manifest import Manifest, find_stage, fingerprint_path, read_manifest
 from r1hf.stage.stage import Stage
@@ -101,8 +101,9 @@ def contamination(
         read.append({"data": label, "rows": len(rows)})
         for number, row in enumerate(rows, 1):
             for text in texts_of(row):
+                marked = words(text)
                 for key, those in asked.items():
-                    those.look(text, label, number, found[key])
+                    those.look(marked, label, number, found[key])
     parts = {key: _told(rows, found[key]) for key, rows in questions.items()}
     return {"words": N, **parts, "read": read, "unread": unread}
 

@@ -86,13 +86,13 @@ class Questions:
         self.lengths = sorted({len(sentence) for sentence in self.sentences})
         self.sizes = sorted({len(run) for run in self.runs})
 
-    def look(self, text: str, source: str, row: int, overlap: Overlap) -> None:
-        """Adds to `overlap` the questions that stand in a text."""
-        marked = words(text)
+    def look(self, marked: Sequence[str], source: str, row: int, overlap: Overlap) -> None:
+        """Adds to `overlap` the questions that stand in a text, given as its `words`."""
         for number in self.texts.get(tuple(marked), ()):
             self._note(overlap, number, Found(source, row, _shown(marked)), whole=True)
-        for length in self.lengths:
-            for window in _windows(marked, length):
+        for start in (place for place, word in enumerate(marked) if word == _END) if self.lengths else ():
+            for length in self.lengths:
+                window = tuple(marked[start : start + length])
                 for number in self.sentences.get(window, ()):
                     self._note(overlap, number, Found(source, row, _shown(window)), whole=True)
         bare = [word for word in marked if word != _END]
