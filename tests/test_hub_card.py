@@ -182,6 +182,18 @@ def test_prompts_that_were_mixed_are_all_named_and_published(run: Path, tmp_path
     assert "own.jsonl" in cards[("me/toy-held-out", "held-out")]
 
 
+def test_what_was_found_of_contamination_is_told(run: Path, tmp_path: Path) -> None:
+    toy = shutil.copytree(run, tmp_path / "toy")
+    found = {"prompts": {"overlapping": 3, "share": 0.25, "whole": 1}, "words": 10, "unread": ["x: gone"]}
+    for read, said in (([{"data": "d", "rows": 4}], True), ([], False)):
+        evaluate(toy, {name: toy / name for name in ("base", "sft2", "r1")}, contamination={**found, "read": read})
+        text = " ".join(card(plan(toy / "r1")).split())
+        told = (
+            "Of these problems 3 (25.0%) share a run of 10 words with the data that the evaluated models were trained"
+        )
+        assert (f"{told} on, and 1 stand there whole; some of that data could not be read again." in text) is said
+
+
 def test_an_evaluation_without_errors_is_none(run: Path, tmp_path: Path) -> None:
     toy = shutil.copytree(run, tmp_path / "toy")
     content = json.loads((toy / "evaluate/results.json").read_text())

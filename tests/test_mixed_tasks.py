@@ -48,9 +48,11 @@ def test_every_reward_of_the_table_trains(by_heart: Path, tmp_path: Path) -> Non
     asked = [{key: value for key, value in row.items() if key != "completion"} for row in firsts()]
     prompts = write(tmp_path / "prompts.jsonl", asked)
     given = {**GRPO, "per_device_train_batch_size": 24, "max_completion_length": 96, "max_steps": 1, "stage": "mixed"}
+    given["held_out"] = write(tmp_path / "held_out.jsonl", [asked[0] | {"task": "reasoning"}])
     out = run_recipe(
         "reasoning_rl", "mixed.yaml", model=by_heart, prompts=prompts, output_dir=tmp_path / "out", **given
     )
+    assert [row["step"] for row in log(out) if row.get("held_out/problems") == 1.0] == [0, 1]
     (row,) = [row for row in log(out) if "reward" in row]
     for name in JUDGES.values():
         assert row[f"rewards/{name}_reward/unjudged"] == pytest.approx(5 / 6), name

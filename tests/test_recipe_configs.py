@@ -128,3 +128,15 @@ def test_a_stage_goes_its_way_on_miniatures_offline(path: Path, stage: str, tmp_
     rehearsal = report.stages[0].rehearsal
     assert report.passed and rehearsal is not None and rehearsal.built, list(report.findings)
     assert not list(tmp_path.iterdir())
+
+
+@each("path", [path for path in GRAPHS if "evaluate" in graph_of(path).stages], ids=name)
+def test_every_evaluation_holds_the_base_and_samples_as_the_paper(path: Path) -> None:
+    least = {"MATH-500": 16, "AIME 2024": 64, "GPQA Diamond": 64}
+    evaluations = [one for one in load(path)[0] if one.recipe.stem == "evaluate"]
+    assert evaluations
+    for one in evaluations:
+        config = one.configs[0] if one.configs else None
+        assert config is not None, one.problems
+        assert config.base_model or "base" in one.upstream["models"], f"{one.name}: the story begins with the base"
+        assert config.k >= least.get(str(config.benchmark), 4), one.name

@@ -17,6 +17,7 @@ from r1hf.models.refill import unshareable
 from r1hf.stage.libraries import set_seed
 from r1hf.trainers.decoding import sample
 from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
+from r1hf.trainers.held_out import HeldOut
 from r1hf.trainers.packed import pack_groups
 from r1hf.trainers.rl import prompt_rows
 
@@ -156,10 +157,13 @@ def test_samples_follow_the_models_distribution(tiny_base: Path) -> None:
     assert (found - wanted).abs().max() < 5 * (wanted * (1 - wanted) / draws).sqrt().max()
 
 
-def test_a_run_is_the_same_for_the_same_seed(tiny_base: Path, tmp_path: Path) -> None:
+def test_a_run_is_the_same_for_the_same_seed_watched_or_not(tiny_base: Path, tmp_path: Path) -> None:
     ends = []
-    for _ in range(2):
+    for watched in (False, True):
         trainer = trainer_for(tiny_base, tmp_path, **ALL)
+        if watched:
+            asked = prompt_rows(answered(4), "r1_zero_short_en")
+            trainer.add_callback(HeldOut(trainer, asked, "", steps=1, k=1, seed=3))
         set_seed(7)
         trainer.train()
         ends.append(torch.cat([p.detach().flatten() for p in trainer.model.parameters()]))

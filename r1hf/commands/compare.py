@@ -3,6 +3,9 @@
   r1hf compare runs/tiny/evaluate:base :r1_zero                     the second against the first
   r1hf compare runs/a/aime:r1 runs/b/aime:r1 --difference 0.02      and what it would take to see two points
   r1hf compare runs/tiny/evaluate                                   the numbers of all its models
+  r1hf compare runs/a/aime:r1 --inspect LOG.json                    beside inspect-ai's log of the same checkpoint
+  r1hf compare runs/tiny > table.md                                 a whole run, as Markdown: all its evaluations, and
+                                                                    the comparisons that its story claims
 
 Results of other settings, of other questions or of a run that did not finish are not compared. A word such as
 `:r1_zero` means the directory before it. Exit status: 0 done, 1 nothing to compare.
@@ -33,16 +36,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--difference", type=float, metavar="SHARE", help="say what would show so much (0.02: 2 points)"
     )
+    parser.add_argument("--inspect", type=Path, metavar="LOG.json", help="hold one result against inspect-ai's log")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> int:
     from r1hf.evaluation.compare import compare, load_results, read_results
+    from r1hf.stage.directory import sibling
+    from r1hf.stage.manifest import read_manifest
 
     if options.difference is not None and not 0 < options.difference <= 1:
         raise ConfigError(f"--difference {options.difference}: write a share above 0 and up to 1, such as 0.02")
+    if options.inspect is not None:
+        return _beside(options)
     if len(options.places) == 1 and Path(options.places[0]).is_dir():
-        content = read_results(Path(options.places[0]))
+        place = Path(options.places[0])
+        if read_manifest(place) is None and not sibling(place, "partial").exists():
+            from r1hf.commands.story import markdown
+
+            if options.json or options.difference is not None or options.metric != "pass_at_1":
+                raise ConfigError(f"{place} is a whole run, which is told as Markdown alone; name an evaluation in it")
+            print(markdown(place))
+            return 0
+        content = read_results(place)
         print(json.dumps(content, indent=2) if options.json else numbers(content))
         return 0
     first, *others = load_results(options.places)
@@ -50,6 +66,18 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(f"{options.places[0]}: name a second result to compare with")
     found = [compare(first, other, options.metric, options.difference) for other in others]
     print(json.dumps([as_json(one) for one in found], indent=2) if options.json else render(found))
+    return 0
+
+
+def _beside(options: argparse.Namespace) -> int:
+    from r1hf.commands.beside import shown
+    from r1hf.evaluation.compare import load_results
+    from r1hf.evaluation.foreign import beside, read_log
+
+    if len(options.places) != 1 or options.json or options.metric != "pass_at_1":
+        raise ConfigError("--inspect: name one result, DIR:MODEL; its pass@1 is held against the log's, as a table")
+    (result,) = load_results(options.places)
+    print(shown(beside(result, read_log(options.inspect))))
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from r1hf.text import prompt_templates as templates
 from r1hf.verify.choice import verify_choice
 from r1hf.verify.code_cases import parse_tests
 from r1hf.verify.code_layouts import ROW_KEYS
+from r1hf.verify.ifeval import check_installed, instructions_of
 
 COLUMNS = ("question", "answer", "language", "task")
 
@@ -38,6 +40,12 @@ class EvaluateConfig(SamplingConfig):
     prompts: Source = field(metadata={"input": True, "help": f"held-out problems: {', '.join(COLUMNS)}"})
     general_prompts: Source | None = field(
         default=None, metadata={"input": True, "help": "held-out general prompts, with reference, required, forbidden"}
+    )
+    contamination: bool = field(
+        default=True, metadata={"help": "look for the questions in the data that the models learned from"}
+    )
+    training_data: Source | None = field(
+        default=None, metadata={"input": True, "help": "such data, besides what the models' manifests name"}
     )
     benchmark: str | None = field(default=None, metadata={"help": "name of the problems, as results show it"})
     source: str | None = field(default=None, metadata={"help": "where the problems are published", "request": False})
@@ -83,6 +91,7 @@ def preflight(parsed: Parsed) -> None:
         max_bad=config.max_bad_rows,
     )
     check_tasks(parsed.problems, "general_prompts", general, set(GENERAL))
+    check_rows(parsed.problems, "training_data", config.training_data, max_bad=1.0)
     known = {row["question"] for row in rows + general}
     for question in config.shown if known else ():
         if question not in known:
@@ -106,8 +115,22 @@ def preflight(parsed: Parsed) -> None:
         parsed.problems.append("models: two have the same name; results are kept by name")
 
 
+@dataclass(frozen=True)
+class AsTheyAre:
+    """Of rows that no benchmark lays out: their options are in `choices`, and the answer names one."""
+
+    options: Sequence[str] = ()
+    gold: Gold = "answer"
+
+
 def _check_judgeable(problems: list[str], config: EvaluateConfig, rows: list[Row]) -> None:
     """Adds what would leave a row without a verdict: its column is missing, or cannot be read."""
+    if any(row["task"] == "ifeval" for row in rows):
+        try:
+            check_installed()
+        except ConfigError as error:
+            problems += [f"prompts: {problem}" for problem in error.problems]
+            return
     faults = [(number, fault) for number, row in enumerate(rows, 1) if (fault := row_fault(row, config)) is not None]
     problems += [f"prompts: row {number}: {fault}" for number, fault in faults[:5]]
     if len(faults) > 5:
@@ -119,12 +142,12 @@ def _check_judgeable(problems: list[str], config: EvaluateConfig, rows: list[Row
             problems += [f"prompts: programs cannot be judged here: {problem}" for problem in error.problems]
 
 
-def ready(row: Row, config: EvaluateConfig) -> Row:
+def ready(row: Row, config: EvaluateConfig | AsTheyAre) -> Row:
     """A row with what its verdict needs. Raises DataError where that cannot be made of it."""
     return with_tests(with_options(row, config.options, config.gold))
 
 
-def row_fault(row: Row, config: EvaluateConfig) -> str | None:
+def row_fault(row: Row, config: EvaluateConfig | AsTheyAre) -> str | None:
     """Why nothing could be said about an answer to a row; None where something can."""
     try:
         row = ready(row, config)
@@ -134,6 +157,8 @@ def row_fault(row: Row, config: EvaluateConfig) -> str | None:
             if not row.get("tests"):
                 return "task code, and no tests; name the column that holds them (columns: {tests: NAME})"
             parse_tests(row["tests"], {key: row.get(key) for key in ROW_KEYS})
+        if row["task"] == "ifeval":
+            instructions_of(row)
     except DataError as error:
         return str(error)
     if row["task"] == "gym" and not row.get("gym"):

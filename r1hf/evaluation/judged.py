@@ -20,12 +20,13 @@ from r1hf.verify import final_answer, final_code, read_answer, verify_codes, ver
 from r1hf.verify.choice import verify_choice
 from r1hf.verify.code_cases import parse_tests
 from r1hf.verify.code_layouts import ROW_KEYS
+from r1hf.verify.ifeval import verify_ifeval
 
 # strict: a box, a closed answer tag or a statement, as a reward reads; what a prompt that asks for a box is owed.
 # prose: also the last formula or number of a text that knows no format, as of a base model; hedges pass as answers.
 Reading = Literal["strict", "prose"]
 MATHS = ("reasoning",)
-PROBLEMS = {*MATHS, "choice", "code", "gym", chat.TASK}  # tasks of `prompts`
+PROBLEMS = {*MATHS, "choice", "code", "gym", "ifeval", chat.TASK}  # tasks of `prompts`
 GENERAL = ("helpful", "harmless")  # tasks of `general_prompts`
 VOTING = {*MATHS, "choice"}  # tasks whose answers are values, so that a majority can be taken
 
@@ -132,6 +133,12 @@ def _chat(rows: Sequence[Row], texts: Sequence[str], reading: Reading) -> Verdic
     return chat.judge_chat(rows, texts, [_read(text, reading) for text in texts])
 
 
+def _instructions(rows: Sequence[Row], texts: Sequence[str], reading: Reading) -> Verdicts:
+    shown = [parse(text).visible for text in texts]
+    found = [verify_ifeval(text, row) for row, text in zip(rows, shown, strict=True)]
+    return [(verdict, text, why) for (verdict, why), text in zip(found, shown, strict=True)]
+
+
 def _general(rows: Sequence[Row], texts: Sequence[str], reading: Reading) -> Verdicts:
     found = [follows_reference(row, text) for row, text in zip(rows, texts, strict=True)]
     return [
@@ -146,6 +153,7 @@ _VERIFIERS = (
     (("code",), _code),
     (("gym",), _gym),
     ((chat.TASK,), _chat),
+    (("ifeval",), _instructions),
     (GENERAL, _general),
 )
 

@@ -18,6 +18,7 @@ from r1hf.core.source import paths_of
 from r1hf.data.rows import Row, fingerprint, stage_rows, write_rows
 from r1hf.evaluation.chat import by_kind
 from r1hf.evaluation.config import COLUMNS, EvaluateConfig, model_name, ready, row_fault, sources
+from r1hf.evaluation.contamination import looked_for
 from r1hf.evaluation.judged import Judged
 from r1hf.evaluation.metrics import general_metrics, reasoning_metrics
 from r1hf.evaluation.prompting import prompts_of
@@ -44,10 +45,13 @@ def evaluate(parsed: Parsed, recipe: str | Path) -> None:
         questions = {"prompts": problems(stage, config)}
         if config.general_prompts:
             questions["general_prompts"] = stage_rows(stage, "general_prompts", COLUMNS)
+        settings = settings_of(config, questions)
+        if config.contamination:
+            settings["contamination"] = looked_for(stage, config, questions)
         tables = [_sampled(stage, config, *one, questions) for one in sources(config)]
         samples = pa.concat_tables(tables)
         write_parquet(stage.work / SAMPLES, samples)
-        models = write_results(stage.work, samples, settings_of(config, questions), config.shown)
+        models = write_results(stage.work, samples, settings, config.shown)
         for name, metrics in models.items():
             print(f"  {name}: {said(metrics)}", flush=True)
         stage.finish({"models": models})

@@ -30,6 +30,9 @@ _TIMES = (
 )
 
 
+HELD_OUT = "held_out/problems"  # stands in the log's rows of held-out problems, and in no other (held_out.py)
+
+
 class StageCallback(TrainerCallback):
     """Shows progress and appends every logged row to the stage's `log.jsonl`."""
 
@@ -78,6 +81,8 @@ class StageCallback(TrainerCallback):
         shown = {"reward": row.get("reward"), "loss": row.get("loss"), "tokens": row.get("completions/mean_length")}
         if shown["reward"] is not None:
             del shown["loss"]  # GRPO's loss says little: it is near zero by construction
+        if HELD_OUT in row:  # the note of the step before stays
+            return
         self._note = "  ".join(f"{name} {float(value):.3g}" for name, value in shown.items() if value is not None)
 
     def on_train_end(
@@ -175,8 +180,10 @@ def train(trainer: Trainer, stage: Stage, label: str | None = None) -> dict[str,
             + "; the data do not fill the batches: give more rows, or a smaller batch"
         )
     limit = getattr(trainer.args, "max_completion_length", None)
-    _warn(stage, warnings_of(callback.rows, limit, getattr(trainer, "declared", None)))
-    return {"optimizer_steps": steps, **_last_values(callback.rows)}
+    own = [row for row in callback.rows if HELD_OUT not in row]
+    asked = [row for row in callback.rows if HELD_OUT in row]
+    _warn(stage, warnings_of(own, limit, getattr(trainer, "declared", None)))
+    return {"optimizer_steps": steps, **_last_values(own), **_last_values(asked[-1:])}
 
 
 def _check_named(trainer: Trainer, start: Checkpoint | None) -> None:

@@ -34,9 +34,11 @@ from r1hf.rewards.table import (
 from r1hf.stage.given_inputs import preflight_inputs
 from r1hf.stage.stage import Stage
 from r1hf.text import prompt_templates as templates
+from r1hf.text.grammar import opening
 from r1hf.trainers.adapters import AdapterConfig, check_adapter, lora, quantization
 from r1hf.trainers.engine import check_engine, check_split
 from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer, check_prompt_count
+from r1hf.trainers.held_out import HeldOut, HeldOutConfig, check_held_out, held_out_rows
 from r1hf.trainers.table import table
 from r1hf.trainers.training_tokenizer import TemplateConfig, check_training_template, training_tokenizer
 
@@ -44,7 +46,7 @@ COLUMNS = ("question", "answer", "language", "task")
 
 
 @dataclass(kw_only=True)
-class RLConfig(TemplateConfig, AdapterConfig, StageConfig):
+class RLConfig(HeldOutConfig, TemplateConfig, AdapterConfig, StageConfig):
     """A policy, its prompts, and its rewards with their weights."""
 
     model: str = field(metadata={"input": True, "help": "the policy to start from: a stage's directory or a Hub id"})
@@ -95,6 +97,7 @@ def preflight_rl(parsed: Parsed, make_rewards: Callable[[Any], Mapping[str, Rewa
     rows = check_bounds(parsed.problems, config, rows)
     check_prompt_count(parsed.problems, "prompts", rows, args)
     check_rewards(parsed, make_rewards, rows)
+    check_held_out(parsed)
     if config.prompt_template is None:
         check_training_template(parsed.problems, config)
         return rows
@@ -246,4 +249,8 @@ def policy_trainer(
         )
     if trainer.rollouts is not None:
         trainer.rollouts.directory = stage.work / "rollouts"
+    if config.held_out is not None:
+        watched = prompt_rows(held_out_rows(config, config.seed), config.prompt_template)
+        every, k = config.held_out_steps, config.held_out_k
+        trainer.add_callback(HeldOut(trainer, watched, opening(asked), every, k, config.seed))
     return trainer

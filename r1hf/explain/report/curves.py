@@ -137,7 +137,12 @@ def _panels(rows: list[dict[str, Any]], stage: str, longest: float, truncated: f
     ]
     # A log of stock TRL, or of an earlier version, lacks some of these: then there is no panel.
     silent = points(rows, "groups/no_signal", "frac_reward_zero_std")
+    right = [("pass@1", "ink", ""), ("95% low", "c6", "_low"), ("95% high", "c1", "_high")]
+    held_out = [Series(label, css, points(rows, f"held_out/pass_at_1{end}")) for label, css, end in right]
     more = [
+        several(
+            "held-out problems right", [line for line in held_out if line.points], low=0.0, high=1.0, percent=True
+        ),
         one("groups without signal", silent, "ink", low=0.0, high=1.0, percent=True),
         one("reflection words per 100 words", points(rows, "reflection/per_100_words"), "ink", low=0.0, high=1.0),
         one("entropy, nats a token", points(rows, "entropy"), "ink", low=0.0),
