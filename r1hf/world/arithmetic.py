@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import random
-import re
 from dataclasses import dataclass
 
 from r1hf.world.expressions import (
