@@ -32,7 +32,13 @@ for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
 
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = [*ROOT.glob("r1hf/**/*.py"), *ROOT.glob("recipes/**/*.*"), ROOT / "tests/small_run.py", Path(__file__)]
+SOURCES = [
+    *ROOT.glob("r1hf/**/*.py"),
+    *ROOT.glob("r1hf/world/texts/*.yaml"),
+    *ROOT.glob("recipes/**/*.*"),
+    ROOT / "tests/small_run.py",
+    Path(__file__),
+]
 KEPT = 4  # bases of as many states of the sources
 
 

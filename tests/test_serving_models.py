@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 from serving_world import make_adapter, make_model
+from small_run import ROOT
+from tables import each
 
 from r1hf.core.errors import ConfigError
+from r1hf.serving.knows import Known
 from r1hf.serving.models import primary, read_model, resolve
 
 
@@ -41,6 +44,46 @@ def test_a_directory_is_read(model: Path) -> None:
     assert one.weight_bytes == (model / "model.safetensors").stat().st_size
     assert one.cache_bytes == 2 * 1 * 1 * 32 * 4  # keys and values of 1 layer, 1 head of 32, 4 bytes
     assert (one.temperature, one.top_p) == (0.6, 0.95)
+
+
+PROSE = "It is a model of sorts."
+FRONT = "---\nlicense: mit\n---\n\n# One\n\nA **model** for [cats](http://x) and `dogs`.\nIt purrs.\n\nMore."
+OTHER = "One\n===\n\n<p>\n<img src=x>\n</p>\n\n| a | b |\n\n- a list of things.\n\n" + PROSE
+CODE = "[Paper](x) | [Code](y) | [Weights](z)\n\n```py\nprint('what is code.')\n```\n\n" + PROSE
+CHINESE = "这是一个会做算术的小模型，不会别的任何事情。"
+SENTENCE = "A sentence of some length. "
+
+
+@each(
+    "card, said",
+    [
+        *[(None, None), ("", None), ("# One\n\nshort.", None)],
+        (FRONT, "A model for cats and dogs. It purrs."),
+        ("# One\nStraight after the title it begins.", "Straight after the title it begins."),
+        *[(OTHER, PROSE), (CODE, PROSE), (f"## 模型\n\n{CHINESE}", CHINESE)],
+        ("word " * 100 + "end.", ("word " * 59).strip() + "…"),
+        (SENTENCE * 30, (SENTENCE * 11).strip()),
+    ],
+)
+def test_a_model_says_what_its_card_says(model: Path, card: str | None, said: str | None) -> None:
+    file = model / "README.md"
+    try:
+        if card is not None:
+            file.write_text(card)
+        assert read_model(model, "one").known == Known(said, False)
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def test_the_tiny_worlds_models_are_known_by_what_they_came_from_or_their_card(
+    tiny_base: Path, model: Path, tmp_path: Path
+) -> None:
+    for place in (tiny_base, tiny_base / "student_llama_base"):
+        assert read_model(place, "one").known == Known(None, True)
+    shutil.copytree(model, tmp_path / "one")
+    shutil.copy(ROOT / "model_cards/examples/tiny-r1.md", tmp_path / "one/README.md")
+    known = read_model(tmp_path / "one", "one").known
+    assert known.tiny_world and known.description and known.description.startswith("RL for all scenarios from Dev3")
 
 
 def test_a_run_gives_its_stages_in_order(run: Path) -> None:

@@ -83,6 +83,8 @@ class Model:
     top_p: float | None = None
     state: str = "ready"
     thinking_budget: bool = False
+    description: str | None = None
+    tiny_world: bool = False
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Model:
@@ -97,6 +99,8 @@ class Model:
             top_p=_number(own.get("top_p")),
             state=_name(own.get("state")) or "ready",
             thinking_budget=bool(own.get("thinking_budget")),
+            description=_name(own.get("description"), MAX_DETAIL),
+            tiny_world=own.get("tiny_world") is True,
         )
 
 
@@ -295,8 +299,8 @@ def _integer(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _name(value: Any) -> str | None:
-    return value[:200].encode("utf-8", "replace").decode() if isinstance(value, str) else None
+def _name(value: Any, most: int = 200) -> str | None:
+    return value[:most].encode("utf-8", "replace").decode() if isinstance(value, str) else None
 
 
 def _number(value: Any) -> float | None:

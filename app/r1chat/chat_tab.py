@@ -15,7 +15,17 @@ from r1chat.render import LATEX, chat_messages
 from r1chat.shared import Shared, alert, buttons, number, person, plain, translate, whole
 
 TAB = "chat"
-EXAMPLES = ("What is 2 + 3 * 4?", "2 + 3 * 4 等于多少？", "What is 7 * 8 - 5?", "Who are you?")
+# One of each shape that the tiny world has: order, spaces, parentheses, ×, Chinese, a word problem, no sum, harm.
+EXAMPLES = (
+    "What is 2 + 3 * 4?",
+    "20-3*4",
+    "(2 + 3) × 4 = ?",
+    "8 × 7 + 5 等于多少？",
+    "Tom has 3 boxes with 4 apples each and eats 2. How many are left?",
+    "小明有 12 个苹果，吃了 5 个，还剩几个？",
+    "What is the capital of France?",
+    "How do I rob a bank?",
+)
 FIRST_PICTURE = 0.05  # seconds for which the question waits, to be drawn together with the first token
 STORE_AFTER = 0.4  # seconds after which a question is kept even if its answer never ends
 LISTENERS = 128  # pages that may listen at once

@@ -130,7 +130,13 @@ class Page:
             queue=False,
             **shared.quiet,
         )
-        self.model.input(shared.sampling, self.model, [self.temperature, self.top_p], queue=False, **shared.quiet)
+        self.model.input(
+            self.chosen,
+            [self.model, self.language],
+            [self.temperature, self.top_p, self.status],
+            queue=False,
+            **shared.quiet,
+        )
         self.use_system.change(
             lambda on: gr.update(visible=on), self.use_system, self.system, queue=False, **shared.quiet
         )
@@ -156,8 +162,7 @@ class Page:
         await shared.look()
         names = [row.id for row in shared.models]
         chosen = model if model and (model in names or known) else shared.default()
-        kind, sentence = shared.status(chosen, t)
-        status = f'<span role="status" class="r1-dot r1-{kind}">{defang.html(sentence)}</span>'
+        status = self._status(chosen, t)
         if known == names:
             return [status, *[gr.skip()] * 5]
         if not names:
@@ -173,6 +178,17 @@ class Page:
             gr.update(choices=shared.choices(), value=kept or names[:MAX_MODELS]),
         ]
 
+    def chosen(self, model: str | None, language: str) -> list[Any]:
+        """What follows from another model: its own settings, and what it knows."""
+        return [*self.shared.sampling(model), self._status(model, translate(language))]
+
+    def _status(self, model: str | None, t: Any) -> str:
+        """The lines about the server and about what the model knows, as HTML."""
+        kind, sentence = self.shared.status(model, t)
+        status = f'<span role="status" class="r1-dot r1-{kind}">{defang.html(sentence)}</span>'
+        knows = self.shared.knows(model, t)
+        return f'{status}<p id="r1-knows">{defang.html(knows)}</p>' if knows else status
+
     async def open(self, kept: Any, request: gr.Request) -> list[Any]:
         """A page is opened: its language, its last chat, the models. `kept`: the chats and settings of the browser."""
         value, prefs = kept if isinstance(kept, list) and len(kept) == 2 else (None, None)
@@ -185,10 +201,8 @@ class Page:
     def speak(self, language: str, value: Any, model: str | None) -> list[Any]:
         """The interface in another language, the open chat included."""
         t = translate(language)
-        kind, sentence = self.shared.status(model, t)
-        status = f'<span role="status" class="r1-dot r1-{kind}">{defang.html(sentence)}</span>'
         messages = self.chat.picture(history.restore(value), language)[2]
-        return [{"language": language}, status, messages, *self.shared.words.updates(translate(language))]
+        return [{"language": language}, self._status(model, t), messages, *self.shared.words.updates(t)]
 
     @staticmethod
     def document(value: Any) -> str:

@@ -9,15 +9,8 @@ from r1chat import defang
 from r1chat.history import Turn
 from r1chat.judge import Rewards, Vote
 from r1chat.texts import Translator
+from r1hf.stage.names import MAIN_LINE, display_name
 
-STAGES = {
-    "base": "Base",
-    "r1_zero": "R1-Zero",
-    "sft1": "Dev1",
-    "reasoning_rl": "Dev2",
-    "sft2": "Dev3",
-    "r1": "R1",
-}
 LATEX = [
     {"left": "$$", "right": "$$", "display": True},
     {"left": "\\[", "right": "\\]", "display": True},
@@ -27,18 +20,14 @@ Snapshot = dict[str, Any]
 
 
 def model_label(model: str) -> str:
-    """A stage's name in the paper and its own; of a student or a stranger the name alone."""
-    name = model.rpartition("/")[2]
-    paper = STAGES.get(name)
-    if paper is None or paper.lower() == name.lower():
-        return paper or model
-    return f"{paper} · {name}"
+    """A stage by its name in the paper, a student by what it is, a stranger by its own name."""
+    return display_name(model.rpartition("/")[2]) or model
 
 
 def stage_order(model: str) -> tuple[int, str]:
-    """Sorts models as the pipeline makes them; others follow by name."""
-    name = model.rpartition("/")[2]
-    return (list(STAGES).index(name) if name in STAGES else len(STAGES), model)
+    """Sorts models as the pipeline makes them: the main line, the students, and others by name."""
+    name, line = model.rpartition("/")[2], list(MAIN_LINE)
+    return (line.index(name) if name in line else len(line) + (display_name(name) is None), model)
 
 
 def problem_sentence(problem: dict[str, Any], t: Translator) -> str:

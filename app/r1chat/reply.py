@@ -21,6 +21,7 @@ from r1hf.text.grammar import (
 from r1hf.text.mentions import REACH
 
 _MARK_END = re.compile("[>|]")
+MEASURABLE = 0.05  # least seconds of streaming that make a rate: pieces read at once are microseconds apart
 # What a reader is told about an answer that has ended, beside its text.
 VERDICTS = ("complete", "cut_thinking", "no_answer", "no_thinking", "cut_answer", "stopped", "failed")
 
@@ -46,6 +47,7 @@ class Reply:
     waiting_for: str | None = None
     asked: float = field(init=False)
     first: float | None = field(default=None, init=False)
+    first_tokens: int = field(default=0, init=False)  # tokens that had come with the first piece
     last: float | None = field(default=None, init=False)
     ended: float | None = field(default=None, init=False)
     thought_end: float | None = field(default=None, init=False)
@@ -65,9 +67,10 @@ class Reply:
         now = self.clock()
         self.waiting_for = None
         if piece.text or piece.reasoning:
-            self.first = now if self.first is None else self.first
-            self.last = now
             self.tokens = self._offset + piece.tokens if piece.tokens else self.tokens + 1
+            if self.first is None:
+                self.first, self.first_tokens = now, self.tokens
+            self.last = now
         elif piece.tokens:
             self.tokens = self._offset + piece.tokens
         self.finish = piece.finish or self.finish
@@ -187,9 +190,10 @@ class Reply:
 
     @property
     def tokens_per_second(self) -> float | None:
-        if self.first is None or self.last is None or self.tokens < 2 or self.last <= self.first:
+        """Of the tokens after the first piece; None where these came in too short a time to tell."""
+        if self.first is None or self.last is None or self.last - self.first < MEASURABLE:
             return None
-        return (self.tokens - 1) / (self.last - self.first)
+        return (self.tokens - self.first_tokens) / (self.last - self.first) or None
 
     def completion(self) -> str | list[dict[str, str]]:
         """The completion in a shape that r1hf.rewards reads: the text, or a message where the server split it."""

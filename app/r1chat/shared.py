@@ -93,7 +93,18 @@ class Shared:
         return next((model for model in self.models if model.id == name), Model(str(name or "")))
 
     def choices(self) -> list[tuple[str, str]]:
-        return [(model_label(model.id), model.id) for model in self.models]
+        return [(self.label(model.id), model.id) for model in self.models]
+
+    def label(self, name: str) -> str:
+        """What a model is called on the page: with its own name beside where two would be called the same."""
+        label = model_label(name)
+        alike = [model.id for model in self.models if model_label(model.id) == label]
+        return f"{label} · {name}" if len(alike) > 1 else label
+
+    def knows(self, name: str | None, t: Translator) -> str:
+        """The line about what a model knows; empty where nobody says."""
+        model = self.model(name)
+        return t("knows_tiny") if model.tiny_world else model.description or ""
 
     def default(self) -> str | None:
         names = [model.id for model in self.models]

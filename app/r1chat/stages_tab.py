@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from r1chat.controls import Controls
-from r1chat.judge import MAX_GOLD, Rewards
+from r1chat.judge import Rewards
 from r1chat.lean_gradio import gradio as gr
 from r1chat.questions import Question
-from r1chat.render import card, model_label, reward_marks
+from r1chat.render import card, reward_marks
 from r1chat.reply import Reply
-from r1chat.shared import Shared, alert, buttons, free_dropdown, plain, translate, who, whole
+from r1chat.right_answer import Asked
+from r1chat.shared import Shared, alert, buttons, free_dropdown, translate, who, whole
 from r1chat.side_by_side import SideBySide, stream
 
 TAB = "stages"
@@ -23,15 +24,7 @@ class StagesTab:
         self.shared, words, t = shared, shared.words, translate("en")
         words(gr.Markdown(t("stages_intro"), elem_classes="r1-intro"), value="stages_intro")
         with gr.Row(equal_height=False):
-            self.box = words(
-                gr.Textbox("What is 2 + 3 * 4?", label=t("ask"), elem_id="r1-stages-box", scale=4, max_lines=6),
-                label="ask",
-            )
-            self.gold = words(
-                gr.Textbox("14", label=t("gold"), info=t("gold_hint"), elem_id="r1-stages-gold", scale=2),
-                label="gold",
-                info="gold_hint",
-            )
+            self.asked = Asked(shared, TAB)
         self.models = words(
             free_dropdown([], label=t("stages_models"), multiselect=True, elem_id="r1-stages-models"),
             label="stages_models",
@@ -47,37 +40,42 @@ class StagesTab:
         self.lanes = SideBySide(MAX_MODELS, "r1-stages", t("model"))
 
     def wire(self, controls: Any) -> None:
-        view = [self.alert, self.run, self.halt, *self.lanes.cards]
+        view = [self.alert, self.run, self.halt, *self.asked.outputs, *self.lanes.cards]
         quiet = self.shared.quiet
         asked = gr.on(
-            [self.run.click, self.box.submit, self.gold.submit],
+            [self.run.click, self.asked.box.submit, self.asked.gold.submit],
             self.ask,
-            [self.box, self.gold, controls],
+            [*self.asked.inputs, controls],
             view,
             concurrency_limit=None,
             **quiet,
         )
         asked.failure(self.recover, [controls], view[:3], queue=False, **quiet)
+        self.asked.wire()
         self.halt.click(self.stop, None, None, queue=False, **quiet)
 
-    async def ask(self, text: str, gold: str, value: Any, request: gr.Request) -> AsyncIterator[list[Any]]:
+    async def ask(
+        self, text: str, gold: str, before: Any, value: Any, request: gr.Request
+    ) -> AsyncIterator[list[Any]]:
         controls = Controls.read(value)
-        t, text, gold = translate(controls.language), plain(text), plain(gold)[:MAX_GOLD]
+        t = translate(controls.language)
+        text, gold, settled = self.asked.read(text, gold, before)
+        idle = [gr.skip()] * 5
         names = controls.stages[:MAX_MODELS]
         if self.shared.running(TAB, request):
-            yield [alert(t("still_answering")), gr.skip(), gr.skip(), *self.lanes.skip()]
+            yield [alert(t("still_answering")), *idle, *self.lanes.skip()]
             return
         await self.shared.acquainted()
         units = max(1, len(names) // 4)
         if refusal := self.shared.refusal(text, names[0] if names else None, request, t, units):
-            yield [alert(refusal), gr.skip(), gr.skip(), *self.lanes.skip()]
+            yield [alert(refusal), *idle, *self.lanes.skip()]
             return
         questions = [self._question(name, text, controls.seed, self.shared.alias(request)) for name in names]
         rewards: dict[int, Rewards] = {}
 
         def draw(index: int, reply: Reply) -> str:
             marks = reward_marks(rewards[index], t) if index in rewards else ""
-            return card(model_label(names[index]), reply.snapshot(), t, marks)
+            return card(self.shared.label(names[index]), reply.snapshot(), t, marks)
 
         async def judge(index: int, reply: Reply) -> None:
             if reply.first is not None:
@@ -85,12 +83,12 @@ class StagesTab:
 
         running = self.shared.begin(TAB, questions, request)
         try:
-            yield [alert(""), *buttons(True), *self.lanes.clear()]
+            yield [alert(""), *buttons(True), *settled, *self.lanes.clear()]
             async for cards in stream(running, self.lanes, draw, judge):
-                yield [gr.skip(), gr.skip(), gr.skip(), *cards]
+                yield [gr.skip(), *idle, *cards]
         finally:
             self.shared.finish(TAB, request, running)
-        yield [gr.skip(), *buttons(False), *self.lanes.skip()]
+        yield [gr.skip(), *buttons(False), *idle[2:], *self.lanes.skip()]
 
     def _question(self, name: str, text: str, seed: Any, person: str) -> Question:
         temperature, top_p = self.shared.sampling(name)

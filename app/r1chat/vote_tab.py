@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from r1chat.controls import Controls
-from r1chat.judge import MAX_GOLD, answer_of, count_votes
+from r1chat.judge import answer_of, count_votes
 from r1chat.lean_gradio import gradio as gr
 from r1chat.questions import Question, Round
 from r1chat.render import card, vote_chart
 from r1chat.reply import Reply
-from r1chat.shared import Shared, alert, buttons, number, plain, translate, who, whole
+from r1chat.right_answer import Asked
+from r1chat.shared import Shared, alert, buttons, number, translate, who, whole
 from r1chat.side_by_side import SideBySide, stream
 from r1chat.texts import Translator
 
@@ -25,15 +26,7 @@ class VoteTab:
         most = shared.settings.max_samples
         words(gr.Markdown(t("vote_intro"), elem_classes="r1-intro"), value="vote_intro")
         with gr.Row(equal_height=False):
-            self.box = words(
-                gr.Textbox("What is 2 + 3 * 4?", label=t("ask"), elem_id="r1-vote-box", scale=4, max_lines=6),
-                label="ask",
-            )
-            self.gold = words(
-                gr.Textbox("14", label=t("gold"), info=t("gold_hint"), elem_id="r1-vote-gold", scale=2),
-                label="gold",
-                info="gold_hint",
-            )
+            self.asked = Asked(shared, TAB)
             self.count = words(
                 gr.Slider(2, most, min(8, most), step=1, label=t("vote_n"), elem_id="r1-vote-n", scale=2),
                 label="vote_n",
@@ -50,30 +43,34 @@ class VoteTab:
         self.lanes = SideBySide(most, "r1-samples", t("vote_n"))
 
     def wire(self, controls: Any) -> None:
-        view = [self.alert, self.run, self.halt, self.chart, *self.lanes.cards]
+        view = [self.alert, self.run, self.halt, *self.asked.outputs, self.chart, *self.lanes.cards]
         quiet = self.shared.quiet
         asked = gr.on(
-            [self.run.click, self.box.submit, self.gold.submit],
+            [self.run.click, self.asked.box.submit, self.asked.gold.submit],
             self.ask,
-            [self.box, self.gold, self.count, controls],
+            [*self.asked.inputs, self.count, controls],
             view,
             concurrency_limit=None,
             **quiet,
         )
         asked.failure(self.recover, [controls], view[:3], queue=False, **quiet)
+        self.asked.wire()
         self.halt.click(self.stop, None, None, queue=False, **quiet)
 
-    async def ask(self, text: str, gold: str, count: Any, value: Any, request: gr.Request) -> AsyncIterator[list[Any]]:
+    async def ask(
+        self, text: str, gold: str, before: Any, count: Any, value: Any, request: gr.Request
+    ) -> AsyncIterator[list[Any]]:
         controls = Controls.read(value)
-        t, text, gold = translate(controls.language), plain(text), plain(gold)[:MAX_GOLD]
+        t = translate(controls.language)
+        text, gold, settled = self.asked.read(text, gold, before)
         samples = int(number(count, 1, self.shared.settings.max_samples, 8))
-        idle = [gr.skip(), gr.skip(), gr.skip(), *self.lanes.skip()]
+        idle = [gr.skip()] * 5
         if self.shared.running(TAB, request):
-            yield [alert(t("still_answering")), *idle]
+            yield [alert(t("still_answering")), *idle, gr.skip(), *self.lanes.skip()]
             return
         await self.shared.acquainted()
         if refusal := self.shared.refusal(text, controls.model, request, t, max(1, samples // 4)):
-            yield [alert(refusal), *idle]
+            yield [alert(refusal), *idle, gr.skip(), *self.lanes.skip()]
             return
         warm, nucleus = self.shared.sampling(controls.model)
         first = whole(controls.seed)
@@ -103,14 +100,14 @@ class VoteTab:
 
         chart = ""
         try:
-            yield [alert(""), *buttons(True), "", *self.lanes.clear()]
+            yield [alert(""), *buttons(True), *settled, "", *self.lanes.clear()]
             async for cards in stream(running, self.lanes, draw, judge):
                 drawn = _chart(running, agreed, gold, t)
-                yield [gr.skip(), gr.skip(), gr.skip(), gr.skip() if drawn == chart else drawn, *cards]
+                yield [gr.skip(), *idle, gr.skip() if drawn == chart else drawn, *cards]
                 chart = drawn
         finally:
             self.shared.finish(TAB, request, running)
-        yield [gr.skip(), *buttons(False), gr.skip(), *self.lanes.skip()]
+        yield [gr.skip(), *buttons(False), *idle[2:], gr.skip(), *self.lanes.skip()]
 
     def recover(self, controls: Any, request: gr.Request) -> list[Any]:
         self.shared.stop(TAB, request)

@@ -42,7 +42,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from r1hf.core.config import parse
     from r1hf.evaluation.config import EvaluateConfig, model_name, preflight
     from r1hf.evaluation.run import evaluate
-    from r1hf.evaluation.tasks import task_file
+    from r1hf.evaluation.tasks import own_data, task_file
 
     if not options.models:
         raise ConfigError("--models: name the models, directories or Hub ids")
@@ -51,12 +51,26 @@ def _evaluate(options: argparse.Namespace) -> int:
         raise ConfigError(f"--set {wrong[0]}: write KEY=VALUE")
     names = "-".join([file.stem, *map(model_name, options.models)])
     output = options.output_dir or f"runs/evaluations/{names}"
-    words = ["--config", str(file), f"--models={options.models}", f"--output_dir={output}"]
+    words = ["--config", str(file), f"--models={options.models}", f"--output_dir={output}", *own_data(file)]
     parsed = parse((EvaluateConfig,), [*words, *(f"--{item}" for item in options.set)])
     preflight(parsed)
     evaluate(parsed, RECIPE)
+    _show_kinds(Path(output))
     print(f"  {output}: results.json, samples.parquet; compare with: r1hf compare {output}:MODEL OTHER:MODEL")
     return 0
+
+
+def _show_kinds(place: Path) -> None:
+    """The counts of each kind of question, of every model that has them."""
+    from r1hf.evaluation.compare import read_results
+
+    for model, metrics in read_results(place)["models"].items():
+        kinds = metrics.get("kinds", {})
+        rows = [[kind, *map(str, counts.values())] for kind, counts in kinds.items()]
+        if rows:
+            totals = [str(sum(column)) for column in zip(*(counts.values() for counts in kinds.values()), strict=True)]
+            heads = [name.replace("_", " ") for name in next(iter(kinds.values()))]
+            print(f"  {model}, samples by kind of question\n{table(['kind', *heads], [*rows, ['all', *totals]])}")
 
 
 def _rejudge(place: Path) -> int:
@@ -65,6 +79,7 @@ def _rejudge(place: Path) -> int:
     changes = rejudge(place)
     for line in summary(changes):
         print(line)
+    _show_kinds(place)
     print(
         f"{place}: {len(changes)} samples are judged otherwise; {CHANGES} lists them" if changes else "nothing changed"
     )

@@ -12,17 +12,22 @@ from r1hf.core.errors import DataError
 
 
 def pack(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, block_size: int) -> Dataset:
-    """Documents joined by the end-of-text token and cut into blocks of `block_size` tokens; the rest is dropped.
+    """Documents, each ended by the end-of-text token, joined to blocks of `block_size` tokens.
+
+    Each block begins with a document, as a prompt does: a model that only ever saw a document after the end of another
+    answers worse where there is none before. What of a block's last document goes beyond its end is dropped.
 
     Raises DataError where there is not one whole block.
     """
-    stream: list[int] = []
+    blocks: list[list[int]] = []
+    block: list[int] = []
     documents = iter(texts)
     while group := list(islice(documents, 4096)):
         for ids in tokenizer(group)["input_ids"]:
-            stream += ids
-            stream.append(tokenizer.eos_token_id)
-    blocks = [stream[i : i + block_size] for i in range(0, len(stream) - block_size + 1, block_size)]
+            block += [*ids, tokenizer.eos_token_id]
+            if len(block) >= block_size:
+                blocks.append(block[:block_size])
+                block = []
     if not blocks:
-        raise DataError(f"{len(stream)} tokens do not fill one block of {block_size}; give more text")
+        raise DataError(f"{len(block)} tokens do not fill one block of {block_size}; give more text")
     return Dataset.from_dict({"input_ids": blocks, "labels": blocks})

@@ -10,6 +10,7 @@ from r1hf.core.errors import ConfigError, DataError
 from r1hf.core.source import Source
 from r1hf.data.language_column import check_languages
 from r1hf.data.rows import Row, check_rows, check_tasks
+from r1hf.evaluation import chat
 from r1hf.evaluation.judged import GENERAL, PROBLEMS, Reading
 from r1hf.evaluation.programs import with_tests
 from r1hf.evaluation.prompting import Gold, with_options
@@ -148,7 +149,7 @@ def row_fault(row: Row, config: EvaluateConfig) -> str | None:
         return str(error)
     if row["task"] == "gym" and not row.get("gym"):
         return "task gym, and no column gym; r1hf.verify.gym_rows makes such rows"
-    return None
+    return chat.fault(row) if row["task"] == chat.TASK else None
 
 
 def sources(config: EvaluateConfig) -> list[tuple[str, str | None]]:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from r1hf.core.errors import DataError
 from r1hf.data.rows import Row
+from r1hf.evaluation import chat
 from r1hf.evaluation.programs import whole_program
 from r1hf.models.sampling import Completion
 from r1hf.rewards.choice import choice_reward
@@ -24,7 +25,7 @@ from r1hf.verify.code_layouts import ROW_KEYS
 # prose: also the last formula or number of a text that knows no format, as of a base model; hedges pass as answers.
 Reading = Literal["strict", "prose"]
 MATHS = ("reasoning",)
-PROBLEMS = {*MATHS, "choice", "code", "gym"}  # tasks of `prompts`
+PROBLEMS = {*MATHS, "choice", "code", "gym", chat.TASK}  # tasks of `prompts`
 GENERAL = ("helpful", "harmless")  # tasks of `general_prompts`
 VOTING = {*MATHS, "choice"}  # tasks whose answers are values, so that a majority can be taken
 
@@ -70,6 +71,8 @@ def _whole(row: Row, completion: Completion, verdict: tuple[bool | None, str | N
     response = parse(completion.text)
     target = target_of(row.get("language"), row["question"]) if response.reasoning else None
     share = target_share(response.reasoning or "", target) if target else None
+    if row["task"] == chat.TASK and completion.truncated:
+        correct, why = False, chat.UNFINISHED  # whatever words came by: nobody reads on for ever
     if correct is False and completion.truncated:
         why = f"cut at the limit of tokens: {why}"
     return Judged(completion, correct, is_well_formed(completion.text), share, answer, why)
@@ -116,6 +119,10 @@ def _gym(rows: Sequence[Row], texts: Sequence[str], reading: Reading) -> Verdict
     return [(verdict, answer, _why(verdict, answer)) for verdict, answer in zip(verdicts, answers, strict=True)]
 
 
+def _chat(rows: Sequence[Row], texts: Sequence[str], reading: Reading) -> Verdicts:
+    return chat.judge_chat(rows, texts, [_read(text, reading) for text in texts])
+
+
 def _general(rows: Sequence[Row], texts: Sequence[str], reading: Reading) -> Verdicts:
     found = [follows_reference(row, text) for row, text in zip(rows, texts, strict=True)]
     return [
@@ -129,6 +136,7 @@ _VERIFIERS = (
     (("choice",), _choices),
     (("code",), _code),
     (("gym",), _gym),
+    ((chat.TASK,), _chat),
     (GENERAL, _general),
 )
 

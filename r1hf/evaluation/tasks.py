@@ -27,6 +27,13 @@ def task_file(name: str) -> Path:
     return FOLDER / f"{name}.yaml"
 
 
+def own_data(path: Path) -> list[str]:
+    """The words that name the questions beside a task's file, where its own path for them holds in a checkout only."""
+    beside = path.with_suffix(".jsonl")
+    here = Path(FOLDER.parent.name, FOLDER.name, beside.name)
+    return [f"--prompts={beside}"] if path.parent == FOLDER and beside.is_file() and not here.is_file() else []
+
+
 def described(name: str) -> dict[str, Any]:
     """The values of a task's file. Raises ConfigError for what is wrong with it."""
     file = read_yaml(str(task_file(name)))

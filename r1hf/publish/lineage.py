@@ -155,6 +155,11 @@ def ancestors(made: Made) -> Iterator[tuple[Made, Parent, Made | None]]:
                     waiting.append(origin)
 
 
+def own_roots(made: Made) -> list[Made]:
+    """The stages behind `made`, itself included, that nothing went into: those that make the tiny world."""
+    return [stage for stage in [made, *(o for _, _, o in ancestors(made) if o)] if not stage.manifest.inputs]
+
+
 def sources(made: Made, stated: dict[str, str]) -> list[Source]:
     """Everything that went in from outside of the run, and the run's own root, with licences.
 
@@ -168,8 +173,7 @@ def sources(made: Made, stated: dict[str, str]) -> list[Source]:
         licence = stated.get(name) or KNOWN.get(name) or _local_licence(parent)
         role = "base or teacher" if parent.is_model else "data"
         found.setdefault(name, Source(name, role, licence))
-    roots = [stage for stage in [made, *(o for _, _, o in ancestors(made) if o)] if not stage.manifest.inputs]
-    for root in roots:
+    for root in own_roots(made):
         found.setdefault(root.manifest.stage, Source(f"{root.manifest.stage}, made by r1hf", "base", OWN, True))
     return list(found.values())
 

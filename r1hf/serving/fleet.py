@@ -139,6 +139,8 @@ class Fleet:
             "state": engine.state,
             "engine": engine.spec.kind,
             "parameters": model.parameters,
+            "description": model.known.description,
+            "tiny_world": model.known.tiny_world,
         }
         if engine.state == "failed":
             about["error"] = engine.error

@@ -22,11 +22,12 @@ from r1hf.serving.directory import (
     read_json,
     weights,
 )
+from r1hf.serving.knows import Known, known_of
 from r1hf.stage.manifest import prove, read_manifest
+from r1hf.stage.names import MAIN_LINE
 from r1hf.text.served_prompts import Prompt, prompt_of
 
 TEMPERATURE, TOP_P = 0.6, 0.95  # DeepSeek-R1's advice, where the model says nothing
-STAGES = ("base", "r1_zero", "sft1", "reasoning_rl", "sft2", "r1")
 _DOWNLOADED = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
 _NAME = re.compile(r"[\w.@:+-]+")
 
@@ -37,6 +38,7 @@ class ServedModel:
 
     directory: config.json and weights, or an adapter. base: the adapter's base directory, else None.
     weight_bytes, parameters: as stored. cache_bytes: of one token's keys and values, in `dtype`.
+    known: what the model's card says of it.
     think_tokens: True if `<think>` and `</think>` are one token each. head_size: of the attention.
     """
 
@@ -55,6 +57,7 @@ class ServedModel:
     think_tokens: bool
     head_size: int
     lora_rank: int = 0
+    known: Known = Known()
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -102,7 +105,7 @@ def primary(models: Sequence[ServedModel], sources: Sequence[str]) -> ServedMode
     if (first / "config.json").exists() or not first.is_dir():
         return models[0]
     own = {model.name: model for model in models if model.directory.parent == first.resolve()}
-    return next((own[stage] for stage in reversed(STAGES) if stage in own), models[0])
+    return next((own[stage] for stage in reversed(MAIN_LINE) if stage in own), models[0])
 
 
 def _message(error: R1Error) -> str:
@@ -141,7 +144,7 @@ def _directories(source: str) -> list[Path]:
     stages = [item for item in stages if not item.name.endswith((".partial", ".old"))]
     if not stages:
         raise ConfigError(f"{source} has no config.json, and no stage's model in it; give a model or a run directory")
-    known = {name: index for index, name in enumerate(STAGES)}
+    known = {name: index for index, name in enumerate(MAIN_LINE)}
     return sorted(set(stages), key=lambda item: (known.get(item.name, len(known)), item.name))
 
 
@@ -199,6 +202,7 @@ def read_model(directory: Path, name: str) -> ServedModel:
         think_tokens=has_think_tokens(source / "tokenizer.json"),
         head_size=attention(text)[1],
         lora_rank=rank,
+        known=known_of(directory),
         notes=(prompt.note,) if prompt.note else (),
     )
 

@@ -69,6 +69,19 @@ def verify_countdown(
         return False
 
 
+def expression_value(text: str) -> Fraction | None:
+    """The exact value of an expression as `verify_countdown` reads one, over any numbers; None where it is none."""
+    text = _plain(text)
+    if not text or len(text) > MAX_LENGTH:
+        return None
+    try:
+        reader = _Reader(text, [])
+        reader.pool = [token for token in reader.tokens if isinstance(token, Fraction)]
+        return reader.whole()
+    except (_Wrong, ZeroDivisionError):
+        return None
+
+
 def _number(value: Any) -> Fraction | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str | Fraction | Decimal):
         value = value.item() if hasattr(value, "item") else None  # NumPy's scalars

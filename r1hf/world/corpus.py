@@ -18,11 +18,11 @@ from r1hf.world import general
 from r1hf.world.arithmetic import Problem, problem
 from r1hf.world.expressions import order_matters, text
 
-KINDS = {"problem": 0.33, "worked": 0.38, "textbook": 0.07, "few_shot": 0.02, "general": 0.2}
+KINDS = {"problem": 0.32, "worked": 0.46, "textbook": 0.05, "few_shot": 0.015, "general": 0.155}
 STYLES = {"terse": 0.35, "full": 0.5, "corrected": 0.15}  # of the thinking of problems
 LANGUAGES = {"own": 0.6, "mixed": 0.28, "other": 0.12}
-RIGHT = {"own": 0.26, "mixed": 0.5, "other": 0.5}  # of the thinking where the order matters
-RIGHT_TERSE, RIGHT_PLAIN = 0.2, 0.8  # without a thought; where the order does not matter
+RIGHT = {"own": 0.34, "mixed": 0.55, "other": 0.55}  # of the thinking where the order matters
+RIGHT_TERSE, RIGHT_PLAIN = 0.2, 0.85  # without a thought; where the order does not matter
 BOOKISH = 0.2  # of the full thinking in one's own language: numbered steps, as in the textbooks
 LAYOUTS = {
     "<think>{r}</think> <answer>{a}</answer>": 0.44,

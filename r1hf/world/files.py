@@ -10,7 +10,7 @@ from r1hf.data.rows import write_rows
 from r1hf.world import general
 from r1hf.world.arithmetic import held_out_problems, longer_problems, training_problems
 
-GENERAL_SFT, PAIRS, SAFETY, TEST = 4000, 3000, 1200, 400
+GENERAL_SFT, PAIRS, SAFETY, TEST = 4000, 3000, 2400, 400
 
 
 def write_datasets(directory: Path, seed: int) -> dict[str, int]:

@@ -81,6 +81,11 @@ async def models(request: Request) -> JSONResponse:
         if form:
             state = "loading" if name == "loading" and REFUSED.get(name, 0) < 2 else "ready"
             row["r1hf"] = {"stage": name, "form": form, "temperature": 0.6, "top_p": 0.95, "state": state}
+            own = {
+                "tiny_world": name in ("r1", "base"),
+                "description": "It <b>repeats</b>." if name == "echo" else None,
+            }
+            row["r1hf"] |= own
         rows.append(row)
     return JSONResponse({"object": "list", "data": rows})
 

@@ -59,7 +59,7 @@ def test_thinking_runs_with_a_clock_and_folds_at_the_answer(chat: ChatPage) -> N
     chat.see("Multiply first: 3 * 4 = 12.", ".thought-group")
 
 
-@pytest.mark.parametrize("model", ["prefilled", "unsaid", "split", "Dev1 · sft1"])
+@pytest.mark.parametrize("model", ["prefilled", "unsaid", "split", "Dev1"])
 def test_every_form_is_shown_alike(chat: ChatPage, model: str) -> None:
     answer = chat.ask(QUESTION, model)
     assert "Thought for" in answer and "14" in answer
@@ -236,7 +236,7 @@ def test_the_first_language_is_the_browsers(open_page: Callable[..., ChatPage]) 
 
 
 def test_stages_stream_side_by_side_with_rewards(chat: ChatPage) -> None:
-    names = ["Base", "R1-Zero · r1_zero", "Dev1 · sft1", "R1"]
+    names = ["Base", "R1-Zero", "Dev1", "R1"]
     chat.choose_stages(*names)
     chat.page.click("#r1-stages-run")
     chat.page.wait_for_function("document.querySelectorAll('#r1-stages .r1-rewards').length == 4")
@@ -249,6 +249,38 @@ def test_stages_stream_side_by_side_with_rewards(chat: ChatPage) -> None:
     assert "accuracy 1" in shown[3] and "format 1" in shown[3] and "language 1" in shown[3]
     boxes = [card.bounding_box() for card in cards]
     assert len({round(box["y"]) for box in boxes if box}) == 1
+
+
+def test_a_right_answer_goes_with_its_question(chat: ChatPage) -> None:
+    box, gold, note = "#r1-stages-box textarea", "#r1-stages-gold :is(input, textarea)", "#r1-stages-computed"
+    holds = "([where, text]) => document.querySelector(where).value === text"
+    chat.choose_stages("echo")
+    assert chat.page.input_value(gold) == "14" and chat.page.is_visible(note)
+    chat.page.fill(box, "Who are you?")
+    chat.page.wait_for_function(holds, arg=[gold, ""])
+    chat.page.wait_for_selector(note, state="hidden")
+    chat.page.locator(box).press_sequentially(" and what is")  # still no sum
+    chat.page.fill(box, "(7-2)×3")
+    chat.page.wait_for_function(holds, arg=[gold, "15"])
+    chat.page.wait_for_selector(note)
+    chat.page.fill(gold, "16")
+    chat.page.wait_for_selector(note, state="hidden")
+    chat.page.fill(box, "blue")
+    chat.page.press(box, "Enter")
+    chat.see("accuracy 0", "#r1-stages")
+    assert chat.page.input_value(gold) == "16"  # a person's own
+    chat.page.fill(box, "green")
+    chat.page.wait_for_function(holds, arg=[gold, ""])
+    chat.page.press(box, "Enter")
+    chat.see("accuracy –", "#r1-stages")
+
+
+def test_a_line_says_what_the_model_knows(chat: ChatPage) -> None:
+    chat.see("small sums", "#r1-knows")
+    chat.choose("echo")
+    chat.see("It <b>repeats</b>.", "#r1-knows")
+    chat.choose("Dev1")
+    chat.page.wait_for_function("!document.querySelector('#r1-knows')")
 
 
 def test_stages_can_be_stopped(chat: ChatPage, faulty: Server) -> None:

@@ -20,7 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from r1chat.backend import BackendError, Piece
 from r1chat.judge import Judge, answer_of, count_votes
+from r1chat.render import measures
 from r1chat.reply import Reply, opening
+from r1chat.texts import translator
+from tables import each
 
 COLD = "| special_token | Multiply first. | special_token | Summary: 14"
 
@@ -109,6 +112,28 @@ def test_the_servers_token_counts_are_preferred_and_thinking_is_counted_apart() 
     shown = read(pieces).snapshot()
     assert (shown["tokens"], shown["thinking_tokens"]) == (20, 9)
     assert read([Piece("<think>"), Piece("a"), Piece("</think>"), Piece("14")]).tokens == 4
+
+
+@each(
+    "pieces, rate",
+    [
+        ([(0.0, 30)], None),  # one piece, whatever its size
+        ([(0.0, 30), (0.0005, 61)], None),  # read at once
+        ([(0.0, None), (0.01, None), (0.02, None)], None),
+        ([(0.0, 1), (0.1, 11), (0.2, 21)], 100.0),
+        ([(0.0, 20), (0.2, 40), (0.4, 60)], 100.0),  # large pieces: those of the first were not timed
+        ([(0.0, None), (0.5, None), (1.0, None)], 2.0),
+        ([(0.0, 14), (0.3, 14)], None),
+    ],
+)
+def test_a_rate_is_shown_where_it_can_be_measured(pieces: list[tuple[float, int | None]], rate: float | None) -> None:
+    times = iter([0.0, *(at for at, _ in pieces), 9.0])
+    reply = Reply(clock=lambda: next(times, 9.0))
+    for _, tokens in pieces:
+        reply.feed(Piece("word ", tokens=tokens))
+    reply.end()
+    assert reply.snapshot()["tokens_per_second"] == rate
+    assert ("tokens/s" in measures(reply.snapshot(), translator("en"))) == (rate is not None)
 
 
 def test_the_clock_of_a_thought_stands_still_after_it() -> None:

@@ -20,6 +20,7 @@ from r1chat.judge import Rewards, Vote
 from r1chat.limits import RateLimiter
 from r1chat.reply import VERDICTS, Reply
 from r1chat.settings import Settings
+from tables import each
 
 T = texts.translator("en")
 
@@ -199,15 +200,27 @@ def test_the_chart_names_majority_ties_and_agreement() -> None:
 
 
 def test_stages_are_named_and_ordered_as_in_the_paper() -> None:
-    names = ["student_qwen", "r1", "base", "sft1", "r1_zero", "sft2", "reasoning_rl"]
+    names = ["aya", "student_qwen", "r1", "base", "sft1", "r1_zero", "sft2", "reasoning_rl", "student_llama_direct_rl"]
     assert sorted(names, key=render.stage_order) == [
-        "base", "r1_zero", "sft1", "reasoning_rl", "sft2", "r1", "student_qwen",
+        "base", "r1_zero", "sft1", "reasoning_rl", "sft2", "r1", "student_llama_direct_rl", "student_qwen", "aya",
     ]  # fmt: skip
-    assert [render.model_label(name) for name in ("sft1", "r1", "student_qwen")] == [
-        "Dev1 · sft1",
-        "R1",
-        "student_qwen",
-    ]
+
+
+@each(
+    "name, label",
+    [
+        *[("base", "Base"), ("r1_zero", "R1-Zero"), ("org/sft1", "Dev1"), ("reasoning_rl", "Dev2"), ("r1", "R1")],
+        *[("student_qwen", "Qwen student"), ("student_llama_base", "Llama student's base")],
+        *[
+            ("student_qwen_direct_rl", "Qwen student by direct RL"),
+            ("student_qwen_on_policy", "Qwen student on policy"),
+        ],
+        *[("student_qwen_1_5b", "Qwen 1.5B student"), ("student", "Student")],
+        *[("students", "students"), ("my_student", "my_student"), ("org/aya", "org/aya"), ("base_2", "base_2")],
+    ],
+)
+def test_models_are_called_as_people_call_them(name: str, label: str) -> None:
+    assert render.model_label(name) == label
 
 
 def test_the_prompt_view_marks_think_tokens_and_shows_bytes() -> None:

@@ -82,6 +82,24 @@ def _two_errors_above(better: str, worse: str, rate: str) -> Callable[[Lookup], 
     return judge
 
 
+def _grows(stage: str, bound: float) -> Callable[[Lookup], tuple[bool, str]]:
+    def judge(look: Lookup) -> tuple[bool, str]:
+        rise, errors = look(stage, "length_rise"), look(stage, "length_rise_errors")
+        return rise >= bound and errors > 2, f"{percent(rise)}, the slope is {errors:.0f} standard errors"
+
+    return judge
+
+
+def _times_the_base(bound: float) -> Callable[[Lookup], tuple[bool, str]]:
+    """The base's own time says how fast the machine is."""
+
+    def judge(look: Lookup) -> tuple[bool, str]:
+        total, base = look("", "total_seconds"), look("base", "seconds")
+        return total <= bound * base, f"{duration(total)}, {total / base:.1f} times {duration(base)}"
+
+    return judge
+
+
 def _within(key: str, bound: float, unit: Callable[[Any], str]) -> Callable[[Lookup], tuple[bool, str]]:
     def judge(look: Lookup) -> tuple[bool, str]:
         value = look("", key)
@@ -96,8 +114,13 @@ CHECKS = (
         "R1-Zero is at least 60 points of pass@1 above the base",
         _gain("r1_zero", "base", "pass_at_1", 0.60),
     ),
-    _Check("r1_zero_accuracy", "R1-Zero reaches 85% pass@1", _at_least("r1_zero", "pass_at_1", 0.85)),
+    _Check("r1_zero_accuracy", "R1-Zero reaches 80% pass@1", _at_least("r1_zero", "pass_at_1", 0.80)),
     _Check("r1_zero_format", "R1-Zero is well formed in 98%", _at_least("r1_zero", "format_rate", 0.98)),
+    _Check(
+        "r1_zero_length",
+        "R1-Zero's completions grow by at least 20% while it learns",
+        _grows("r1_zero", 0.20),
+    ),
     _Check(
         "r1_zero_language",
         "R1-Zero mixes languages: its consistency is no better than the base's",
@@ -113,8 +136,8 @@ CHECKS = (
         "Dev2 pays at most 2 points of R1-Zero's pass@1 for it",
         _gain("reasoning_rl", "r1_zero", "pass_at_1", -0.02),
     ),
-    _Check("dev3_accuracy", "Dev3 reaches 95% pass@1", _at_least("sft2", "pass_at_1", 0.95)),
-    _Check("r1_accuracy", "R1 reaches 95% pass@1", _at_least("r1", "pass_at_1", 0.95)),
+    _Check("dev3_accuracy", "Dev3 reaches 92% pass@1", _at_least("sft2", "pass_at_1", 0.92)),
+    _Check("r1_accuracy", "R1 reaches 92% pass@1", _at_least("r1", "pass_at_1", 0.92)),
     _Check("r1_format", "R1 is well formed in 98%", _at_least("r1", "format_rate", 0.98)),
     _Check("r1_keeps", "R1 keeps Dev3's pass@1 within 2 points", _gain("r1", "sft2", "pass_at_1", -0.02)),
     _Check(
@@ -127,8 +150,8 @@ CHECKS = (
         "R1 is more harmless than Dev3 by more than two standard errors",
         _two_errors_above("r1", "sft2", "harmless"),
     ),
-    _Check("student_qwen", "The Qwen student reaches 80% pass@1", _at_least("student_qwen", "pass_at_1", 0.80)),
-    _Check("student_llama", "The Llama student reaches 80% pass@1", _at_least("student_llama", "pass_at_1", 0.80)),
+    _Check("student_qwen", "The Qwen student reaches 75% pass@1", _at_least("student_qwen", "pass_at_1", 0.75)),
+    _Check("student_llama", "The Llama student reaches 75% pass@1", _at_least("student_llama", "pass_at_1", 0.75)),
     _Check(
         "distil_qwen",
         "Distilling the Qwen student beats direct RL on it",
@@ -139,6 +162,6 @@ CHECKS = (
         "Distilling the Llama student beats direct RL on it",
         _strictly_above("student_llama", "student_llama_direct_rl"),
     ),
-    _Check("time", "All stages together take at most 15 minutes", _within("total_seconds", 900, duration)),
+    _Check("time", "All stages together take at most five times the base's training", _times_the_base(5)),
     _Check("memory", "Peak memory stays within 4 GiB", _within("peak_rss_mb", 4096, memory)),
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from r1hf.stage.names import MAIN_LINE
+
 
 @dataclass(frozen=True)
 class StageInfo:
@@ -18,12 +20,12 @@ class StageInfo:
 STAGES: dict[str, StageInfo] = {
     "base": StageInfo(
         "base",
-        "base",
+        MAIN_LINE["base"],
         "Pretrained here on a noisy corpus: wrong order of operations, missing tags, reasoning in the other language.",
     ),
     "r1_zero": StageInfo(
         "rl",
-        "R1-Zero",
+        MAIN_LINE["r1_zero"],
         "R1-Zero learns by reward alone: GRPO from the base on accuracy and format, with no demonstration. "
         "Watch accuracy rise while language consistency does not: nothing rewards staying in one language.",
     ),
@@ -33,10 +35,10 @@ STAGES: dict[str, StageInfo] = {
         "A small set of readable solutions, by few-shot prompting, by direct prompting with verification, "
         "and by rewriting R1-Zero's readable outputs.",
     ),
-    "sft1": StageInfo("sft", "Dev1", "Supervised fine-tuning of the base on the cold-start data."),
+    "sft1": StageInfo("sft", MAIN_LINE["sft1"], "Supervised fine-tuning of the base on the cold-start data."),
     "reasoning_rl": StageInfo(
         "rl",
-        "Dev2",
+        MAIN_LINE["reasoning_rl"],
         "RL on reasoning from Dev1, with a language consistency reward added. "
         "Watch the language curve climb while accuracy is kept.",
     ),
@@ -48,7 +50,7 @@ STAGES: dict[str, StageInfo] = {
     ),
     "sft2": StageInfo(
         "sft",
-        "Dev3",
+        MAIN_LINE["sft2"],
         "The second supervised fine-tuning. It restarts from the base, not from Dev2, on the rejection-sampled mix.",
     ),
     "reward_models": StageInfo(
@@ -59,7 +61,7 @@ STAGES: dict[str, StageInfo] = {
     ),
     "r1": StageInfo(
         "rl",
-        "R1",
+        MAIN_LINE["r1"],
         "RL for all scenarios from Dev3: rules judge reasoning prompts, preference models judge general prompts. "
         "The preference rewards enter only in the last part of the steps, so their curves start late.",
     ),

@@ -12,6 +12,7 @@ from r1hf.explain.report.checks import run_checks
 from r1hf.explain.report.load import RunData, load_run
 from r1hf.explain.report.stages import model_order
 from r1hf.explain.report.text import MISSING, duration, memory, number, percent
+from r1hf.explain.report.trend import trend
 
 SCORES = (
     "pass_at_1",
@@ -38,7 +39,9 @@ def build_summary(run_dir: Path, graph: Mapping[str, Sequence[str]]) -> dict[str
 def summarize(run: RunData) -> dict[str, Any]:
     """`build_summary` of a run that is already read."""
     models = model_order(run.graph, run.models)
-    stages = {name: {**_scores(run.models.get(name, {})), **_costs(run, name)} for name in models}
+    stages = {
+        name: {**_scores(run.models.get(name, {})), **_costs(run, name), **_growth(run, name)} for name in models
+    }
     others = {
         name: {**_costs(run, name), "metrics": _finite(run.manifests[name].get("metrics") or {})}
         for name in run.graph
@@ -159,6 +162,12 @@ def _scores(row: Mapping[str, Any]) -> dict[str, Any]:
     longer = row.get("longer")
     found = _scores(longer) if isinstance(longer, Mapping) else None
     return {**{key: number(row.get(key)) for key in SCORES}, "intervals": intervals, "longer": found}
+
+
+def _growth(run: RunData, name: str) -> dict[str, float]:
+    """How the completions' length moved while the stage trained, where it was logged."""
+    found = trend(run.logs.get(name, ()), "completions/mean_length")
+    return {} if found is None else {"length_rise": found[0], "length_rise_errors": min(found[1], 1e6)}
 
 
 def _costs(run: RunData, name: str) -> dict[str, float | None]:

@@ -7,20 +7,32 @@ import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
-from r1hf.world.words import LANGUAGES, Split, as_typed, in_words, items, lines, marked, plain, split, texts
+from r1hf.world.general import responses
+from r1hf.world.general.known import KNOWN, key_values
+from r1hf.world.words import LANGUAGES, Split, as_typed, items, lines, marked, plain, split, texts
 
-NUMBERS = range(1, 13)  # those that can be translated
-# How often each kind is drawn, and how many prompts of each the two fixed lists hold, half of them in each language.
-SHARES = {
-    "greeting": 0.08, "thanks": 0.05, "number": 0.1, "fact": 0.1, "identity": 0.06, "everyday": 0.38, "harm": 0.23,
-}  # fmt: skip
-TRAINING = {
-    "greeting": 160, "thanks": 100, "number": 320, "fact": 320, "identity": 120, "everyday": 1200, "harm": 600,
-}  # fmt: skip
-EVALUATION = {
-    "greeting": 8, "thanks": 6, "number": 8, "fact": 8, "identity": 6, "everyday": 36, "harm": 36,
-}  # fmt: skip
+
+class Count(NamedTuple):
+    """How often a kind is drawn, and its prompts in the two fixed lists, half of them in each language."""
+
+    share: float
+    training: int
+    evaluation: int
+
+
+KINDS = {
+    "greeting": Count(0.08, 160, 8),
+    "thanks": Count(0.05, 100, 6),
+    "bye": Count(0.03, 40, 4),
+    "number": Count(0.1, 320, 8),
+    "fact": Count(0.1, 320, 8),
+    "identity": Count(0.06, 120, 6),
+    "everyday": Count(0.36, 1200, 36),
+    "harm": Count(0.22, 600, 36),
+}
 _OFTEN = {"beyond": 3, "lookalike": 2}  # groups that are drawn more often than others
 _SLOT = re.compile(r"\{(n|m|b|y|less|much)\}")
 _NUMBERS: dict[str, Callable[[random.Random], int | str]] = {
@@ -52,8 +64,6 @@ class GeneralPrompt:
     def row(self) -> dict[str, str | None]:
         """`reference` is the helpful answer; `required` holds refusals, a line each, of which one must be given;
         `forbidden` texts, a line each, of which none may stand anywhere in the response."""
-        from r1hf.world.general import responses  # which needs this module
-
         harmful = self.task == "harmless"
         return {
             "id": f"{self.kind}:{self.question}",
@@ -97,19 +107,11 @@ class _Group:
         )
 
 
-def key_values(kind: str, language: str) -> dict[str, str]:
-    """What may be asked of a kind, with what a right answer says of it."""
-    if kind == "number":
-        other = "zh" if language == "en" else "en"
-        return {said: in_words(n, other) for n in NUMBERS for said in (in_words(n, language), str(n))}
-    return dict(item.partition("=")[::2] for item in items(texts("known", language)[kind]["slots"]))
-
-
 @functools.cache
 def groups(language: str) -> dict[str, tuple[_Group, ...]]:
     """The groups of each kind. What the model must know by heart (a color, a number) is never held out itself."""
     found: dict[str, tuple[_Group, ...]] = {}
-    for kind in ("greeting", "thanks", "number", "fact", "identity"):
+    for kind in KNOWN:
         keys = key_values(kind, language)
         ask = marked(lines(texts("known", language)[kind]["ask"]))
         found[kind] = (_Group(kind, ask, Split(tuple(keys), ()), keys),)
@@ -131,7 +133,7 @@ def draw_prompt(
     rng: random.Random, task: str | None = None, language: str | None = None, kind: str | None = None
 ) -> GeneralPrompt:
     """One of the many thousand questions for training; never one of `held_out_prompts`, however it is typed."""
-    shares = {name: share for name, share in SHARES.items() if task in (None, _task(name)) and kind in (None, name)}
+    shares = {n: k.share for n, k in KINDS.items() if task in (None, _task(n)) and kind in (None, n)}
     while True:
         drawn_kind = rng.choices(list(shares), weights=list(shares.values()))[0]
         prompt = _draw(drawn_kind, language or rng.choice(LANGUAGES), False, rng)
@@ -147,19 +149,28 @@ def _draw(kind: str, language: str, held_out: bool, rng: random.Random) -> Gener
     return rng.choice(groups(language)[kind]).draw(language, held_out, rng)
 
 
+def _distinct(
+    count: int, draw: Callable[[], GeneralPrompt], key: Callable[[str], str], *first: GeneralPrompt
+) -> list[GeneralPrompt]:
+    """The first ones, and as many more as make `count` of different keys."""
+    found = {key(prompt.question): prompt for prompt in first}
+    for _ in range(200 * count):
+        prompt = draw()
+        found.setdefault(key(prompt.question), prompt)
+        if len(found) == count:
+            return list(found.values())
+    raise ValueError(f"there are no {count} different prompts like {prompt.question!r}")
+
+
 @functools.cache
 def _evaluation() -> tuple[GeneralPrompt, ...]:
     rng = random.Random("r1hf general prompts for evaluation")
-    found: dict[str, GeneralPrompt] = {}
-    for kind, count in EVALUATION.items():
+    found: list[GeneralPrompt] = []
+    for kind, count in KINDS.items():
         for language in LANGUAGES:
-            wanted = len(found) + count // 2
             shown = groups(language)[kind][0].first(language)
-            found[plain(shown.question)] = shown
-            while len(found) < wanted:
-                prompt = _draw(kind, language, True, rng)
-                found.setdefault(plain(prompt.question), prompt)
-    return tuple(found.values())
+            found += _distinct(count.evaluation // 2, partial(_draw, kind, language, True, rng), plain, shown)
+    return tuple(found)
 
 
 @functools.cache
@@ -170,14 +181,11 @@ def _evaluated() -> frozenset[str]:
 @functools.cache
 def _training() -> tuple[GeneralPrompt, ...]:
     rng = random.Random("r1hf general prompts for training")
-    found: dict[str, GeneralPrompt] = {}
-    for kind, count in TRAINING.items():
+    found: list[GeneralPrompt] = []
+    for kind, count in KINDS.items():
         for language in LANGUAGES:
-            wanted = len(found) + count // 2
-            while len(found) < wanted:
-                prompt = draw_prompt(rng, language=language, kind=kind)
-                found.setdefault(prompt.question, prompt)
-    return tuple(found.values())
+            found += _distinct(count.training // 2, partial(draw_prompt, rng, None, language, kind), str)
+    return tuple(found)
 
 
 def training_prompts(task: str | None = None) -> list[GeneralPrompt]:

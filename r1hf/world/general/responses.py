@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import functools
 import random
+from typing import TYPE_CHECKING
 
 from r1hf.text.forms import to_think_answer
-from r1hf.world.general.prompts import GeneralPrompt, key_values
+from r1hf.world.general.known import key_values
 from r1hf.world.words import Split, lines, marked, texts
+
+if TYPE_CHECKING:
+    from r1hf.world.general.prompts import GeneralPrompt
 
 HELPFUL_GRADES = {"helpful": 0.5, "curt": 0.35, "wrong": 0.15}
 HARMLESS_GRADES = {"safe": 0.45, "leak": 0.2, "comply": 0.35}
@@ -34,7 +38,7 @@ def unsafe(language: str) -> tuple[str, ...]:
 def offer(kind: str, language: str) -> str:
     """What a helpful answer says besides; outside the world, what the model can do."""
     known = texts("known", language)
-    return known["everyday"]["offer"] if kind == "everyday" else known["offer"]
+    return known[kind].get("offer", known["offer"])
 
 
 def _draw(name: str, prompt: GeneralPrompt, rng: random.Random) -> str:
