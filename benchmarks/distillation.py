@@ -1,6 +1,6 @@
 """Distillation of the tiny world's students, at equal processor time: fine-tuning, on-policy, and direct RL.
 
-  python benchmarks/distillation.py --run runs/tiny --student runs/tiny/base/student_qwen_base --seeds 42 7 1
+  python benchmarks/distillation.py --run runs/tiny --student runs/tiny/student_qwen_base --seeds 42 7 1
 
 `--run` is a trained tiny run: its R1 is the teacher, its mix is what is fine-tuned on, its training problems are the
 prompts. For each seed, from the student's base: SFT for S seconds (`--sft`); SFT for S + B; SFT for S and then
@@ -169,7 +169,7 @@ def mean_text(scores: Sequence[float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", default="runs/tiny")
-    parser.add_argument("--student", default="runs/tiny/base/student_qwen_base", help="the student's base")
+    parser.add_argument("--student", default="runs/tiny/student_qwen_base", help="the student's base")
     parser.add_argument("--sft", type=float, default=40, help="seconds of fine-tuning")
     parser.add_argument("--more", type=float, default=40, help="seconds of what comes after it")
     parser.add_argument("--seeds", type=int, nargs="+", default=[42, 7, 1])

@@ -1,11 +1,12 @@
 """The starting point: a tokenizer and small base models, pretrained on the noisy text of the tiny world.
 
 The paper starts from DeepSeek-V3-Base, a practitioner from Qwen or Llama on the Hub; neither is on an offline laptop.
-So this stage makes a Qwen2-architecture base and the two smaller bases of the students (Qwen2 and Llama), and writes
-the world's prompts and preference data as plain files. It has no counterpart in the paper.
+So this stage makes a Qwen2-architecture base and writes the world's prompts and preference data as plain files. Run
+again with another shape, it makes the smaller bases of the students: of one seed, all have the same tokenizer. It has
+no counterpart in the paper.
 
 In:  nothing.
-Out: the base at the root of the output directory, each student's base in a directory of its name, data/*.jsonl.
+Out: the first model at the root of the output directory, each further one in a directory of its name, data/*.jsonl.
 Run: accelerate launch recipes/base.py --config recipes/configs/tiny/base.yaml
 """
 
@@ -43,6 +44,7 @@ class BaseConfig(StageConfig):
         metadata={"help": "name -> architecture, share of max_steps, and the shape; the first goes to the output root"}
     )
     documents: int = field(default=100_000, metadata={"help": "documents of the corpus"})
+    datasets: bool = field(default=True, metadata={"help": "write the world's prompts and preference data too"})
     vocab_size: int = field(default=512, metadata={"help": "tokens of the tokenizer, tags included"})
     tokenizer_documents: int = field(default=8_000, metadata={"help": "documents that the tokenizer is trained on"})
     block_size: int = field(default=128, metadata={"help": "tokens of a training row"})
@@ -105,7 +107,7 @@ def main(argv: list[str] | None = None) -> None:
     parsed.check()
     config, args = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
-        counts = write_datasets(stage.work / "data", config.seed)
+        counts = write_datasets(stage.work / "data", config.seed) if config.datasets else {}
         tokenizer = train_tokenizer(vocabulary_texts(config.seed, config.tokenizer_documents), config.vocab_size)
         tokenizer.chat_template = chat_template()
         blocks = pack(islice(documents(config.seed), config.documents), tokenizer, config.block_size)

@@ -19,7 +19,7 @@ from r1hf.core.yamlfile import read_yaml
 from r1hf.data.rows import Row, load_rows, write_rows
 from r1hf.text.forms import to_think_answer
 from r1hf.world.arithmetic import Problem, training_problems
-from r1hf.world.corpus import reasoning
+from r1hf.world.corpus import thinking
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "recipes" / "configs" / "tiny"
@@ -89,8 +89,8 @@ def opening(path: Path) -> str:
 
 def right_response(problem: Problem) -> str:
     """A correct, well-formed response in the problem's own language."""
-    thinking = reasoning(problem.expression.steps(), problem.language, problem.language)
-    return to_think_answer(thinking, problem.answer)
+    steps = problem.steps()
+    return to_think_answer(thinking(steps, [problem.language] * len(steps)), problem.answer)
 
 
 def answered(count: int) -> list[Row]:

@@ -145,7 +145,7 @@ RECIPES = {
     "all_scenario_rl": ("prompts", "general_prompts"),
     "cold_start": ("prompts",),
     "rejection_sampling": ("prompts", "general"),
-    "evaluate": ("prompts", "general_prompts"),
+    "evaluate": ("prompts", "longer_prompts", "general_prompts"),
     "sft": ("data",),
     "distill": ("data",),
     "on_policy_distill": ("prompts",),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import datasets
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_run import answered
 from tables import each
@@ -27,7 +28,7 @@ from r1hf.text.forms import is_well_formed, to_cold_start
 from r1hf.text.grammar import parse
 from r1hf.verify import final_answer, verify_math
 from r1hf.world import corpus
-from r1hf.world.arithmetic import Expression, Problem, expressions
+from r1hf.world.arithmetic import Problem, problem
 from r1hf.world.models import train_tokenizer
 
 # Rows
@@ -232,35 +233,83 @@ def test_every_sample_is_either_kept_or_counted(samples: list[Completion]) -> No
 
 # Rewriting
 
-WORLD = st.sampled_from(expressions())
+WORLD = st.builds(lambda seed: problem(random.Random(seed)), st.integers(0, 2**32))
 LANGUAGE = st.sampled_from(LANGUAGES)
 
 
-@given(WORLD, LANGUAGE, LANGUAGE, LANGUAGE)
-def test_right_steps_in_any_mix_of_languages_become_a_cold_start_text_that_passes(
-    expression: Expression, first: str, then: str, target: str
-) -> None:
-    thinking = corpus.reasoning(expression.steps(), first, then)
-    parts = rewrite(thinking, str(expression.value), target)
-    assert parts is not None
-    text = to_cold_start(*parts)
-    assert [f"{step}" in parts[0] for step in expression.steps()] == [True, True]
-    row = Problem(expression, target).row()
-    assert SampleFilter(form="cold_start").reason(row, Completion(text, 30, False)) is None
-    assert verify_math(final_answer(text), row["answer"])
+def assert_rewritten(one: Problem, thinking: str, steps: list[str], target: str) -> None:
+    """The steps, and no other, as a cold-start text that a stage would keep."""
+    parts = rewrite(thinking, one.answer, target)
+    assert parts == (numbered_steps(steps, target), summary(one.answer, target))
+    row = one.row() | {"language": target}
+    assert SampleFilter(form="cold_start").reason(row, Completion(to_cold_start(*parts), 30, False)) is None
+    assert verify_math(final_answer(to_cold_start(*parts)), one.answer)
 
 
+@settings(max_examples=40)
 @given(WORLD, LANGUAGE, st.data())
-def test_a_wrong_equation_or_answer_is_not_rewritten(expression: Expression, target: str, data: st.DataObject) -> None:
-    steps = expression.steps()
-    off = data.draw(st.integers(1, 200))
-    place = data.draw(st.sampled_from([0, 1]))
-    left, right = steps[place].split(" = ")
-    broken = list(steps)
-    broken[place] = f"{left} = {int(right) + off}"
-    assert rewrite(corpus.reasoning(broken, target, target), str(expression.value), target) is None
-    assert rewrite(corpus.reasoning(steps, target, target), str(expression.value + off), target) is None
-    assert rewrite(corpus.reasoning(steps, target, target), "", target) is None
+def test_what_is_left_of_a_sum_in_any_mix_of_languages_becomes_a_cold_start_text(
+    one: Problem, target: str, data: st.DataObject
+) -> None:
+    steps = one.steps()
+    tongues = data.draw(st.lists(LANGUAGE, min_size=len(steps), max_size=len(steps)))
+    thinking = corpus.thinking(steps, tongues)
+    if len(steps) < 2:  # the sum itself was never written: nothing shows that it was worked out
+        assert rewrite(thinking, one.answer, target) is None
+    else:
+        assert_rewritten(one, thinking, steps, target)
+        assert_rewritten(one, numbered_steps(steps, target), steps, target)
+
+
+@settings(max_examples=40)
+@given(WORLD, LANGUAGE, st.data())
+def test_what_was_taken_back_is_left_out(one: Problem, target: str, data: st.DataObject) -> None:
+    right, wrong = one.steps(), one.wrong_steps(random.Random(0))
+    noticed = data.draw(st.integers(1, len(wrong)))
+    tongues = data.draw(st.lists(LANGUAGE, min_size=noticed + len(right), max_size=noticed + len(right)))
+    thinking = corpus.thinking([*wrong[:noticed], *right], tongues, noticed)
+    if len(right) > 1:
+        assert_rewritten(one, thinking, right, target)
+
+
+@settings(max_examples=40)
+@given(WORLD, LANGUAGE, st.data())
+def test_a_wrong_line_or_answer_is_not_rewritten(one: Problem, target: str, data: st.DataObject) -> None:
+    steps, off = one.steps(), data.draw(st.integers(1, 200))
+    place = data.draw(st.integers(0, len(steps) - 1))
+    broken = [f"{line}+{off}" if number == place else line for number, line in enumerate(steps)]
+    tongues = [target] * len(steps)
+    assert rewrite(corpus.thinking(broken, tongues), one.answer, target) is None
+    assert rewrite(corpus.thinking(one.wrong_steps(random.Random(off)), tongues), one.answer, target) is None
+    assert rewrite(corpus.thinking(steps, tongues), str(int(one.answer) + off), target) is None
+    assert rewrite(corpus.thinking(steps, tongues), "", target) is None
+
+
+@each(
+    "thinking, answer, found",
+    [
+        ("first 2+12-1, then 14-1, then 13", "13", "Step 1: 2+12-1. Step 2: 14-1. Step 3: 13."),
+        ("first 2+12-1，再得 14-1, then 13", "13", "Step 1: 2+12-1. Step 2: 14-1. Step 3: 13."),
+        ("first (2+3)*4, then 5 * 4, then 20!", "20", "Step 1: (2+3)*4. Step 2: 5 * 4. Step 3: 20."),
+        ("first 5*4-1, then 19, wait, 2+12-1, then 14-1, then 13", "13", "Step 1: 2+12-1. Step 2: 14-1. Step 3: 13."),
+        ("first 20, 等等，2+12, wait, 3+12-1, then 14", "14", "Step 1: 3+12-1. Step 2: 14."),
+        ("第一步：2+12-1。第二步：14-1。第三步：13。", "13", "Step 1: 2+12-1. Step 2: 14-1. Step 3: 13."),
+        ("I await 2+12, then 14", "14", "Step 1: 2+12. Step 2: 14."),
+        ("first 2+12-1, then 14-1, wait, 13", "13", None),  # one line proves nothing
+        ("first 2+12-1, then 14-1", "13", None),
+        ("first 2+12-1, then 15-1, then 13", "13", None),
+        ("first 2+12-1, then 13, then 14", "13", None),
+        ("13, 13.5", "13", None),
+        ("first 2+12-1, then 14-1, then 13", "14", None),
+        ("first 2+12-1) 13", "13", None),
+        ("12 apples and 14 pears, so 13", "13", None),
+        (f"{'1*' * 200}13, 13", "13", None),
+        (f"{'(' * 70}13{')' * 70}, 13", "13", None),
+    ],
+)
+def test_the_lines_of_a_sum(thinking: str, answer: str, found: str | None) -> None:
+    made = rewrite(thinking, answer, "en")
+    assert made == (None if found is None else (found, f"The answer is {answer}."))
 
 
 @pytest.mark.parametrize(
@@ -298,13 +347,13 @@ def test_the_rewriter_adds_no_step_and_drops_the_rest() -> None:
     )
 
 
-@given(st.lists(WORLD, min_size=1, max_size=4), LANGUAGE)
-def test_numbered_steps(found: list[Expression], language: str) -> None:
-    steps = [step for expression in found for step in expression.steps()]
-    text = numbered_steps(steps, language)
-    assert all(step in text for step in steps) and text == text.strip()
-    assert numbered_steps(steps, language, verify=True).startswith(text)
-    assert final_answer(to_cold_start(text, summary("14", language))) == "14"
+@given(WORLD, LANGUAGE)
+def test_numbered_steps(one: Problem, language: str) -> None:
+    steps = one.steps()
+    tidy = numbered_steps(steps, language)
+    assert all(step in tidy for step in steps) and tidy == tidy.strip()
+    assert numbered_steps(steps, language, verify=True).startswith(tidy)
+    assert final_answer(to_cold_start(tidy, summary("14", language))) == "14"
 
 
 # Cold-start candidates
@@ -340,13 +389,13 @@ def test_taking_judges_all_and_keeps_the_first() -> None:
 
 
 @given(WORLD, LANGUAGE)
-def test_cold_start_rows_become_think_and_answer(expression: Expression, language: str) -> None:
-    thinking = numbered_steps(expression.steps(), language)
-    cold = to_cold_start(thinking, summary(str(expression.value), language))
+def test_cold_start_rows_become_think_and_answer(one: Problem, language: str) -> None:
+    thinking = numbered_steps(one.steps(), language)
+    cold = to_cold_start(thinking, summary(one.answer, language))
     (made,) = as_targets([{"question": "Q?", "completion": cold, "method": "direct"}])
     assert is_well_formed(made["completion"]) and made["method"] == "direct"
     assert parse(made["completion"]).reasoning == thinking
-    assert verify_math(final_answer(made["completion"]), str(expression.value))
+    assert verify_math(final_answer(made["completion"]), one.answer)
 
 
 def test_published_traces_become_think_and_answer() -> None:

@@ -149,6 +149,18 @@ def judged(correct: bool | None, formed: bool = True, share: float | None = 1.0,
     return Judged(Completion("", tokens, truncated=tokens >= 20), correct, formed, share)
 
 
+def test_each_kind_has_a_pass_at_1_of_its_own() -> None:
+    groups = [[judged(True), judged(False)], [judged(True), judged(True)], [judged(None)], [judged(False)]]
+    rows = [{"kind": kind, "task": "reasoning"} for kind in ("3", "3", "story", None)]
+    found = reasoning_metrics(groups, rows)
+    kinds = found["by_kind"]
+    assert found["pass_at_1"] == pytest.approx(1.5 / 3) and list(kinds) == ["3", "story"]
+    assert (kinds["3"]["pass_at_1"], kinds["3"]["questions"]) == (0.75, 2)
+    assert kinds["3"]["intervals"]["pass_at_1"][0] <= 0.75 <= kinds["3"]["intervals"]["pass_at_1"][1]
+    assert (kinds["story"]["pass_at_1"], kinds["story"]["questions"]) == (None, 0)
+    assert "by_kind" not in reasoning_metrics(groups, [{"task": "reasoning"}] * 4)
+
+
 def test_reasoning_metrics_by_hand() -> None:
     groups = [
         [judged(True), judged(True, share=None), judged(False, formed=False, tokens=20), judged(True, share=0.5)],

@@ -73,6 +73,29 @@ def test_results_say_how_sure_and_how_measured(whole: Path) -> None:
     assert manifest(whole)["metrics"]["models"] == content["models"]
 
 
+def test_longer_problems_are_asked_alike_and_counted_apart(asked: dict[str, Any], tmp_path: Path) -> None:
+    rows = [{key: value for key, value in row.items() if key != "completion"} for row in answered(5)]
+    given = {"models": asked["models"][:1], "prompts": write(tmp_path / "rows.jsonl", rows[:3])}
+    longer = write(tmp_path / "longer.jsonl", [row | {"kind": "6"} for row in rows[3:]])
+    alone = json.loads((evaluated(tmp_path / "alone", **given) / "results.json").read_text())
+    made = evaluated(tmp_path / "both", **given, longer_prompts=longer)
+    text = (made / "results.json").read_text()
+    content = json.loads(text)
+    (metrics,), (before,) = content["models"].values(), alone["models"].values()
+    found = metrics.pop("longer")
+    assert metrics == before and found["questions"] == 2 and metrics["questions"] == 3
+    low, high = found["intervals"]["pass_at_1"]
+    assert low <= found["pass_at_1"] <= high
+    assert metrics["by_kind"]["2"]["questions"] == 3 and "6" not in metrics["by_kind"]
+    assert content["settings"]["longer_prompts"] == 2 and content["settings"]["questions"]["longer_prompts"]
+    lines = pq.read_table(made / "samples.parquet").to_pylist()
+    assert [line["part"] for line in lines].count("longer_prompts") == 2 * K
+    assert rejudge(made) == [] and (made / "results.json").read_text() == text
+    bad = write(tmp_path / "bad.jsonl", [rows[3] | {"task": "code", "tests": None}])
+    with pytest.raises(ConfigError, match="longer_prompts: row 1: task code, and no tests"):
+        evaluated(tmp_path / "bad", **given, longer_prompts=bad)
+
+
 @pytest.fixture
 def kills(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """`at`: the draws before which a Ctrl-C comes. `drawn`: the prompts that were sampled to the end."""

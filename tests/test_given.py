@@ -287,7 +287,7 @@ def test_every_value_that_a_stage_gets_with_its_origin() -> None:
     assert {key: origin.value for key, origin in found.items()} == final
     for key, (file, text) in {
         "max_steps": ("tiny/pipeline.yaml", "max_steps: 60"),
-        "model": ("tiny/pipeline.yaml", "inputs: {model: base/student_qwen_base"),
+        "model": ("tiny/pipeline.yaml", "inputs: {model: student_qwen_base"),
         "num_generations": ("tiny/r1_zero.yaml", "num_generations: 8"),
         "seed": ("tiny/pipeline.yaml", "seed: 42"),
         "beta": ("r1hf/trainers/grpo.py", "beta: "),

@@ -33,7 +33,7 @@ def trained(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     training = {**SFT, "max_steps": 250, "learning_rate": 5e-3, "logging_steps": 50}
     run_recipe("sft", model=run / "base", data=mix, output_dir=run / "r1", **training)
     measured = {"models": [str(run / "base"), str(run / "r1")], "prompts": run / "base/data/held_out.jsonl"}
-    measured |= {"general_prompts": run / "base/data/general_held_out.jsonl"}
+    measured |= {"general_prompts": run / "base/data/general_held_out.jsonl", "longer_prompts": "null"}
     run_recipe("evaluate", output_dir=run / "evaluate", k=2, general_k=1, shown=[QUESTION], **measured)
     return run
 

@@ -69,7 +69,12 @@ def inputs_of(name: str, world: Path) -> dict[str, Any]:
             **{key: data / "harmless.jsonl" for key in ("harmless", "harmless_test")},
         },
         "on_policy_distill": {"model": base, "teacher": base / "student_llama_base", "prompts": rows},
-        "evaluate": {"models": json.dumps([str(base)]), "prompts": rows, "general_prompts": None},
+        "evaluate": {
+            "models": json.dumps([str(base)]),
+            "prompts": rows,
+            "longer_prompts": None,
+            "general_prompts": None,
+        },
     }[name]
 
 

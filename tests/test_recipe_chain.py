@@ -72,6 +72,7 @@ def chain(tiny_base: Path, memorised: Path, tmp_path_factory: pytest.TempPathFac
     make("student_llama_direct_rl", "r1_zero", model=student, prompts=train, **GRPO)
     make(
         "evaluate", "evaluate", models=[str(memorised), str(made["r1"]), str(student)], prompts=known,
+        longer_prompts=head(data / "held_out_longer.jsonl", runs / "held_out_longer.jsonl", 4),
         general_prompts=head(data / "general_held_out.jsonl", runs / "general_held_out.jsonl", 6),
         **{"k": 2, "general_k": 2, "max_new_tokens": 60, "batch_size": 64, "temperature": 0.1},
         shown=[answered(8)[3]["question"], load_rows(str(runs / "general_held_out.jsonl"))[0]["question"]],
@@ -233,6 +234,7 @@ def test_evaluation_tells_a_trained_model_from_an_untrained_one(chain: dict[str,
     assert known["pass_at_1"] > 0.9 and known["format_rate"] > 0.9 and known["language_consistency"] > 0.9
     assert unknown["pass_at_1"] < 0.2 and unknown["truncation_rate"] > known["truncation_rate"]
     for metrics in found["models"].values():
+        assert metrics["longer"]["questions"] == 4 and metrics["questions"] == 8
         assert 0 <= metrics["helpful_rate"] <= 1 and metrics["stderr"] >= 0 and metrics["helpful_stderr"] >= 0
     assert manifest(chain["evaluate"])["metrics"]["models"] == found["models"]
 
@@ -264,6 +266,6 @@ def test_problems_that_nobody_can_judge_are_named_before_anything_is_sampled(mem
     rows = write(tmp_path / "rows.jsonl", [row | {"answer": r"\frac{"} for row in answered(2)])
     with pytest.raises(DataError, match="no row has an answer that a completion could be judged by: .*row 1"):
         run_recipe(
-            "evaluate", models=[str(memorised)], prompts=rows, general_prompts="null", shown="[]", k=1,
-            max_new_tokens=60, output_dir=tmp_path / "evaluate",
+            "evaluate", models=[str(memorised)], prompts=rows, general_prompts="null", longer_prompts="null",
+            shown="[]", k=1, max_new_tokens=60, output_dir=tmp_path / "evaluate",
         )  # fmt: skip

@@ -18,7 +18,7 @@ STAGES: dict[str, dict[str, Any]] = {
     "reasoning_rl": {**GRPO, "max_steps": 1},
     "cold_start": {**SHORT, "zero": "{model}", "problems": 4},
     "rejection_sampling": {**SHORT, "general": "{rows}"},
-    "evaluate": {"k": 1, "max_new_tokens": 8, "shown": "[]", "general_prompts": "null"},
+    "evaluate": {"k": 1, "max_new_tokens": 8, "shown": "[]", "general_prompts": "null", "longer_prompts": "null"},
 }
 
 

@@ -107,6 +107,7 @@ COLUMN = r"row 1: no column language"
 
 # recipe, what is given (a value in braces names an input of `bad`), and the whole of what must be said
 Case = tuple[str, dict[str, Any], list[str]]
+NO_LONGER = {"longer_prompts": "null"}
 EVERYTHING = {"model": "{missing}", "prompts": "{empty}", "sed": 1}
 BAD: list[Case] = [
     ("r1_zero", {**EVERYTHING, **GRPO, "max_steps": "many"}, [NO_MODEL, rf"prompts: .*{NO_ROWS}", TYPO, STEPS]),
@@ -270,6 +271,7 @@ BAD: list[Case] = [
         {
             "models": '["{missing}", "{bare}", "{base}", "{base}"]',
             "prompts": "{empty}",
+            "longer_prompts": "{maths}",
             "general_prompts": "{good}",
             "sed": 1,
             "k": "few",
@@ -280,6 +282,7 @@ BAD: list[Case] = [
             "models: .*no chat template",
             "models: two have the same name",
             NO_ROWS,
+            "longer_prompts: .*poems",
             "general_prompts: .*no column reference",
             TYPO,
             "k: 'few' is not a whole number",
@@ -287,12 +290,18 @@ BAD: list[Case] = [
     ),
     (
         "evaluate",
-        {"models": '["{base}"]', "prompts": "{good}", "general_prompts": "{general}", "shown": '["What?"]'},
-        ["shown: 'What[?]' is among neither prompts nor general_prompts"],
+        {
+            "models": '["{base}"]',
+            "prompts": "{good}",
+            **NO_LONGER,
+            "general_prompts": "{general}",
+            "shown": '["What?"]',
+        },
+        ["shown: 'What[?]' is among none of prompts, longer_prompts and general_prompts"],
     ),
     (
         "evaluate",
-        {"models": '["{base}"]', "prompts": "{maths}", "general_prompts": "{general}", "shown": "[]"},
+        {"models": '["{base}"]', "prompts": "{maths}", **NO_LONGER, "general_prompts": "{general}", "shown": "[]"},
         ["^prompts: .*poems"],
     ),
     (

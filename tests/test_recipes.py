@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from small_run import (
     BASE,
+    GRAPH,
     GRPO,
     MODELS,
     answered,
@@ -22,9 +23,10 @@ from small_run import (
     run_recipe,
     write,
 )
-from transformers import AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 
 from r1hf.core.errors import StageError
+from r1hf.core.yamlfile import read_yaml
 from r1hf.data.rows import load_rows
 from r1hf.stage.manifest import verify
 
@@ -89,6 +91,20 @@ def test_the_models_of_the_base_stage(tiny_base: Path) -> None:
     assert found["vocabulary"] == len(AutoTokenizer.from_pretrained(tiny_base))
     for name, count in found["rows"].items():
         assert len(load_rows(str(tiny_base / "data" / f"{name}.jsonl"))) == count
+
+
+def test_a_students_base_has_the_tokenizer_of_the_base(tiny_base: Path, tmp_path: Path) -> None:
+    alone = {"models": {"student": MODELS["student_llama_base"]}, "datasets": False, "max_steps": 1}
+    student = make_base(tmp_path / "student", **alone)
+    made, wanted = (manifest(path)["outputs"] for path in (student, tiny_base))
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        assert made[name] == wanted[name]
+    assert AutoConfig.from_pretrained(student).model_type == "llama" and not (student / "data").exists()
+    stages = {name: read_yaml(str(stage.configs[0])).values for name, stage in GRAPH.items() if name.endswith("base")}
+    assert set(stages) == {"base", "student_qwen_base", "student_llama_base"}
+    for values in stages.values():
+        assert all(values[key] == stages["base"][key] for key in ("vocab_size", "tokenizer_documents"))
+    assert [values.get("datasets", True) for values in stages.values()].count(True) == 1
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -114,6 +115,26 @@ def test_table_is_readable_in_a_pipe(run_dir: Path, capsys: pytest.CaptureFixtur
     assert len({len(rows[name]) for name in MODELS}) == 1
     assert "\x1b" not in "".join(lines)
     assert summary_of(run_dir)["stages"]["sft1"]["stderr"] is None
+
+
+def test_longer_problems_stand_beside_and_only_where_there_are_any(
+    run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_report(run_dir, GRAPH)
+    assert "longer" not in capsys.readouterr().out.splitlines()[0]
+    assert ">longer<" not in (run_dir / "report.html").read_text("utf-8")
+    results = json.loads((run_dir / "evaluate" / "results.json").read_text())
+    longer = {"pass_at_1": 0.125, "stderr": 0.02, "questions": 200, "intervals": {"pass_at_1": [0.1, 0.15]}}
+    results["models"]["r1"]["longer"] = longer
+    write_json(run_dir / "evaluate" / "results.json", results)
+    write_report(run_dir, GRAPH)
+    head, _, *lines = (re.split("  +", line.strip()) for line in capsys.readouterr().out.splitlines())
+    rows = {line[0]: line for line in lines}
+    assert head[1:3] == ["pass@1", "longer"]
+    assert rows["r1"][2] == "12.5% (10.0–15.0)" and rows["base"][2] == "–" and rows["r1"][1].startswith("97.1")
+    assert summary_of(run_dir)["stages"]["r1"]["longer"]["pass_at_1"] == 0.125
+    page = (run_dir / "report.html").read_text("utf-8")
+    assert ">longer<" in page and page.count("12.5%") == 1
 
 
 def test_table_prints_where_the_terminal_has_only_ascii(run_dir: Path) -> None:

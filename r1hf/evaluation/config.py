@@ -26,6 +26,7 @@ from r1hf.verify.code_layouts import ROW_KEYS
 from r1hf.verify.ifeval import check_installed, instructions_of
 
 COLUMNS = ("question", "answer", "language", "task")
+PARTS = ("prompts", "longer_prompts")  # the inputs that hold problems
 
 
 @dataclass(kw_only=True)
@@ -38,6 +39,10 @@ class EvaluateConfig(SamplingConfig):
         default=None, metadata={"help": "text template that the base is asked with; none: its chat template"}
     )
     prompts: Source = field(metadata={"input": True, "help": f"held-out problems: {', '.join(COLUMNS)}"})
+    longer_prompts: Source | None = field(
+        default=None,
+        metadata={"input": True, "help": "harder problems, counted apart from `prompts`"},
+    )
     general_prompts: Source | None = field(
         default=None, metadata={"input": True, "help": "held-out general prompts, with reference, required, forbidden"}
     )
@@ -79,10 +84,7 @@ def preflight(parsed: Parsed) -> None:
         return
     if config.instruction is not None and "{question}" not in config.instruction:
         parsed.problems.append("instruction: {question} does not stand in it, so every question would be the same")
-    rows = check_rows(parsed.problems, "prompts", config.prompts, COLUMNS, max_bad=config.max_bad_rows)
-    check_tasks(parsed.problems, "prompts", rows, PROBLEMS)
-    check_languages(parsed, "prompts", rows, None)
-    _check_judgeable(parsed.problems, config, rows)
+    rows = [row for key in PARTS for row in _checked(parsed, config, key)]
     general = check_rows(
         parsed.problems,
         "general_prompts",
@@ -95,7 +97,7 @@ def preflight(parsed: Parsed) -> None:
     known = {row["question"] for row in rows + general}
     for question in config.shown if known else ():
         if question not in known:
-            parsed.problems.append(f"shown: {question!r} is among neither prompts nor general_prompts")
+            parsed.problems.append(f"shown: {question!r} is among none of prompts, longer_prompts and general_prompts")
     check_sampler(parsed.problems, config)
     if config.force_think and config.sampler == "openai" and config.openai.get("api") == "chat":
         parsed.problems.append("force_think: a chat server ends the prompt itself; write openai: {api: completions}")
@@ -123,23 +125,32 @@ class AsTheyAre:
     gold: Gold = "answer"
 
 
-def _check_judgeable(problems: list[str], config: EvaluateConfig, rows: list[Row]) -> None:
+def _checked(parsed: Parsed, config: EvaluateConfig, key: str) -> list[Row]:
+    """The problems of an input, and what is wrong with them."""
+    rows = check_rows(parsed.problems, key, getattr(config, key), COLUMNS, max_bad=config.max_bad_rows)
+    check_tasks(parsed.problems, key, rows, PROBLEMS)
+    check_languages(parsed, key, rows, None)
+    _check_judgeable(parsed.problems, config, key, rows)
+    return rows
+
+
+def _check_judgeable(problems: list[str], config: EvaluateConfig, key: str, rows: list[Row]) -> None:
     """Adds what would leave a row without a verdict: its column is missing, or cannot be read."""
     if any(row["task"] == "ifeval" for row in rows):
         try:
             check_installed()
         except ConfigError as error:
-            problems += [f"prompts: {problem}" for problem in error.problems]
+            problems += [f"{key}: {problem}" for problem in error.problems]
             return
     faults = [(number, fault) for number, row in enumerate(rows, 1) if (fault := row_fault(row, config)) is not None]
-    problems += [f"prompts: row {number}: {fault}" for number, fault in faults[:5]]
+    problems += [f"{key}: row {number}: {fault}" for number, fault in faults[:5]]
     if len(faults) > 5:
-        problems.append(f"prompts: {len(faults) - 5} more rows are at fault")
+        problems.append(f"{key}: {len(faults) - 5} more rows are at fault")
     if any(row["task"] == "code" for row in rows):
         try:
             check_sandbox()
         except ConfigError as error:
-            problems += [f"prompts: programs cannot be judged here: {problem}" for problem in error.problems]
+            problems += [f"{key}: programs cannot be judged here: {problem}" for problem in error.problems]
 
 
 def ready(row: Row, config: EvaluateConfig | AsTheyAre) -> Row:

@@ -81,7 +81,25 @@ def reasoning_metrics(groups: Groups, rows: Sequence[Row] = ()) -> dict[str, Any
         metrics["cons_ties"] = ties
     metrics |= {name: found.mean for name, found in passes.items()}
     intervals |= {name: [found.low, found.high] for name, found in passes.items()}
-    return metrics | {"questions": len(verdicts), "intervals": intervals}
+    kinds = {"by_kind": by_kind(groups, rows)} if any(row.get("kind") for row in rows) else {}
+    return metrics | {"questions": len(verdicts), "intervals": intervals, **kinds}
+
+
+def pass_metrics(groups: Groups) -> dict[str, Any]:
+    """pass@1 of some problems with its error and interval. questions: those of which a sample was judged."""
+    verdicts = [group for group in right(groups) if group]
+    mean, stderr = mean_and_error(verdicts)
+    intervals = {"pass_at_1": _spread(groups, lambda item: None if item.correct is None else float(item.correct))}
+    return {"pass_at_1": mean, "stderr": stderr, "questions": len(verdicts), "intervals": intervals}
+
+
+def by_kind(groups: Groups, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    """`pass_metrics` of the problems of each `kind`; a row without one is of none."""
+    kinds: dict[str, list[Sequence[Judged]]] = {}
+    for row, group in zip(rows, groups, strict=True):
+        if row.get("kind"):
+            kinds.setdefault(str(row["kind"]), []).append(group)
+    return {kind: pass_metrics(kinds[kind]) for kind in sorted(kinds)}
 
 
 def _sizes(verdicts: Sequence[Sequence[float]]) -> list[int]:

@@ -16,11 +16,11 @@ from r1hf.core.errors import DataError
 from r1hf.core.files import write_atomic
 from r1hf.core.source import paths_of
 from r1hf.data.rows import Row, fingerprint, stage_rows, write_rows
-from r1hf.evaluation.chat import by_kind
-from r1hf.evaluation.config import COLUMNS, EvaluateConfig, model_name, ready, row_fault, sources
+from r1hf.evaluation import chat
+from r1hf.evaluation.config import COLUMNS, PARTS, EvaluateConfig, model_name, ready, row_fault, sources
 from r1hf.evaluation.contamination import looked_for
 from r1hf.evaluation.judged import Judged
-from r1hf.evaluation.metrics import general_metrics, reasoning_metrics
+from r1hf.evaluation.metrics import general_metrics, pass_metrics, reasoning_metrics
 from r1hf.evaluation.prompting import prompts_of
 from r1hf.evaluation.samples import SAMPLES, Origin, chosen, groups_of, judged
 from r1hf.models.generation import generate
@@ -42,7 +42,7 @@ def evaluate(parsed: Parsed, recipe: str | Path) -> None:
     """Runs the stage to its end. What an interrupted run of the same request has sampled is not sampled again."""
     (config,) = parsed.configs
     with Stage(parsed, recipe=recipe) as stage:
-        questions = {"prompts": problems(stage, config)}
+        questions = {key: problems(stage, config, key) for key in PARTS if getattr(config, key)}
         if config.general_prompts:
             questions["general_prompts"] = stage_rows(stage, "general_prompts", COLUMNS)
         settings = settings_of(config, questions)
@@ -57,12 +57,12 @@ def evaluate(parsed: Parsed, recipe: str | Path) -> None:
         stage.finish({"models": models})
 
 
-def problems(stage: Stage, config: EvaluateConfig) -> list[Row]:
-    """The rows of `prompts`, ready for their verdict. Raises DataError for one that could not be judged."""
-    rows = stage_rows(stage, "prompts", COLUMNS)
+def problems(stage: Stage, config: EvaluateConfig, key: str) -> list[Row]:
+    """The rows of an input, ready for their verdict. Raises DataError for one that could not be judged."""
+    rows = stage_rows(stage, key, COLUMNS)
     for number, row in enumerate(rows, 1):
         if (fault := row_fault(row, config)) is not None:
-            raise DataError(f"prompts: row {number}: {fault}")
+            raise DataError(f"{key}: row {number}: {fault}")
     return [ready(row, config) for row in rows]
 
 
@@ -75,7 +75,7 @@ def _sampled(
     limits = Limits(config.temperature, config.top_p, config.max_new_tokens)
     with load_sampler(config, source) as sampler:
         for part, rows in questions.items():
-            reasons = part == "prompts"
+            reasons = part in PARTS
             instruction = config.instruction if reasons else None
             prompts = prompts_of(sampler, rows, instruction, config.force_think, template)
             k, ids = config.k if reasons else config.general_k, [row.get("id") for row in rows]
@@ -101,6 +101,7 @@ def settings_of(config: EvaluateConfig, questions: dict[str, list[Row]]) -> dict
     return {
         **{key: getattr(config, key) for key in (*own, *told)},
         "problems": len(questions["prompts"]),
+        "longer_prompts": len(questions.get("longer_prompts", ())),
         "general_prompts": len(questions.get("general_prompts", ())),
         "data": {key: paths_of(getattr(config, key)) for key in questions},
         "questions": {key: fingerprint(rows)[:16] for key, rows in questions.items()},
@@ -115,17 +116,20 @@ def write_results(folder: Path, samples: pa.Table, settings: dict[str, Any], sho
     answers: list[dict[str, Any]] = []
     for name in dict.fromkeys(samples["model"].to_pylist()):
         metrics: dict[str, Any] = {}
-        for part in ("prompts", "general_prompts"):
+        for part in (*PARTS, "general_prompts"):
             table = chosen(samples, name, part)
             if not table.num_rows:
                 continue
             rows, groups = groups_of(table)
+            answers += shown_rows(name, rows, groups, shown)
+            if part == "longer_prompts":
+                metrics["longer"] = pass_metrics(groups)
+                continue
             found = reasoning_metrics(groups, rows) if part == "prompts" else general_metrics(rows, groups)
             intervals = metrics.get("intervals", {}) | found.get("intervals", {})
             metrics |= found | {"intervals": intervals, "template": table["template"][0].as_py()}
-            if kinds := by_kind(rows, groups):
+            if kinds := chat.by_kind(rows, groups):
                 metrics["kinds"] = kinds
-            answers += shown_rows(name, rows, groups, shown)
         models[name] = metrics
     report = {"format": FORMAT, "settings": settings, "models": models}
     write_atomic(folder / RESULTS, json.dumps(report, indent=2) + "\n")
@@ -153,4 +157,6 @@ def said(metrics: dict[str, Any]) -> str:
     low, high = metrics["intervals"]["pass_at_1"]
     cut = f", {100 * metrics['truncation_rate']:.1f}% cut at the limit" if metrics["truncation_rate"] else ""
     mean = 100 * metrics["pass_at_1"]
-    return f"pass@1 {mean:.1f}% ({100 * low:.1f} to {100 * high:.1f}), {metrics['questions']} questions{cut}"
+    longer = metrics.get("longer", {}).get("pass_at_1")
+    beside = "" if longer is None else f"; {100 * longer:.1f}% of {metrics['longer']['questions']} longer ones"
+    return f"pass@1 {mean:.1f}% ({100 * low:.1f} to {100 * high:.1f}), {metrics['questions']} questions{cut}{beside}"

@@ -122,7 +122,7 @@ def _distinct(rng: random.Random, counts: dict[int | str, int], kept: bool) -> l
 def training_problems() -> tuple[Problem, ...]:
     """The prompts of the reinforcement-learning and sampling stages, each question once."""
     total = sum(_KINDS.values())
-    counts = {kind: round(TRAINING * share / total) for kind, share in _KINDS.items()}
+    counts: dict[int | str, int] = {kind: round(TRAINING * share / total) for kind, share in _KINDS.items()}
     return tuple(_distinct(random.Random("r1hf tiny world, training"), counts, kept=False))
 
 

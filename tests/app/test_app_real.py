@@ -40,10 +40,12 @@ def models(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         return [RUN]
     from small_run import SFT, right_response, run_recipe, write
 
-    from r1hf.world.arithmetic import Expression, Problem
+    from r1hf.world.arithmetic import Problem
+    from r1hf.world.expressions import parse
 
     base, directory = request.getfixturevalue("tiny_base"), tmp_path_factory.mktemp("r1")
-    problems = [Problem(Expression(3, 4, 2, "+", product_first=False), language) for language in ("en", "zh")]
+    asked = {"en": QUESTION, "zh": CHINESE}
+    problems = [Problem(parse("2 + 3 * 4"), language, question, 3) for language, question in asked.items()]
     rows = [problem.row() | {"completion": right_response(problem)} for problem in problems] * 4
     training = {**SFT, "max_steps": 150, "learning_rate": 5e-3, "logging_steps": 50}
     data = write(directory / "rows.jsonl", rows)
@@ -107,7 +109,7 @@ def test_r1_thinks_and_answers(open_page: Callable[..., ChatPage]) -> None:
     answer = chat.ask(QUESTION)
     assert "Thought for" in answer and "14" in answer and "finish: stop" in answer
     chat.page.locator(".thought-group .title").last.click()
-    chat.see("3 * 4 = 12", ".thought-group")
+    chat.see("2+12", ".thought-group")
     assert "Thought for" in chat.ask(CHINESE)
 
 
@@ -133,7 +135,7 @@ def test_pictures_of_every_tab(open_page: Callable[..., ChatPage], tmp_path: Pat
 
     assert "Thought for" in chat.ask(QUESTION)
     chat.page.locator(".thought-group .title").last.click()
-    chat.see("3 * 4 = 12", ".thought-group")
+    chat.see("2+12", ".thought-group")
     assert "Thought for" in chat.ask(CHINESE)
     picture("chat")
     chat.tab("stages")

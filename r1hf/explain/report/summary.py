@@ -82,6 +82,11 @@ def format_table(summary: Mapping[str, Any]) -> str:
     """The summary as a fixed-width table for a terminal or a pipe."""
     head = ["stage", "pass@1", "format", "language", "tokens", "truncated", "helpful", "harmless", "time"]
     rows = [_table_row(name, row) for name, row in summary["stages"].items()]
+    longer = [row["longer"] for row in summary["stages"].values()]
+    if any(longer):
+        head.insert(2, "longer")
+        for line, row in zip(rows, longer, strict=True):
+            line.insert(2, MISSING if row is None else scored(row, "pass_at_1"))
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     lines = [_line(head, widths), _line(["-" * width for width in widths], widths)]
     lines += [_line(row, widths) for row in rows]
@@ -154,7 +159,9 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def _scores(row: Mapping[str, Any]) -> dict[str, Any]:
     intervals = {key: list(found) for key in SCORES if (found := bounds(row, key)) is not None}
-    return {**{key: number(row.get(key)) for key in SCORES}, "intervals": intervals}
+    longer = row.get("longer")
+    second = _scores(longer) if isinstance(longer, Mapping) else None
+    return {**{key: number(row.get(key)) for key in SCORES}, "intervals": intervals, "longer": second}
 
 
 def _growth(run: RunData, name: str) -> dict[str, float]:

@@ -12,7 +12,7 @@ from r1hf.data.bad import named
 from r1hf.data.rows import NO_GOLD, Row, load_rows, usable, without_gold, write_rows
 from r1hf.text.forms import to_think_answer
 from r1hf.world.arithmetic import Problem, training_problems
-from r1hf.world.corpus import reasoning
+from r1hf.world.corpus import thinking
 from r1hf.world.general import training_prompts
 
 
@@ -29,9 +29,10 @@ def made_up(field: str, count: int, languages: Collection[str] | None = None) ->
 
 
 def _reasoning(problem: Problem) -> Row:
-    thinking = reasoning(problem.expression.steps(), problem.language, problem.language)
-    right = to_think_answer(thinking, problem.answer)
-    wrong = to_think_answer(thinking, f"{problem.answer}1")
+    steps = problem.steps()
+    thought = thinking(steps, [problem.language] * len(steps))
+    right = to_think_answer(thought, problem.answer)
+    wrong = to_think_answer(thought, f"{problem.answer}1")
     row: Row = dict(problem.row())
     return row | {"completion": right, "chosen": right, "rejected": wrong, "response": right, "safe": 1}
 
