@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from r1hf.world.expressions import (
@@ -28,7 +29,7 @@ from r1hf.world.wordings import ask, held_out_ask
 
 LANGUAGES = ("en", "zh")
 TRAINING = 3000  # problems of the prompts' file; training text is drawn without end
-EVALUATION = {2: 64, 3: 160, 4: 160, 5: 96, "story": 120}  # problems of the held-out set
+EVALUATION: dict[int | str, int] = {2: 64, 3: 160, 4: 160, 5: 96, "story": 120}  # problems of the held-out set
 LONGER = 200  # problems of one number more than training ever has
 _KINDS: dict[int | str, float] = {2: 0.16, 3: 0.28, 4: 0.22, 5: 0.12, "story": 0.22}
 
@@ -108,7 +109,7 @@ def problem(rng: random.Random, kind: int | str | None = None, kept: bool = Fals
     return story_problem(language, rng, kept) if isinstance(kind, str) else sum_problem(kind, language, rng, kept)
 
 
-def _distinct(rng: random.Random, counts: dict[int | str, int], kept: bool) -> list[Problem]:
+def _distinct(rng: random.Random, counts: Mapping[int | str, int], kept: bool) -> list[Problem]:
     found: dict[str, Problem] = {}
     for kind, count in counts.items():
         wanted = len(found) + count
@@ -129,7 +130,7 @@ def training_problems() -> tuple[Problem, ...]:
 @functools.cache
 def held_out_problems() -> tuple[Problem, ...]:
     """The evaluation set: held-out expressions in held-out wordings."""
-    return tuple(_distinct(random.Random("r1hf tiny world, evaluation"), dict(EVALUATION), kept=True))
+    return tuple(_distinct(random.Random("r1hf tiny world, evaluation"), EVALUATION, kept=True))
 
 
 @functools.cache
