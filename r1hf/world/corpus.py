@@ -17,6 +17,7 @@ from r1hf.text.forms import to_cold_start, to_think_answer
 from r1hf.world import general
 from r1hf.world.arithmetic import Problem, problem
 from r1hf.world.expressions import order_matters, text
+from r1hf.world.wordings import written
 
 KINDS = {"problem": 0.32, "worked": 0.46, "textbook": 0.05, "few_shot": 0.015, "general": 0.155}
 STYLES = {"terse": 0.35, "full": 0.5, "corrected": 0.15}  # of the thinking of problems
@@ -116,11 +117,16 @@ def few_shot_document(rng: random.Random) -> str:
 
 
 def worked_document(rng: random.Random) -> str:
-    """Sums worked out in one line, always right: what the world knows of arithmetic."""
+    """Problems worked out in one line, always right: what the world knows of arithmetic, and of reading."""
     lines = []
     for _ in range(2):
-        one = problem(rng, rng.choice((2, 3, 3, 4, 4, 5)))
-        lines.append("=".join(dict.fromkeys([text(one.tree, ""), *one.steps()])))
+        one = problem(rng)
+        chain = list(dict.fromkeys([text(one.tree, ""), *one.steps()]))
+        if one.kind == "story":
+            lines.append(f"{one.question} {'='.join(chain)}")
+        else:
+            first = written(text(one.tree), one.language, rng) if rng.random() < 0.6 else chain[0]
+            lines.append("=".join([first, *chain[1:]]))
     return ", ".join(lines)
 
 
