@@ -28,7 +28,7 @@ from r1hf.world.wordings import ask, held_out_ask
 
 LANGUAGES = ("en", "zh")
 TRAINING = 3000  # problems of the prompts' file; training text is drawn without end
-EVALUATION = {2: 64, 3: 160, 4: 160, 5: 96, "story": 120}  # problems of the held-out set
+EVALUATION: dict[int | str, int] = {2: 64, 3: 160, 4: 160, 5: 96, "story": 120}  # problems of the held-out set
 LONGER = 200  # problems of one number more than training ever has
 _KINDS: dict[int | str, float] = {2: 0.16, 3: 0.28, 4: 0.22, 5: 0.12, "story": 0.22}
 

@@ -160,8 +160,8 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 def _scores(row: Mapping[str, Any]) -> dict[str, Any]:
     intervals = {key: list(found) for key in SCORES if (found := bounds(row, key)) is not None}
     longer = row.get("longer")
-    found = _scores(longer) if isinstance(longer, Mapping) else None
-    return {**{key: number(row.get(key)) for key in SCORES}, "intervals": intervals, "longer": found}
+    beside = _scores(longer) if isinstance(longer, Mapping) else None
+    return {**{key: number(row.get(key)) for key in SCORES}, "intervals": intervals, "longer": beside}
 
 
 def _growth(run: RunData, name: str) -> dict[str, float]:
