@@ -398,7 +398,7 @@ def test_checks_follow_the_numbers(run_dir: Path, capsys: pytest.CaptureFixture[
     assert states()["time"] is None and states()["memory"] is None
     write_report(run_dir, GRAPH)
     said = capsys.readouterr().out
-    assert "held: 13 of 18, 3 not measured" in said and "NOT held: R1-Zero mixes languages" in said
+    assert "held: 14 of 19, 3 not measured" in said and "NOT held: R1-Zero mixes languages" in said
 
 
 def test_no_run_directory_is_an_error_that_names_it(tmp_path: Path) -> None:

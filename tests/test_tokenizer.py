@@ -126,10 +126,8 @@ def test_a_saved_directory_is_an_ordinary_one(saved: dict[str, Path]) -> None:
 
 
 def test_packing_ends_every_document(trained: PreTrainedTokenizerBase) -> None:
-    blocks = pack(["User: hi", "", "用户：你好"], trained, block_size=4)
-    stream = [token for block in blocks["input_ids"] for token in block]
-    assert stream[:3] != [trained.eos_token_id] * 3
-    assert trained.decode(stream).startswith(f"User: hi{trained.eos_token}{trained.eos_token}")
+    (block,) = pack(["User: hi", "", "用户：你好"], trained, block_size=9)["input_ids"]
+    assert trained.decode(block).startswith(f"User: hi{trained.eos_token}{trained.eos_token}用户")
 
 
 # The chat template

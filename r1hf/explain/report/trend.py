@@ -12,7 +12,11 @@ from r1hf.explain.report.text import number
 def trend(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[float, float] | None:
     """(rise, errors): the line's rise from the first step to the last, as a share of where it begins, and the slope in
     standard errors of its own. None with fewer than ten logged steps, or where the line begins at zero."""
-    points = [(float(row["step"]), value) for row in rows if (value := number(row.get(key))) is not None]
+    points = [
+        (step, value)
+        for row in rows
+        if (step := number(row.get("step"))) is not None and (value := number(row.get(key))) is not None
+    ]
     if len(points) < 10:
         return None
     mean_step = sum(step for step, _ in points) / len(points)
