@@ -130,19 +130,25 @@ def _up_to(most: int, rng: random.Random) -> int:
     return 1 + int(rng.random() * most)  # three times as fast as randint
 
 
-def _leaf(rng: random.Random) -> int:
-    kind = rng.random()
-    return _up_to(9, rng) if kind < 0.7 else _up_to(21, rng) - 1 if kind < 0.85 else _up_to(MOST, rng)
+def _leaf(numbers: int, rng: random.Random) -> int:
+    """A number of an expression of so many: the longer one has smaller ones, as people write them."""
+    kind, small = rng.random(), 0.6 if numbers <= 2 else 0.8
+    if kind < small:
+        return _up_to(9, rng)
+    return _up_to(21, rng) - 1 if kind < small + 0.14 else _up_to(MOST, rng)
 
 
-def _grow(numbers: int, rng: random.Random) -> tuple[Tree, int]:
-    """A tree and its value, everything in range. A sign that leads out of it gives way to another."""
+def _grow(numbers: int, whole: int, rng: random.Random) -> tuple[Tree, int]:
+    """A tree and its value, a part of an expression of `whole` numbers, everything in range.
+
+    A sign that leads out of the range gives way to another.
+    """
     if numbers == 1:
-        leaf = _leaf(rng)
+        leaf = _leaf(whole, rng)
         return leaf, leaf
     while True:
         first = _up_to(numbers - 1, rng)
-        (left, low), (right, high) = _grow(first, rng), _grow(numbers - first, rng)
+        (left, low), (right, high) = _grow(first, whole, rng), _grow(numbers - first, whole, rng)
         for sign in _ORDERS[int(rng.random() * len(_ORDERS))]:
             if isinstance(right, Operation) and sign != "-" and _STRENGTH[right.sign] == _STRENGTH[sign]:
                 continue  # 1 + (2 + 3) is written 1 + 2 + 3, which is worked from the left
@@ -153,7 +159,7 @@ def _grow(numbers: int, rng: random.Random) -> tuple[Tree, int]:
 
 def draw(numbers: int, rng: random.Random) -> Operation:
     """A random expression of so many numbers, held out or not."""
-    tree = _grow(numbers, rng)[0]
+    tree = _grow(numbers, numbers, rng)[0]
     if not isinstance(tree, Operation):
         raise ValueError(f"{numbers} number is no sum; give 2 or more")
     return tree
