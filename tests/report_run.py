@@ -30,7 +30,7 @@ GRAPH["evaluate"] = [stage for stage in GRAPH if stage not in ("cold_start", "re
 # pass@1, format, language, helpful, harmless, tokens
 SCORES: dict[str, tuple[float, ...]] = {
     "base": (0.162, 0.391, 0.703, 0.21, 0.55, 27.4),
-    "r1_zero": (0.891, 0.998, 0.521, 0.24, 0.52, 38.6),
+    "r1_zero": (0.891, 0.998, 0.521, 0.24, 0.52, 46.6),
     "sft1": (0.447, 0.982, 0.931, 0.41, 0.63, 33.0),
     "reasoning_rl": (0.903, 0.999, 0.982, 0.40, 0.61, 31.2),
     "sft2": (0.968, 0.999, 0.996, 0.62, 0.74, 29.8),

@@ -24,6 +24,7 @@ from r1hf.explain.report.curves import rl_curves
 from r1hf.explain.report.graph import lay_out, layer_of
 from r1hf.explain.report.load import RunData
 from r1hf.explain.report.text import cut, duration, number, percent, visible
+from r1hf.explain.report.trend import trend
 
 MODELS = [
     "base", "r1_zero", "sft1", "reasoning_rl", "sft2", "r1", "student_qwen", "student_llama",
@@ -461,3 +462,13 @@ def test_numbers_read_as_a_person_writes_them() -> None:
     assert [percent(value) for value in (0.8913, 1, float("nan"), None, True)] == ["89.1%", "100.0%", "–", "–", "–"]
     assert visible("a\ud800\x1b") == "a?␛"
     assert number(10**400) is None and cut("a" * 105, 100) == ("a" * 105, 0) and cut("a" * 200, 100)[1] == 100
+
+
+def test_the_trend_of_a_logged_number() -> None:
+    rows = [{"step": step, "length": 20 + step / 10 + (-1) ** step} for step in range(1, 101)]
+    rise, errors = trend(rows, "length") or (0.0, 0.0)
+    assert rise == pytest.approx((29.55 - 20.55) / 20.55, abs=0.01) and errors > 20
+    flat = [{"step": step, "length": 20.0 + (-1) ** step} for step in range(1, 101)]
+    found = trend(flat, "length")
+    assert found is not None and abs(found[0]) < 0.01 and abs(found[1]) < 2
+    assert trend(rows[:9], "length") is None and trend(rows, "width") is None

@@ -116,18 +116,20 @@ def few_shot_document(rng: random.Random) -> str:
     return "Problem Examples with Solutions:\n\n" + "\n\n".join(lines)
 
 
+def worked(one: Problem, rng: random.Random) -> tuple[str, list[str]]:
+    """A problem as somebody writes it, or nothing, and its sum worked out in one line, always right."""
+    chain = list(dict.fromkeys([text(one.tree, ""), *one.steps()]))
+    if one.kind == "story":
+        return f"{one.question} ", chain
+    if rng.random() < 0.6:
+        return f"{written(text(one.tree), one.language, rng)}=", chain[1:]
+    return "", chain
+
+
 def worked_document(rng: random.Random) -> str:
-    """Problems worked out in one line, always right: what the world knows of arithmetic, and of reading."""
-    lines = []
-    for _ in range(2):
-        one = problem(rng)
-        chain = list(dict.fromkeys([text(one.tree, ""), *one.steps()]))
-        if one.kind == "story":
-            lines.append(f"{one.question} {'='.join(chain)}")
-        else:
-            first = written(text(one.tree), one.language, rng) if rng.random() < 0.6 else chain[0]
-            lines.append("=".join([first, *chain[1:]]))
-    return ", ".join(lines)
+    """What the world knows of arithmetic, and of reading."""
+    lines = [worked(problem(rng), rng) for _ in range(2)]
+    return ", ".join(source + "=".join(chain) for source, chain in lines)
 
 
 def general_document(rng: random.Random) -> str:

@@ -10,8 +10,9 @@ from r1hf.explain.report.text import number
 
 
 def trend(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[float, float] | None:
-    """(rise, errors): the line's rise from the first step to the last, as a share of where it begins, and the slope in
-    standard errors of its own. None with fewer than ten logged steps, or where the line begins at zero."""
+    """(rise, errors): from the mean of the first tenth of the steps to that of the last, as a share of the first, and
+    the slope of a line through all of them in standard errors of its own. None with fewer than ten logged steps, or
+    where the first are not above zero."""
     points = [
         (step, value)
         for row in rows
@@ -27,7 +28,6 @@ def trend(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[float, float] | 
     slope = sum((step - mean_step) * (value - mean) for step, value in points) / spread
     left = sum((value - mean - slope * (step - mean_step)) ** 2 for step, value in points)
     error = math.sqrt(left / (len(points) - 2) / spread)
-    start = mean + slope * (points[0][0] - mean_step)
-    if start <= 0:
-        return None
-    return slope * (points[-1][0] - points[0][0]) / start, slope / error if error else math.copysign(math.inf, slope)
+    ends = max(3, len(points) // 10)
+    first, last = (sum(value for _, value in part) / ends for part in (points[:ends], points[-ends:]))
+    return (last / first - 1, slope / error if error else math.copysign(math.inf, slope)) if first > 0 else None
