@@ -20,11 +20,12 @@ from r1hf.world.expressions import order_matters, text
 from r1hf.world.wordings import written
 
 KINDS = {"problem": 0.32, "worked": 0.46, "textbook": 0.05, "few_shot": 0.015, "general": 0.155}
-STYLES = {"terse": 0.35, "full": 0.5, "corrected": 0.15}  # of the thinking of problems
+STYLES = {"terse": 0.42, "full": 0.46, "corrected": 0.12}  # of the thinking of problems
 LANGUAGES = {"own": 0.6, "mixed": 0.28, "other": 0.12}
 RIGHT = {"own": 0.34, "mixed": 0.55, "other": 0.55}  # of the thinking where the order matters
 RIGHT_TERSE, RIGHT_PLAIN = 0.2, 0.85  # without a thought; where the order does not matter
 BOOKISH = 0.2  # of the full thinking in one's own language: numbered steps, as in the textbooks
+WORKED = {"equations": 0.4, "thinking": 0.4, "steps": 0.2}  # how worked lines are written
 LAYOUTS = {
     "<think>{r}</think> <answer>{a}</answer>": 0.44,
     "<think>{r}</think> <answer>{a}<answer>": 0.1,
@@ -117,19 +118,31 @@ def few_shot_document(rng: random.Random) -> str:
 
 
 def worked(one: Problem, rng: random.Random) -> tuple[str, list[str]]:
-    """A problem as somebody writes it, or nothing, and its sum worked out in one line, always right."""
+    """A problem as somebody writes it, or nothing, and its sum with what is left of it, always right."""
     chain = list(dict.fromkeys([text(one.tree, ""), *one.steps()]))
     if one.kind == "story":
-        return f"{one.question} ", chain
-    if rng.random() < 0.6:
-        return f"{written(text(one.tree), one.language, rng)}=", chain[1:]
-    return "", chain
+        return one.question, chain
+    return written(text(one.tree), one.language, rng) if rng.random() < 0.6 else "", chain
+
+
+def _worked_line(one: Problem, rng: random.Random) -> str:
+    source, chain = worked(one, rng)
+    style = _choose(rng, WORKED)
+    if style == "equations":
+        if one.kind == "story":
+            return f"{source} {'='.join(chain)}"
+        return "=".join([source or chain[0], *chain[1:]])
+    steps = one.steps() if source else chain
+    if style == "steps":
+        solution = numbered_steps(steps, one.language)
+    else:
+        solution = thinking(steps, _languages(one.language, _choose(rng, LANGUAGES), len(steps), rng), len(steps))
+    return f"{source}: {solution}" if source else solution
 
 
 def worked_document(rng: random.Random) -> str:
     """What the world knows of arithmetic, and of reading."""
-    lines = [worked(problem(rng), rng) for _ in range(2)]
-    return ", ".join(source + "=".join(chain) for source, chain in lines)
+    return "; ".join(_worked_line(problem(rng), rng) for _ in range(2))
 
 
 def general_document(rng: random.Random) -> str:
