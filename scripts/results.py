@@ -2,7 +2,7 @@
 
     python scripts/results.py runs/tiny runs/seed-7 runs/seed-1
 
-The first run gives the large table, all of them the small one, a row for each seed.
+The first run gives the large table; where there are more, all of them give the small one, a row for each seed.
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ def main(paths: list[str]) -> None:
     minutes = (f"{seconds // 60:.0f} min {seconds % 60:.0f} s", f"{seconds // 60:.0f} 分 {seconds % 60:.0f} 秒")
     for language, name in enumerate(("README.md", "README.zh.md")):
         note = NOTES[language].format(seed=seed, minutes=minutes[language], memory=f"{memory:.2f}")
-        lines = [*large_table(summaries[seed], language), "", note, "", *seed_table(summaries, language)]
+        lines = [*large_table(summaries[seed], language), "", note]
+        if len(summaries) > 1:
+            lines += ["", *seed_table(summaries, language)]
         text = (ROOT / name).read_text(encoding="utf-8")
         block = "<!-- results:begin -->\n\n" + "\n".join(lines) + "\n\n<!-- results:end -->"
         before, _, rest = text.partition("<!-- results:begin -->")
