@@ -104,7 +104,8 @@ def rewritten_by_rule(found: Iterable[Candidate], queue: list[Row]) -> list[Cand
     """Drafts of sums written anew by rule; `queue` gets each pair of before and after, for people to review."""
     candidates = []
     for row, sample in found:
-        parts = rewrite(parse(sample.text).reasoning or "", read_answer(sample.text) or "", row["language"])
+        language = target_of(row.get("language"), row["question"]) or ""
+        parts = rewrite(parse(sample.text).reasoning or "", read_answer(sample.text) or "", language)
         text = to_cold_start(*parts) if parts else sample.text
         if parts:
             queue.append(_pair(row, sample.text, text))

@@ -100,9 +100,9 @@ class SampleFilter:
         """Why the sample is not kept, or None. verdict: by the rule of maths where none is given."""
         if fault := self.form_reason(sample):
             return fault
-        right, answer, _ = verdict or by_rule(row, sample)
+        right, answer, by = verdict or by_rule(row, sample)
         if not right:
-            return "unjudged" if right is None else "wrong_answer" if answer else "no_answer"
+            return "unjudged" if right is None else "wrong_answer" if answer or by == "judge" else "no_answer"
         if fault := self._unreadable(row, sample):
             return fault
         if sample.tokens > self.max_tokens:

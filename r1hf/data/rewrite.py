@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 # Not the end of a longer expression (2 + 3 * 4 = 12), nor the start of a longer number (12.5).
 _EQUATION = re.compile(r"(?<![\d.*+-])(?<![*+-] )(\d+) ([*+-]) (\d+) = (-?\d+)(?!\d|\.\d)")
 _OPERATIONS = {"+": operator.add, "-": operator.sub, "*": operator.mul}
-_SUM = re.compile(r"(?<![\w.])\(*\d+(?:[()+* -]*\d+)*\)*(?!\w|\.\d)")
+_SUM = re.compile(r"(?<![\w.])\(*\d+(?:[()+* -]+\d+)*\)*(?!\w|\.\d)")
 _NUMBERED = re.compile(r"Step \d:")
 _TAKEN_BACK = re.compile(r"\bwait\b|等等")
 _LONGEST = 80  # characters of a sum

@@ -127,7 +127,8 @@ def generate(
     )
     shards = _opened(folder, request)
     tally = Tally(len(prompts) * n, config.max_bad_samples, empty_counts)
-    ready = [number for number in range(shards.count) if shards.finished(number)]
+    kept = [number for number in range(shards.count) if shards.finished(number)]
+    ready = [number for number in kept if not (sampler.streams and shards.reopen(number))]
     _count_kept(shards, ready, tally)
     done = sum(len(shards.places(number)) for number in ready) * n
     with contextlib.ExitStack() as stack:

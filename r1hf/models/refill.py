@@ -182,7 +182,7 @@ def unshareable(model: Any) -> list[str]:
     """Why a model cannot be given a mask of several rows' own, made here for all its layers."""
     text = model.config.get_text_config()
     reasons = []
-    if text._attn_implementation not in ("sdpa", "eager"):
+    if text._attn_implementation != "sdpa":  # eager adds a mask to the scores, and this one holds truth values
         reasons.append(f"needs a mask of its own, which {text._attn_implementation} attention does not take; use sdpa")
     kinds = getattr(text, "layer_types", None) or (["sliding"] if getattr(text, "sliding_window", None) else [])
     if any(kind != "full_attention" for kind in kinds):

@@ -23,8 +23,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from r1hf.core.errors import DataError, StageError
-from r1hf.core.files import open_plain, parse_json, reason_of
-from r1hf.models.sampling import Ask, Completion, Limits, asks_of
+from r1hf.core.files import open_plain, parse_json, reason_of, write_atomic
+from r1hf.models.sampling import TOO_LONG, Ask, Completion, Limits, asks_of
 from r1hf.stage.locks import FileLock
 
 FORMAT = 1
@@ -145,6 +145,24 @@ class Shards:
         self._proved.add(number)
         return True
 
+    def reopen(self, number: int) -> bool:
+        """Takes a finished shard back into work where a server or an engine failed some of it: that may have been
+        mended. Its other samples stay, in its journal. False where nothing failed, or another works on it."""
+        table = self.read(number)
+        if not any(map(_may_pass, table["fault"].to_pylist())):
+            return False
+        lock = FileLock(self.folder / f".checkpoint-{number:05d}.lock", f"the shard {self.path(number)}")
+        if not lock.try_acquire():
+            return False
+        rows = table.to_pylist()
+        good = [_line(self.request.fingerprint, row["place"], row["sample"], _sample(row)) for row in rows
+                if not _may_pass(row["fault"])]  # fmt: skip
+        write_atomic(self.path(number).with_suffix(".jsonl"), b"".join(good))
+        self.path(number).unlink(missing_ok=True)
+        self._proved.discard(number)
+        lock.release()
+        return True
+
     def write(self, number: int, made: dict[tuple[int, int], Completion], engine: str) -> None:
         """Writes a shard beside its place and renames it."""
         request, common = self.request, {"engine": engine}
@@ -197,18 +215,17 @@ class Claim:
             for line in stream:
                 if (found := _entry(line, mark)) is None or found[0] not in wanted:
                     break
-                self.made[found[0]] = found[1]
-                whole += line
-        self._journal.unlink(missing_ok=True)
-        self._handle = os.open(self._journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        _write(self._handle, whole)
+                if not _may_pass(found[1].fault):
+                    self.made[found[0]] = found[1]
+                    whole += line
+        write_atomic(self._journal, whole)
+        self._handle = os.open(self._journal, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
     def take(self, ask: Ask, completion: Completion) -> bool:
         """Keeps a sample. True where it was the shard's last."""
         self.made[ask.place, ask.sample] = completion
         if self._handle is not None:
-            entry = [self.shards.request.fingerprint, ask.place, ask.sample, *_fields(completion)]
-            _write(self._handle, json.dumps(entry).encode() + b"\n")
+            _write(self._handle, _line(self.shards.request.fingerprint, ask.place, ask.sample, completion))
         return len(self.made) == len(self.shards.places(self.number)) * self.shards.request.n
 
     def finish(self, engine: str) -> None:
@@ -224,8 +241,18 @@ class Claim:
         self._lock.release()
 
 
-def _fields(item: Completion) -> tuple[str, int, bool, str]:
-    return item.text, item.tokens, item.truncated, item.fault
+def _may_pass(fault: str) -> bool:
+    """Whether a sample failed for a reason that can be mended, and is asked for again. A prompt stays too long."""
+    return bool(fault) and not fault.startswith(TOO_LONG)
+
+
+def _sample(row: dict[str, Any]) -> Completion:
+    return Completion(row["text"], row["tokens"], row["finish"] == "length", row["fault"])
+
+
+def _line(mark: str, place: int, sample: int, item: Completion) -> bytes:
+    """A line of a journal."""
+    return json.dumps([mark, place, sample, item.text, item.tokens, item.truncated, item.fault]).encode() + b"\n"
 
 
 def _entry(line: bytes, mark: str) -> tuple[tuple[int, int], Completion] | None:
