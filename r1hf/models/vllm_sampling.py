@@ -58,11 +58,11 @@ class VllmSampler(Sampler):
         from vllm import LLM
 
         name, _, revision = self.source.partition("@")
-        settings = engine_settings(self.batch_size, self.options)
+        given = engine_settings(self.batch_size, self.options)
         self._watch = Watch()
         try:
             with narrowed(() if os.path.isdir(name) else HUB_TOKENS):  # its engine is a process that inherits
-                return LLM(model=name, tokenizer=name, revision=revision or None, **settings)
+                return LLM(model=name, tokenizer=name, revision=revision or None, **given)
         except Exception as error:
             self._watch.close()
             why = " ".join(str(error).split())
