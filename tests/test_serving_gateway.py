@@ -60,6 +60,7 @@ def test_models_are_described(server: Served) -> None:
     assert (r1["r1hf"]["form"], base["r1hf"]["form"]) == ("prefilled", "inline")
     assert base["r1hf"] | {"parameters": 0} == {
         "stage": None, "form": "inline", "prompt": "chat", "languages": None, "temperature": 0.6, "top_p": 0.95,
+        "description": None, "tiny_world": False,
         "state": "ready", "engine": "transformers", "parameters": 0,
     }  # fmt: skip
     assert server.call("/v1/models/r1")[1] == r1

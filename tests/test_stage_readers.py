@@ -13,11 +13,12 @@ import pytest
 from serving_world import make_adapter, make_model
 from test_manifest import manifest_of
 
-from r1hf.commands.rollouts import _directory
+from r1hf.commands.rollouts import _rows
 from r1hf.core.config import parse
 from r1hf.core.errors import R1Error
 from r1hf.core.foreign_code import faults
 from r1hf.evaluation.config import EvaluateConfig, preflight
+from r1hf.explain.runs.read import rollout_directory
 from r1hf.models.loading import check_tokenizer, load_model, load_tokenizer
 from r1hf.publish.scores import NoEvaluation
 from r1hf.publish.targets import Options, make_plan
@@ -136,11 +137,11 @@ def test_an_adapter_of_a_stage_that_is_not_its_list_is_not_served(stage: Path, t
 
 
 def test_rollouts_are_those_that_the_stage_wrote(stage: Path) -> None:
-    assert _directory(stage) == stage / "rollouts"
+    assert rollout_directory(stage) == stage / "rollouts"
     more = stage / "rollouts/step-000002.parquet"
     more.write_bytes(b"rows")
     try:
         with pytest.raises(R1Error, match="step-000002.parquet: no stage made this"):
-            _directory(stage)
+            _rows(stage / "rollouts", "last")
     finally:
         more.unlink()

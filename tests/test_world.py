@@ -219,7 +219,8 @@ def test_no_training_file_holds_a_held_out_expression(data: Path) -> None:
 
 
 def test_no_template_holds_a_held_out_expression() -> None:
-    written = {name: templates.load(name) for name in templates.names()}
+    folder = Path(templates.__file__).parent / "templates"
+    written = {path.stem: path.read_text(encoding="utf-8") for path in folder.glob("*.txt")}
     assert not {name: held_out_in(one) for name, one in written.items() if held_out_in(one)}
     assert expressions_in(written["few_shot_tiny"])  # it teaches the world's own problems
 
