@@ -23,7 +23,11 @@ def ask(template: str, *turns: tuple[str, str]) -> str:
     return render(template, [{"role": role, "content": content} for role, content in turns], eos_token="<end>")
 
 
-@given(st.text(), st.sampled_from(templates.names()))
+# What models are asked with: the texts for a judge and a rewriter have other slots.
+ASKING = [name for name in templates.names() if not name.startswith(("judge", "rewrite"))]
+
+
+@given(st.text(), st.sampled_from(ASKING))
 def test_a_single_question_is_rendered_as_the_stage_was_trained(question: str, name: str) -> None:
     assert ask(chat_template_for({"en": templates.load(name)}), ("user", question)) == templates.render(name, question)
 

@@ -218,9 +218,10 @@ def test_no_training_file_holds_a_held_out_expression(data: Path) -> None:
     assert {name for name, some in found.items() if some} == {"held_out", "held_out_longer"}
 
 
-def test_no_template_holds_a_held_out_expression() -> None:
+def test_no_template_of_the_world_holds_a_held_out_expression() -> None:
     folder = Path(templates.__file__).parent / "templates"
-    written = {path.stem: path.read_text(encoding="utf-8") for path in folder.glob("*.txt")}
+    used = [path for path in folder.glob("*.txt") if "tiny" in path.stem or "short" in path.stem]
+    written = {path.stem: path.read_text(encoding="utf-8") for path in used}
     assert not {name: held_out_in(one) for name, one in written.items() if held_out_in(one)}
     assert expressions_in(written["few_shot_tiny"])  # it teaches the world's own problems
 

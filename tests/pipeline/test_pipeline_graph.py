@@ -130,7 +130,7 @@ def test_the_tiny_graph_is_sound(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert "14 stages: 0 done, 14 run" in lines[0]
+    assert "16 stages: 0 done, 16 run" in lines[0]
     assert [line.split()[2] for line in lines[1:]] == list(yaml.safe_load(config.read_text())["stages"])
 
 
