@@ -11,8 +11,9 @@ from r1hf.explain.report.text import number
 
 
 def trend(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[float, float] | None:
-    """(rise, errors): from the mean of the first tenth of the steps to that of the last, as a share of the first, and in
-    standard errors of the difference. None with fewer than ten logged steps, or where the first are not above zero."""
+    """(rise, errors): from the mean of the first tenth of the steps to that of the last, as a share of the first, and
+    in standard errors of the difference. None with fewer than ten logged steps, or where the first are not above
+    zero."""
     values = [value for row in rows if (value := number(row.get(key))) is not None]
     ends = max(3, len(values) // 10)
     if len(values) < 10:
