@@ -13,6 +13,8 @@ import pytest
 from tables import each
 
 from r1hf.commands.main import main
+from r1hf.explain.health.data_rules import _ends_twice
+from r1hf.explain.health.facts import Facts
 from r1hf.explain.health.panel import RULES, examine
 from r1hf.explain.health.series import Series
 from r1hf.explain.runs.read import read_run
@@ -252,3 +254,231 @@ def test_hardly_anything_is_no_reason_to_fail() -> None:
         run.name_rewards()
         assert "No fault found" in examine(run).headline or examine(run).faults
     assert len(RULES) == len({*RULES})
+
+
+def written(
+    texts: list[str], prompts: list[str] | None = None, steps: int = 6, paid: float = 0.0, **log: list[float]
+) -> RunTable:
+    """The texts at each step, all paid alike, and what was logged."""
+    run = RunTable(Path("here"))
+    for step in range(1, steps + 1):
+        for place, text in enumerate(texts):
+            prompt = (prompts or [f"Question {step}.{place // 2}?"])[place % len(prompts or [""])]
+            run.rollouts.append(Rollout(step, prompt, text, paid, {"accuracy": paid}))
+        run.steps.append({"step": step, **{name: found[step - 1] for name, found in log.items()}})
+    run.name_rewards()
+    return run
+
+
+@each(
+    "text, code",
+    [
+        ("First\n### Step 1\nWe add\n## Result so far\nand then", "truncated"),
+        ("First\n### Problem analysis\nWe add and", "truncated"),
+        ("It is 4\n### Question 2: What is it?\nIt", "no_eos"),
+        ("It is 4\n### Instruction:\nAdd the", "no_eos"),
+        ("It is 4\n\nHuman: and now?", "no_eos"),
+    ],
+)
+def test_a_heading_is_no_other_turn(text: str, code: str) -> None:
+    run = written([f"{text} {place}" for place in range(4)], **{"completions/clipped_ratio": [1.0] * 6})
+    assert codes(run)[0] == code
+
+
+@each(
+    "asked, by_heart",
+    [
+        ([["a"], ["b"], ["c"]], False),
+        ([["a"], ["b"], ["a"], ["b"]], False),
+        ([["a"], ["a"], ["a"]], True),
+        ([["a", "b"], ["a", "b"], ["b", "a"]], True),
+        ([["a"], ["b"], ["c"]] * 3, True),
+    ],
+)
+def test_a_few_prompts_are_a_fault_where_they_come_again(asked: list[list[str]], by_heart: bool) -> None:
+    run = run_of([0.3, 0.6] * 5)
+    run.rollouts, run.steps = [], []
+    for step, prompts in enumerate(asked):
+        run.rollouts += [Rollout(step, prompt, str(place), place % 2) for prompt in prompts for place in range(4)]
+    assert ("one_prompt" in codes(run)) is by_heart
+
+
+@each(
+    "first, every, whole, group, tokens",
+    [
+        (1, 1, True, 2, 50.0),
+        (0, 1, True, 2, 50.0),  # a row of step 0 stands before
+        (5, 5, True, 2, 50.0),  # logged at every fifth step
+        (1, 1, False, 2, None),  # sampled
+        (1, 1, True, 1, None),  # one completion of a group was logged
+    ],
+)
+def test_prompts_are_measured_where_all_rollouts_are_known(
+    first: int, every: int, whole: bool, group: int, tokens: float | None
+) -> None:
+    run = RunTable(Path("here"), whole=whole)
+    for step in range(first, first + 4 * every, every):
+        run.rollouts += [Rollout(step, f"{place // group}?", str(place), 1.0) for place in range(4)]
+        run.steps.append({"step": step, "num_tokens": 4 * 60.0 * step, "completions/mean_length": 10.0})
+    assert Facts(run).prompt_tokens == tokens
+
+
+def test_gold_answers_that_are_the_models_own_are_none() -> None:
+    run = judged(0.0, 0.0)
+    for one in run.rollouts:
+        one.gold, one.prompt = one.completion.removeprefix("<answer>").removesuffix("</answer>"), "Why?"
+    panel = examine(run)
+    assert not {"prompt_cut", "wrong_extraction"} & {one.code for one in panel.found}
+    assert "they are what the completions themselves answer" in run.notes[0]
+    for place, one in enumerate(run.rollouts):
+        one.gold = str(50 + place)
+    assert codes(run)[0] == "prompt_cut"
+
+
+def test_noise_is_no_collapse() -> None:
+    false = 0
+    for seed in range(200):
+        rng = random.Random(seed)
+        rewards = [sum(rng.random() < 0.06 for _ in range(16)) / 16 for _ in range(12)]
+        run = RunTable(Path("a"), steps=[{"step": step, "reward": value} for step, value in enumerate(rewards, 1)])
+        run.steps[-1]["kl"] = 5.0
+        run.steps[0]["kl"] = 0.1  # goes far, as a run that learns may
+        false += bool({"collapse", "learning_rate_high"} & {*codes(run)})
+    assert false <= 8
+
+
+@each(
+    "broken, code",
+    [
+        ([2], None),
+        ([2, 3, 9], None),
+        ([39, 40], "not_finite"),
+        ([2, *range(20, 41)], "not_finite"),
+    ],
+)
+def test_a_number_that_is_none_breaks_a_run_that_does_not_recover(
+    broken: list[int], code: str | None, tmp_path: Path
+) -> None:
+    rows = [
+        {"step": step, "reward": 0.2 + 0.01 * step, "grad_norm": math.inf if step in broken else 1.0}
+        for step in range(1, 41)
+    ]
+    (tmp_path / "trainer_state.json").write_text(json.dumps({"log_history": rows}))
+    panel = examine(read_run(tmp_path))
+    assert (panel.found[0].code if panel.found else None) == code
+    assert code is None or f"at step {20 if 20 in broken else 39}:" in panel.headline
+
+
+def scored(right: float, wrong: float, spread: float, seed: int = 0) -> RunTable:
+    """A score of a model, with noise."""
+    run, rng = judged(1.0, 0.0), random.Random(seed)
+    for one in run.rollouts:
+        one.reward = rng.gauss(right if one.completion == "<answer>7</answer>" else wrong, spread)
+        one.rewards = {"accuracy": one.reward}
+    return run
+
+
+@each(
+    "right, wrong, spread, code",
+    [
+        (0.0, 0.0, 1.0, None),
+        (3.0, 3.3, 2.0, None),  # less, by no more than chance
+        (0.02, 0.06, 0.005, "inverted"),  # a small scale
+        (-20.0, 20.0, 5.0, "inverted"),
+        (0.06, 0.02, 0.005, None),
+    ],
+)
+def test_a_score_is_held_against_its_own_scale(right: float, wrong: float, spread: float, code: str | None) -> None:
+    for seed in range(5):
+        found = codes(scored(right, wrong, spread, seed))
+        assert (found[0] if found else None) == code, found
+
+
+def test_a_score_that_does_not_know_right_answers_is_not_nothing() -> None:
+    run = scored(0.0, 0.0, 1.0)
+    for place, one in enumerate(run.rollouts):
+        one.reward = 5.0 if place % 16 == 1 else 0.3 + place % 3 / 100
+        one.rewards = {"accuracy": one.reward}
+    said = examine(run).found[0].said
+    assert said.startswith("right answers earn no more than wrong ones: accuracy"), said
+
+
+def test_the_log_knows_of_completions_that_were_not_kept() -> None:
+    rewards = [0.4 + 0.01 * step for step in range(20)]
+    run = written([f"<answer>{place}</answer>" for place in range(4)], steps=20, paid=0.5, reward=rewards)
+    assert "constant_reward" not in codes(run)
+    run.steps = []
+    assert codes(run)[0] == "constant_reward"
+
+
+def test_rollouts_without_a_reward_say_how_to_name_it() -> None:
+    rollouts = [Rollout(step, f"{step}?", "a b") for step in range(12)]
+    run = RunTable(Path("a"), rollouts=rollouts)
+    run.name_rewards()
+    panel = examine(run)
+    assert panel.found[0].code == "unjudged" and panel.headline.startswith("No column looks like a reward")
+    assert "--columns reward=NAME" in panel.found[0].advice[0]
+    run.steps = [{"step": step, "reward": 0.1 * step} for step in range(10)]
+    assert "unjudged" not in codes(run)  # the log has it
+
+
+@each(
+    "question, gold",
+    [
+        ("What is 3 + 4?", "7"),
+        ("What is 9 - 4?", "5"),
+        ("9 - 4 = ?", None),
+        ("Compute 9 - 4", "5"),
+        ("What does 9 - 4 equal?", "5"),
+        ("计算 9 - 4", "5"),
+        ("(9 - 4) * 2", "10"),
+        ("Answer in 2 - 3 sentences: why is the sky blue?", None),
+        ("What happened in 1914 - 1918?", None),
+        ("Who reigned 1837 - 1901?", None),
+        ("What is 2 - 3 sentences of praise?", None),
+        ("It was on 12 / 25 / 2024. Why?", None),
+        ("Write (2 - 3) lines", None),
+        ("Please think for a long time and with care about what the sum of these may be: 3 + 4", None),
+    ],
+)
+def test_a_sum_is_worked_out_only_where_it_is_asked_for(question: str, gold: str | None) -> None:
+    run = RunTable(Path("a"), rollouts=[Rollout(1, question, "5", 0.0)])
+    Facts(run)
+    assert run.rollouts[0].gold == gold
+
+
+@each(
+    "end, dropped",
+    [("15 15", True), ("2+3=15 15\n", True), ("15 16", False), ("x" * 300_000, False), ("15", False), ("", False)],
+)
+def test_answers_that_stand_twice_show_dropped_tags(end: str, dropped: bool) -> None:
+    assert _ends_twice(f"{end}") is dropped
+
+
+def test_tags_are_not_missed_where_no_completion_is_known() -> None:
+    steps: list[Any] = [{"step": step, "reward": 0.5, "rewards/format/mean": 0.0} for step in range(1, 9)]
+    run = RunTable(Path("a"), steps=steps, special=("<think>", "</think>"))
+    run.name_rewards()
+    assert "special_token_tags" not in codes(run)
+
+
+def test_one_long_prompt_is_no_fault_of_all() -> None:
+    run = run_of(RISING)
+    run.context = 1024
+    run.rollouts[5].prompt = "word " * 10_000
+    assert codes(run) == []
+    for one in run.rollouts:
+        one.prompt += "word " * 10_000
+    assert codes(run)[0] == "prompt_too_long"
+
+
+def test_rewards_logged_at_other_steps_stand_in_their_order() -> None:
+    steps: list[Any] = [{"step": step, f"rewards/{'ab'[step % 2]}_correct/mean": step / 10} for step in range(1, 9)]
+    run = RunTable(Path("a"), steps=steps)
+    run.name_rewards()
+    assert Facts(run).outcome.steps == tuple(range(1, 9))
+
+
+def test_the_held_out_rate_of_a_stage_is_read() -> None:
+    held = [0.5 - 0.012 * step for step in range(30)]
+    assert codes(run_of(RISING, **{"held_out/pass_at_1": held}))[0] == "held_out_falls"

@@ -263,3 +263,90 @@ def test_foreign_rollouts_are_shown_as_r1hfs_own(
     assert main(["rollouts", str(TRL), "--limit", "1", *words]) == 0
     said = capsys.readouterr().out
     assert "accuracy  format  reward" in " ".join(said.split()).replace(" ", "  ") and count in said
+
+
+def test_figures_of_verl_that_are_no_numbers_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    path.write_text("step:1 - critic/score/mean:0.5. - host:10.0.0.1 - actor/grad_norm:nan - version:0.4.1\n")
+    run = read_run(path)
+    assert run.steps[0]["reward"] == 0.5 and run.non_finite == [(1, "grad_norm")]
+    assert not {"host", "version"} & run.steps[0].keys()
+
+
+@each(
+    "name, rows",
+    [
+        ("train.jsonl", [{"question": "a", "answer": "b"}]),
+        ("data.ndjson", [{"x": 1}]),
+        ("eval_results.jsonl", [{"accuracy": 0.5}]),
+    ],
+)
+def test_data_beside_a_log_leave_the_log(name: str, rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    history = [{"step": step, "reward": 0.1 * step} for step in range(1, 9)]
+    (tmp_path / "trainer_state.json").write_text(json.dumps({"log_history": history}))
+    lines(tmp_path / name, rows)
+    run = read_run(tmp_path)
+    assert len(run.steps) == 8 and not run.rollouts and run.kinds == ["Transformers' trainer_state.json"]
+    assert any("the log alone is explained" in note and name in note for note in run.notes), run.notes
+    assert main(["explain", str(tmp_path)]) == 0
+    (tmp_path / name).unlink()
+
+
+@each("text, value", [("True", 1.0), ("False", 0.0), ("true", 1.0), (" FALSE ", 0.0), ("1", 1.0), ("yes", None)])
+def test_true_and_false_are_read_from_csv(text: str, value: float | None, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"prompt,completion,correct,truncated\np,c,{text},{text}\n")
+    (one,) = read_run(path).rollouts
+    assert one.rewards == {"correct": value} and one.truncated is (value == 1.0)
+
+
+def test_a_label_is_no_gold_answer(tmp_path: Path) -> None:
+    row = {"prompt": "p", "completion": "c", "label": True, "reward": 1.0}
+    assert read(tmp_path, row).rollouts[0].gold is None
+    assert read(tmp_path, row, gold="label").rollouts[0].gold == "True"
+
+
+@each("sign", ["\u2028", "\x0c", "\x85", "\x1c", "\r\n", "\n"])
+def test_a_field_of_csv_may_hold_any_sign(sign: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(f'prompt,completion,reward\r\np,"a{sign}b",1\r\nq,d,0\r\n'.encode())
+    assert [one.completion for one in read_run(path).rollouts] == [f"a{sign}b", "d"]
+
+
+def test_columns_that_the_first_row_lacks_are_found(tmp_path: Path) -> None:
+    rows = [{"about": "a run"}, {"prompt": "p", "completion": "c"}, {"prompt": "p", "completion": "d", "reward": 1}]
+    run = read_run(lines(tmp_path / "a.jsonl", rows))
+    assert [one.reward for one in run.rollouts] == [None, 1.0]
+    assert "a.jsonl:1: no prompt and completion" in run.notes[0]
+
+
+def test_a_row_of_step_0_is_of_step_0(tmp_path: Path) -> None:
+    history = [{"step": 0, "eval_reward": 0.1}, {"step": 1, "reward": 0.2}]
+    (tmp_path / "trainer_state.json").write_text(json.dumps({"log_history": history}))
+    assert read_run(tmp_path).steps == history
+
+
+def test_of_consoles_that_count_for_themselves_the_longest_is_taken(tmp_path: Path) -> None:
+    for name, count in (("a.log", 2), ("b.log", 3)):
+        (tmp_path / name).write_text("".join(f"{{'loss': 0.1, 'reward': {count}.0}}\n" for _ in range(count)))
+    run = read_run(tmp_path)
+    assert [row["reward"] for row in run.steps] == [3.0] * 3
+    assert "a.log is left out" in run.notes[0]
+    for place, name in enumerate(("a.log", "b.log"), 1):
+        (tmp_path / name).write_text(f"step:{place} - critic/score/mean:0.5\n")
+    assert [row["step"] for row in read_run(tmp_path).steps] == [1, 2]
+
+
+@each("content, said", [("", "has no row that can be read"), ('{"a": 1}\n', "Rename the column of its questions")])
+def test_data_without_gold_answers_are_a_sentence(content: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_text(content)
+    with pytest.raises(R1Error, match=said) as caught:
+        add_golds(RunTable(tmp_path), path, {})
+    assert "--columns" not in str(caught.value)
+
+
+def test_foreign_rollouts_with_their_own_columns_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = lines(tmp_path / "a.jsonl", [{"asked": "p", "said": "hello", "reward": 1, "step": 2}])
+    assert main(["rollouts", str(path), "--columns", "prompt=asked,completion=said"]) == 0
+    assert "hello" in capsys.readouterr().out

@@ -128,6 +128,9 @@ def test_every_checker_is_tried_and_the_two_that_need_words_say_so() -> None:
         ({"instruction_id_list": None}, "needs the columns instruction_id_list and kwargs"),
         ({"kwargs": []}, "lists of equal length"),
         ({"instruction_id_list": ["keywords:existance"]}, "no checker of IFEval has the name 'keywords:existance'"),
+        ({"kwargs": ["[1]"]}, "kwargs must hold an object of its arguments, not '[1]'"),
+        ({"kwargs": ["keywords"]}, "kwargs must hold an object of its arguments, not 'keywords'"),
+        ({"kwargs": ['{"keywords": null}']}, "lacks keywords in kwargs"),
         ({"kwargs": [{"keywords": None}]}, "lacks keywords in kwargs, which its checker would draw"),
     ],
 )

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from r1hf.commands.table import bullets, figure, short, table
-from r1hf.core.errors import ConfigError, R1Error
-from r1hf.core.yamlfile import nearest
+from r1hf.core.errors import R1Error
 from r1hf.explain.health.diagnosis import Diagnosis
 from r1hf.explain.health.panel import Panel, examine, figures
 from r1hf.explain.health.series import Series
-from r1hf.explain.runs.columns import ALIASES, messages_of
+from r1hf.explain.runs.columns import chosen_columns, messages_of
 from r1hf.explain.runs.golds import add_golds
 from r1hf.explain.runs.read import read_run
 from r1hf.explain.runs.table import Rollout, RunTable
@@ -28,7 +27,7 @@ _WIDTH = 116
 def run(options: argparse.Namespace) -> int:
     """0: no fault found, 1: a fault, 2: nothing could be read."""
     try:
-        columns = _columns(options.columns)
+        columns = chosen_columns(options.columns)
         read = read_run(Path(options.run), columns)
         if options.data is not None:
             add_golds(read, options.data, columns)
@@ -38,25 +37,6 @@ def run(options: argparse.Namespace) -> int:
         return 2
     print(json.dumps(as_json(panel), ensure_ascii=False, indent=2) if options.json else render(panel))
     return 1 if panel.faults else 0
-
-
-def _columns(text: str | None) -> dict[str, str]:
-    """prompt=question,completion=answer. Raises ConfigError."""
-    found: dict[str, str] = {}
-    problems = []
-    for part in filter(None, (text or "").split(",")):
-        key, sign, name = part.partition("=")
-        if not sign or not name:
-            problems.append(f"--columns: {part!r} is not WHAT=COLUMN")
-        elif key.strip() not in ALIASES:
-            problems.append(
-                f"--columns: {key.strip()!r} is nothing that is read; {nearest(key.strip(), list(ALIASES))}"
-            )
-        else:
-            found[key.strip()] = name.strip()
-    if problems:
-        raise ConfigError(problems)
-    return found
 
 
 def render(panel: Panel) -> str:

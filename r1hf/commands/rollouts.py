@@ -20,7 +20,7 @@ from typing import Any
 from r1hf.commands.table import figure, table
 from r1hf.core.errors import ConfigError, DataError
 from r1hf.explain.report.text import MISSING, cut, visible
-from r1hf.explain.runs.columns import messages_of
+from r1hf.explain.runs.columns import chosen_columns, messages_of
 from r1hf.explain.runs.read import read_run, rollout_directory, rollout_places
 from r1hf.rewards._common import question_text
 from r1hf.rewards.declared import RIGHT
@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wrong", action="store_true", help="only what the outcome reward calls wrong")
     parser.add_argument("--right", action="store_true", help="only what it calls right")
     parser.add_argument("--reward", action="append", default=[], metavar="NAME<X", help="a condition; repeat it")
+    parser.add_argument("--columns", metavar="WHAT=NAME,…", help="of other trainers' files: completion=text,…")
     parser.set_defaults(outcomes=None)
     parser.add_argument("--limit", type=int, default=8, help="rollouts shown (8)")
 
@@ -78,7 +79,7 @@ def _foreign_rows(where: Path, options: argparse.Namespace) -> list[dict[str, An
             f"{where} has no rollouts: give the directory of an RL stage that ran with log_rollouts; looked for "
             f"step-*.parquet in {', '.join(map(str, rollout_places(where)))}"
         )
-    found = read_run(where)
+    found = read_run(where, chosen_columns(options.columns))
     for note in found.notes:
         print(f"r1hf rollouts: {note}", file=sys.stderr)
     rows = [

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from r1hf.core.errors import ConfigError, DataError
+from r1hf.core.files import parse_json
 
 WORDS = "python -m nltk.downloader punkt_tab"
 
@@ -37,7 +38,18 @@ def instructions_of(row: Mapping[str, Any]) -> list[tuple[str, Any]]:
     names, given = row.get("instruction_id_list"), row.get("kwargs")
     if not isinstance(names, list) or not names or not isinstance(given, list) or len(names) != len(given):
         raise DataError("task ifeval needs the columns instruction_id_list and kwargs, lists of equal length")
-    return [(name, _built(name, arguments or {})) for name, arguments in zip(names, given, strict=True)]
+    return [(name, _built(name, _arguments(name, one))) for name, one in zip(names, given, strict=True)]
+
+
+def _arguments(name: str, given: Any) -> Mapping[str, Any]:
+    """Also those that a table holds as the text of a JSON object."""
+    try:
+        found = (parse_json(given) if given and isinstance(given, str) else given) or {}
+    except ValueError:
+        found = given
+    if not isinstance(found, Mapping):
+        raise DataError(f"{name}: kwargs must hold an object of its arguments, not {str(given)[:80]!r}")
+    return found
 
 
 def _built(name: str, given: Mapping[str, Any]) -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import statistics
 from collections import defaultdict
 from dataclasses import replace
 
 from r1hf.explain.health.diagnosis import Diagnosis, percent, some
 from r1hf.explain.health.facts import Facts
 from r1hf.explain.health.judged import answer_of, spread
+from r1hf.explain.health.series import Series
 from r1hf.explain.runs.table import Rollout
 from r1hf.text.grammar import ANSWER_CLOSE, TAGS, THINK_OPEN, closes_unopened, opening, parse
 
@@ -17,13 +19,15 @@ _FEW_PROMPTS = 3
 _SHORT = 3.0  # tokens in which nothing can be answered
 _DONE = re.compile(r"</answer>|</solution>|\\boxed\{[^{}]*\}|####\s*-?[\d.,]+|<\|im_end\|>|<\|eot_id\|>|</s>", re.I)
 _NEXT_TURN = re.compile(
-    r"\n\s*(?:Human|User|Question|Problem|Q|Instruction|Exercise)\s*[:：]|<\|im_start\|>|<\|user\|>|\n###? "
+    r"\n\s*(?:#{1,4}\s*)?(?:Human|User|Question|Problem|Q|Instruction|Exercise)(?:\s*\d+)?\s*[:：]"
+    r"|<\|im_start\|>|<\|user\|>"
 )
 _LOOP = re.compile(r"(.{1,40}?)\1{4,}\s*\S{0,40}\Z", re.S)
-_TWICE = re.compile(r"(\S+)\s+\1\s*\Z")  # "15 15": where tags fell out between thought and answer
 
 
 def unjudged(facts: Facts) -> Diagnosis | None:
+    if facts.rollouts and not any(one.rewards or one.reward is not None for one in facts.rollouts):
+        return None if facts.paid else _without_rewards(facts)
     names = " and ".join(facts.run.outcomes) or "the reward"
     share = facts.share(lambda one: _is_unjudged(facts, one))
     seen = f"{percent(share or 0)} of {len(facts.rollouts)} completions have no reward from {names}"
@@ -43,6 +47,16 @@ def unjudged(facts: Facts) -> Diagnosis | None:
             "math_verify gives nothing outside the main thread with a time limit: pass parsing_timeout=None there",
         ),
         some(facts.rollouts, lambda one: _is_unjudged(facts, one)),
+    )
+
+
+def _without_rewards(facts: Facts) -> Diagnosis:
+    return Diagnosis(
+        "unjudged",
+        "no column looks like a reward: nothing says how the completions were judged",
+        (f"{len(facts.rollouts)} completions were read, and no log of a reward",),
+        ("name the column that holds it: --columns reward=NAME", "give the directory that holds the trainer's log"),
+        some(facts.rollouts),
     )
 
 
@@ -84,10 +98,10 @@ def prompt_too_long(facts: Facts) -> Diagnosis | None:
         return _too_long(facts, f"{percent(min(cut))} of the prompts or more were cut at the longest length allowed")
     tokens, context = facts.prompt_tokens, facts.run.context
     if context is None or tokens is None:
-        longest = max((len(one.prompt) for one in facts.rollouts), default=0)
-        if context is None or longest < 6 * context:  # no tokenizer makes so few tokens of so many letters
+        lengths = [len(one.prompt) for one in facts.rollouts]
+        if context is None or not lengths:
             return None
-        tokens = longest / 6
+        tokens = statistics.median(lengths) / 6  # no tokenizer makes fewer tokens of so many letters
     if tokens + 1 <= context:
         return None
     return _too_long(
@@ -111,7 +125,7 @@ def _too_long(facts: Facts, seen: str) -> Diagnosis:
 def prompt_seems_long(facts: Facts) -> Diagnosis | None:
     """Without the model's configuration: long prompts, after which nothing is answered."""
     tokens = facts.prompt_tokens
-    if facts.run.context is not None or tokens is None or tokens < 128 or not _low(facts, facts.outcome or facts.paid):
+    if facts.run.context is not None or tokens is None or tokens < 128 or not _low(facts.outcome or facts.paid):
         return None
     silent = facts.share(lambda one: answer_of(one) is None, spread(facts.rollouts, 200)) or 0.0
     if silent < 0.5:
@@ -124,7 +138,8 @@ def prompt_seems_long(facts: Facts) -> Diagnosis | None:
 
 def few_prompts(facts: Facts) -> Diagnosis | None:
     steps = len({one.step for one in facts.rollouts})
-    if not 0 < facts.prompts <= _FEW_PROMPTS or steps < 3:
+    asked = len({(one.step, one.prompt) for one in facts.rollouts})
+    if not 0 < facts.prompts <= _FEW_PROMPTS or steps < 3 or asked < 3 * facts.prompts:
         return None
     many = f"{facts.prompts} prompts" if facts.prompts > 1 else "a single prompt"
     return Diagnosis(
@@ -144,7 +159,7 @@ def tags_eaten(facts: Facts) -> Diagnosis | None:
     """Tags registered as special tokens, which decoding drops before the reward sees them."""
     special = [token for token in facts.run.special if _is_tag(token)]
     lost = [tag for tag in special if not any(tag in one.completion for one in facts.rollouts)]
-    if not lost or _low(facts, facts.form or facts.outcome or facts.paid) is False:
+    if not facts.rollouts or not lost or _low(facts.form or facts.outcome or facts.paid) is False:
         return None
     return Diagnosis(
         "special_token_tags",
@@ -163,12 +178,12 @@ def tags_eaten(facts: Facts) -> Diagnosis | None:
 
 def malformed(facts: Facts) -> Diagnosis | None:
     """The form is never met, and there are no tags."""
-    if not facts.form or not _low(facts, facts.form) or not facts.rollouts:
+    if not facts.form or not _low(facts.form) or not facts.rollouts:
         return None
     tagged = facts.share(lambda one: any(_is_tag(word) for word in re.findall(r"<[^<>\s]{1,30}>", one.completion)))
     if tagged is None or tagged > 0.1:
         return _wrong_pattern(facts)
-    twice = facts.share(lambda one: bool(_TWICE.search(one.completion))) or 0.0
+    twice = facts.share(lambda one: _ends_twice(one.completion)) or 0.0
     asked = facts.share(lambda one: any(tag in one.prompt for tag in TAGS) or bool(opening(one.prompt))) or 0.0
     dropped = twice >= 0.3
     return Diagnosis(
@@ -252,7 +267,7 @@ def cut_off(facts: Facts) -> Diagnosis | None:
 def empty(facts: Facts) -> Diagnosis | None:
     blank = facts.share(lambda one: not one.completion.strip(), facts.early) or 0.0
     shortest = facts.tokens.first if facts.tokens else None
-    at_once = shortest is not None and shortest < _SHORT and bool(_low(facts, facts.outcome or facts.paid))
+    at_once = shortest is not None and shortest < _SHORT and bool(_low(facts.outcome or facts.paid))
     if blank < 0.5 and not at_once:
         return None
     return Diagnosis(
@@ -267,15 +282,21 @@ def empty(facts: Facts) -> Diagnosis | None:
     )
 
 
-def _low(facts: Facts, series: object) -> bool | None:
+def _low(series: Series) -> bool | None:
     """Whether a reward never left its lowest place; None where it is not known."""
-    values = getattr(series, "values", ())
+    values = series.values
     return None if not values else max(values) <= 0.1 and sum(values) / len(values) <= 0.05
 
 
 def _is_tag(word: str) -> bool:
     """Whether a token is a tag of thinking or answering, in any spelling."""
     return bool(re.fullmatch(r"<\|?/?[\w-]*(?:think|thought|reason|answer|solution|working)[\w-]*\|?>", word, re.I))
+
+
+def _ends_twice(text: str) -> bool:
+    """`15 15`: where tags fell out between thought and answer."""
+    end = text[-400:].split()[-2:]
+    return len(end) == 2 and end[0].endswith(end[1])
 
 
 def _goes_on(one: Rollout) -> bool:

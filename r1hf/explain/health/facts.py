@@ -18,8 +18,7 @@ class Facts:
 
     def __init__(self, run: RunTable):
         self.run, self.rollouts = run, run.rollouts
-        if judge(self.rollouts):
-            run.notes.append("no gold answers are logged: those of questions that are a sum were worked out")
+        run.notes += judge(self.rollouts)
         self.judged = [one for one in self.rollouts if one.right is not None]
         self.paid = self._logged("reward") or self._of_rollouts(lambda one: one.reward)
         self.outcome = self._rewards(run.outcomes)
@@ -117,16 +116,20 @@ class Facts:
 
     @cached_property
     def prompt_tokens(self) -> float | None:
-        """The mean length of a prompt, from what the trainer counted; None where it did not."""
+        """The mean length of a prompt, from what the trainer counted; None where it did not, or where rollouts of a
+        step are missing.
+        """
         logged = self._logged("prompt_length")
         if logged:
             return logged.mean
+        if not self.run.whole or not self.groups:  # TRL's log_unique_prompts leaves one completion of a group
+            return None
         sizes = Counter(one.step for one in self.rollouts)
         lengths = dict(zip(self.tokens.steps, self.tokens.values, strict=True))
         counted = self._logged("num_tokens")
         found, before = [], (0, 0.0)
         for step, total in zip(counted.steps, counted.values, strict=True):
-            if sizes.get(step) and step in lengths:
+            if sizes.get(step) and step in lengths and step > before[0] and total > before[1]:
                 found.append((total - before[1]) / (step - before[0]) / sizes[step] - lengths[step])
             before = step, total
         return statistics.median(found) if found else None
@@ -151,7 +154,8 @@ class Facts:
             for series in logged:
                 for step, value in zip(series.steps, series.values, strict=True):
                     by_step[step].append(value)
-            return Series(tuple(by_step), tuple(map(statistics.fmean, by_step.values())))
+            steps = tuple(sorted(by_step))
+            return Series(steps, tuple(statistics.fmean(by_step[step]) for step in steps))
 
         def own(one: Rollout) -> float | None:
             known = [value for name in names if (value := one.rewards.get(name)) is not None]
@@ -160,7 +164,9 @@ class Facts:
         return self._of_rollouts(own)
 
     def _held_out(self) -> Series:
-        """The held-out outcome, where its rewards are told apart; else the held-out reward."""
+        """The held-out outcome, where its rewards are told apart; else the held-out reward; r1hf's own before both."""
+        if found := self._logged("held_out/pass_at_1"):
+            return found
         for name in self.run.outcomes:
             if found := self._logged(f"eval_rewards/{name}/mean"):
                 return found

@@ -23,38 +23,56 @@ def right_unpaid(facts: Facts) -> Diagnosis | None:
         return None  # constant, and more than nothing
     if len(right) < 3 or len(right) < 0.04 * len(facts.judged) or not paid_right or not (facts.run.outcomes):
         return None
+    if paid_wrong and _earns_less(paid_right, paid_wrong):
+        return _inverted(facts, right, paid_right, paid_wrong)
     top = max(facts.outcome_of(one) or 0.0 for one in facts.rollouts)
     bottom = statistics.fmean(paid_wrong) if paid_wrong else 0.0
-    unpaid = statistics.fmean(value <= bottom + 0.1 * max(1.0, top - bottom) for value in paid_right)
-    names = " and ".join(facts.run.outcomes)
-    seen = (
-        f"{len(right)} of {len(facts.judged)} completions looked at are right by r1hf's verifier, and "
-        f"{percent(unpaid)} of them earned nothing from {names}",
-    )
-    if paid_wrong and statistics.fmean(paid_right) < bottom - 0.1:
-        return Diagnosis(
-            "inverted",
-            f"right answers earn less than wrong ones: {names} is turned round",
-            seen + (f"right answers earn {statistics.fmean(paid_right):.2f} in the mean, wrong ones {bottom:.2f}",),
-            ("look for a sign or a comparison the wrong way round in the reward",),
-            some(right),
-        )
-    if unpaid < 0.75:
+    low = bottom + 0.1 * max(0.0, top - bottom) + 1e-9
+    unpaid = [one for one in right if (value := facts.outcome_of(one)) is not None and value <= low]
+    if len(unpaid) < 0.75 * len(paid_right):
         return None
-    shown = [one for one in right if (facts.outcome_of(one) or 0.0) <= bottom + 0.1]
-    answers = [f"{answer_of(one)!r} for {one.gold!r:.60}" for one in some(shown)]
+    names = " and ".join(facts.run.outcomes)
+    graded = max(_paid(facts, unpaid)) > min(values) + 1e-9  # a score, of which even the lowest is not nothing
+    nothing = "no more than wrong ones" if graded else "nothing"
+    answers = [f"{answer_of(one)!r} for {one.gold!r:.60}" for one in some(unpaid)]
     return Diagnosis(
         "wrong_extraction",
-        f"right answers earn nothing: {names} does not find the answer in the completions",
-        (*seen, f"answers beside their gold answers: {'; '.join(answers)}"),
+        f"right answers earn {nothing}: {names} does not find the answer in the completions",
+        (
+            f"{_found_right(facts, right)}, and {percent(len(unpaid) / len(paid_right))} of them earned {nothing} "
+            f"from {names}",
+            f"answers beside their gold answers: {'; '.join(answers)}",
+        ),
         (
             "try the reward by hand on a completion below: it looks for another mark (\\boxed{}, ####, <answer>) than "
             "the model writes, or compares texts that differ in blanks, signs or decimals",
             "compare values, not texts: r1hf.rewards.accuracy_reward, or trl.rewards.reasoning_accuracy_reward",
             "ask in the prompt for the mark that the reward looks for",
         ),
-        some(shown),
+        some(unpaid),
     )
+
+
+def _earns_less(right: list[float], wrong: list[float]) -> bool:
+    """Whether right answers earn less in the mean, by more than chance and a tenth of the reward's range."""
+    error = sum(statistics.variance(own) / len(own) if len(own) > 1 else 0.0 for own in (right, wrong)) ** 0.5
+    width = max(*right, *wrong) - min(*right, *wrong)
+    return statistics.fmean(wrong) - statistics.fmean(right) > max(0.1 * width, 3 * error)
+
+
+def _inverted(facts: Facts, right: list[Rollout], paid_right: list[float], paid_wrong: list[float]) -> Diagnosis:
+    means = f"{statistics.fmean(paid_right):.3g} in the mean, wrong ones {statistics.fmean(paid_wrong):.3g}"
+    return Diagnosis(
+        "inverted",
+        f"right answers earn less than wrong ones: {' and '.join(facts.run.outcomes)} is turned round",
+        (_found_right(facts, right), f"right answers earn {means}"),
+        ("look for a sign or a comparison the wrong way round in the reward",),
+        some(right),
+    )
+
+
+def _found_right(facts: Facts, right: list[Rollout]) -> str:
+    return f"{len(right)} of {len(facts.judged)} completions looked at are right by r1hf's verifier"
 
 
 def wrong_paid(facts: Facts) -> Diagnosis | None:
@@ -88,6 +106,8 @@ def constant(facts: Facts) -> Diagnosis | None:
     values = _all_paid(facts)
     if not values or max(values) - min(values) > 1e-6 or max(values) <= 0 or facts.count < 2:
         return None
+    if facts.paid and max(facts.paid.values) - min(facts.paid.values) > 1e-6:
+        return None  # the log knows of completions that are not here
     wrong = facts.share(lambda one: not one.right, facts.judged)
     if (wrong is not None and wrong < 0.05) or (wrong is None and facts.mixed_answers == 0.0 and max(values) >= _HIGH):
         return None  # all are right

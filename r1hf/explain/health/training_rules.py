@@ -8,11 +8,13 @@ from r1hf.explain.health.diagnosis import Diagnosis, percent, some
 from r1hf.explain.health.facts import Facts
 from r1hf.explain.health.series import Series
 
-_BROKEN = ("loss", "grad_norm", "kl", "entropy", "reward")
+_BROKEN = ("loss", "grad_norm", "kl", "entropy")
 
 
 def not_finite(facts: Facts) -> Diagnosis | None:
-    found = [(step, name) for step, name in facts.run.non_finite if name in _BROKEN[:-1]]
+    """To the end: a single infinite gradient is what scaling in fp16 skips."""
+    fine = {name: int(row["step"] or 0) for row in facts.run.steps for name in row}  # the last step of each
+    found = [(step, name) for step, name in facts.run.non_finite if name in _BROKEN and step > fine.get(name, -1)]
     if not found:
         return None
     step, name = min(found)
@@ -39,9 +41,12 @@ def diverged(facts: Facts) -> Diagnosis | None:
     if len(paid.values) < 4:
         return None
     lowest = min([0.0, *paid.values])
-    begin = max(statistics.fmean(paid.values[:2]), paid.values[0], paid.first or 0.0) - lowest
     end = (paid.last or 0.0) - lowest
-    fell = begin > 0.02 and end <= 0.4 * begin and begin - end >= 2 * paid.noise
+    third = max(1, len(paid.values) // 3)
+    pair = 3 * paid.noise * (third / 2 * (1 / 2 + 1 / third)) ** 0.5  # a mean of two steps is less sure
+    heads = [((paid.first or 0.0) - lowest, 2 * paid.noise), (statistics.fmean(paid.values[:2]) - lowest, pair)]
+    fits = [top for top, error in heads if top > 0.02 and end <= 0.4 * top and top - end >= error]
+    begin, fell = max(fits, default=heads[0][0]), bool(fits)
     signs = list(_signs_of_distance(facts))
     if not (fell and (signs or end <= 0.1 * begin)) and not (_is_far_away(facts) and not facts.learns):
         return None

@@ -26,7 +26,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "step": ("step", "globalstep", "steps", "globalsteps", "trainingstep", "trainstep", "iteration", "iter", "update"),
     "gold": (
         *("gold", "goldanswer", "groundtruth", "gts", "gt", "solution", "target", "reference", "referenceanswer"),
-        *("expected", "expectedanswer", "correctanswer", "answer", "label"),
+        *("expected", "expectedanswer", "correctanswer", "answer"),
     ),
     "group": ("group", "groupid", "promptid", "uid", "problemid", "questionid", "promptindex"),
     "tokens": ("tokens", "completiontokens", "responselength", "completionlength", "numtokens", "responsetokens"),
@@ -37,14 +37,38 @@ _REWARD = re.compile(r"^rewards?[/_.]|[/_.]rewards?$|_reward_|^score_|_score$|_f
 _COMPONENT = frozenset(("accuracy", "acc", "format", "correct", "correctness", "language", "length", "repetition"))
 
 
+def chosen_columns(text: str | None) -> dict[str, str]:
+    """prompt=question,completion=answer. Raises ConfigError."""
+    found: dict[str, str] = {}
+    problems = []
+    for part in filter(None, (text or "").split(",")):
+        key, sign, name = part.partition("=")
+        if not sign or not name:
+            problems.append(f"--columns: {part!r} is not WHAT=COLUMN")
+        elif key.strip() not in ALIASES:
+            problems.append(
+                f"--columns: {key.strip()!r} is nothing that is read; {nearest(key.strip(), list(ALIASES))}"
+            )
+        else:
+            found[key.strip()] = name.strip()
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
 def plain_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def find(
-    names: Sequence[str], chosen: Mapping[str, str], where: str, needed: Sequence[str] = ("prompt", "completion")
+    names: Sequence[str],
+    chosen: Mapping[str, str],
+    where: str,
+    needed: Sequence[str] = ("prompt", "completion"),
+    advice: str = "",
 ) -> dict[str, str]:
-    """What is what: a key of ALIASES -> the column. `chosen` comes from the person and wins.
+    """What is what: a key of ALIASES -> the column. `chosen` comes from the person and wins. advice: what to do where
+    one that is needed is not there, if --columns does not help.
 
     Raises ConfigError where a chosen column is not there, DataError where one that is needed is not.
     """
@@ -65,7 +89,7 @@ def find(
     if lacking := [key for key in needed if key not in found]:
         raise DataError(
             f"{where}: no column looks like the {' or the '.join(lacking)}; its columns are {', '.join(names)}. "
-            f"Say which: --columns {','.join(f'{key}=NAME' for key in lacking)}"
+            + (advice or f"Say which: --columns {','.join(f'{key}=NAME' for key in lacking)}")
         )
     return found
 
@@ -114,9 +138,11 @@ def rollout(row: Mapping[str, Any], found: Mapping[str, str], components: Sequen
 
 
 def number(value: Any) -> float | None:
-    """A finite number, also one written as text; True is 1. None for anything else."""
+    """A finite number, also one written as text; True and "True" are 1. None for anything else."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
+    if isinstance(value, str):
+        value = {"true": 1.0, "false": 0.0}.get(value.strip().lower(), value)
     try:
         result = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -170,5 +196,5 @@ def gold_of(value: Any) -> str | None:
 
 def _truncated(value: Any) -> bool | None:
     if isinstance(value, str):
-        return value.lower() in ("length", "max_tokens", "true", "1")
+        return value.lower() in ("length", "max_tokens") or number(value) == 1
     return None if value is None else bool(value)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from r1hf.core.errors import DataError
+from r1hf.core.errors import ConfigError, DataError
 from r1hf.core.files import open_plain, reason_of
 from r1hf.data.lines import ending, json_rows, numbered_jsonl, open_bytes
 from r1hf.explain.runs.columns import ALIASES, component_names, find, rollout
 from r1hf.explain.runs.table import RunTable, Sample
 
 ENDINGS = (".parquet", ".jsonl", ".ndjson", ".json", ".csv")
+_HEAD = 100  # rows without a prompt and a completion that may stand before those with them
 Numbered = tuple[int, dict[str, Any]]
 
 
@@ -38,6 +40,7 @@ def add_rollouts(
     run.rollouts += [make() for make in sample.rows]
     run.taken += sorted(said, key=lambda pair: list(ALIASES).index(pair[0]) if pair[0] in ALIASES else 99)
     run.notes += [*bad, *refused]
+    run.whole = sample.whole and not bad
     if note := sample.note(str(run.where)):
         run.notes.append(note)
 
@@ -51,23 +54,37 @@ def _read(
     step: int | None,
     said: set[tuple[str, str]],
 ) -> None:
+    """Columns are looked for again where a row has new ones: lines of JSON often leave out what is null."""
+    names: dict[str, None] = {}
     found: dict[str, str] = {}
     components: list[str] = []
+    unfit: ConfigError | DataError | None = None
+    unlike: list[str] = []
     for line, row in numbered_rows(path, sample, broken):
         if row is None:
             sample.add(None)
             continue
+        if not row.keys() <= names.keys():
+            names |= dict.fromkeys(row)
+            try:
+                found = find([*names], chosen, str(path))
+            except (ConfigError, DataError) as error:
+                unfit = error
+            else:
+                components = [name for name in component_names(names, found, known) if name != found.get("reward")]
+                said |= {*found.items(), *(("a reward", name) for name in components)}
+        if not found and unfit and len(unlike) < _HEAD:
+            unlike.append(f"{path}:{line}: no prompt and completion")
+            continue
         if not found:
-            names = list(row)
-            found = find(names, {key: name for key, name in chosen.items()}, str(path))
-            components = component_names(row, found, known)
-            if "reward" in found and found["reward"] in components:
-                components.remove(found["reward"])
-            said |= {*found.items(), *(("a reward", name) for name in components)}
+            break
         columns, parts, place = found, components, f"{path.name}:{line}"
         if step is not None and "step" not in found:
             row, columns = {**row, "step": step}, {**found, "step": "step"}
         sample.add(lambda row=row, columns=columns, parts=parts, place=place: rollout(row, columns, parts, place))
+    if unfit and not found:
+        raise unfit
+    broken += unlike
 
 
 def numbered_rows(path: Path, sample: Sample, broken: list[str]) -> Iterator[tuple[int, dict[str, Any] | None]]:
@@ -111,7 +128,7 @@ def _csv(path: Path) -> Iterator[Numbered]:
         with open_bytes(path) as stream:
             text = stream.read().decode("utf-8-sig", "replace")
         csv.field_size_limit(1 << 26)
-        for number, row in enumerate(csv.DictReader(text.splitlines(keepends=True)), 2):
+        for number, row in enumerate(csv.DictReader(io.StringIO(text, newline="")), 2):
             yield number, {name: value for name, value in row.items() if isinstance(name, str)}
     except (OSError, csv.Error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error

@@ -37,6 +37,7 @@ _VERL = {
     "response_length/clip_ratio": "completions/clipped_ratio",
     "prompt_length/mean": "prompt_length",
 }
+VERL_CONSOLE = "verl's console log"
 _VERL_STEP = re.compile(r"\bstep:(\d+) - (.*)")
 _VERL_PAIR = re.compile(r"([\w/@().+-]+?):(?:np\.\w+\()?(-?(?:\d[\d.]*(?:[eE][+-]?\d+)?|nan|inf))\)?")
 _VERL_HELD_OUT = re.compile(r"val(?:-core)?/.*(?:mean@\d+|/test_score/.*|/reward|/acc)$|val/test_score/.*")
@@ -81,7 +82,7 @@ def add_console(run: RunTable, path: Path) -> bool:
         return False
     add_steps(run, rows)
     verl = any("critic/score/mean" in row for row in rows)
-    run.kinds.append("verl's console log" if verl else "a console log of TRL")
+    run.kinds.append(VERL_CONSOLE if verl else "a console log of TRL")
     run.taken.append(("the log", str(path)))
     return True
 
@@ -91,7 +92,7 @@ def _printed(lines: Iterable[str]) -> Iterator[Mapping[str, Any]]:
     for line in lines:
         text = _COLOUR.sub("", line)
         if match := _VERL_STEP.search(text):
-            yield {"step": int(match[1]), **{name: float(value) for name, value in _VERL_PAIR.findall(match[2])}}
+            yield {"step": int(match[1]), **{name: value.rstrip(".") for name, value in _VERL_PAIR.findall(match[2])}}
         for found in _DICT.findall(text):
             row = _literal(found)
             if row is not None:
@@ -111,7 +112,8 @@ def add_steps(run: RunTable, rows: Iterable[Mapping[str, Any]]) -> None:
     """Merges rows by step, the later ones over the earlier, and keeps apart what was not finite."""
     merged: dict[int, Step] = {int(row["step"] or 0): row for row in run.steps}
     for place, row in enumerate(rows, 1):
-        step = int(number(row.get("step", row.get("global_step"))) or place)
+        given = number(row.get("step", row.get("global_step")))
+        step = place if given is None else int(given)
         own = merged.setdefault(step, {"step": step})
         for key, value in row.items():
             name = _name(key)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from r1hf.core.errors import DataError, IntegrityError
 from r1hf.data.lines import ending
 from r1hf.explain.runs.files import ENDINGS, add_rollouts
-from r1hf.explain.runs.logs import add_console, add_json_lines, add_model_facts, add_trainer_state
+from r1hf.explain.runs.logs import VERL_CONSOLE, add_console, add_json_lines, add_model_facts, add_trainer_state
 from r1hf.explain.runs.table import RunTable
 from r1hf.stage.manifest import prove
 from r1hf.trainers.rollouts import files as own_files
@@ -89,16 +90,24 @@ def _directory(run: RunTable, chosen: Mapping[str, str]) -> None:
         except IntegrityError as error:
             run.notes.append(f"not as its stage made it: {error}")
         _outcomes(run, paths[-1])
-        add_rollouts(run, paths, chosen)
-        run.kinds.insert(0, "a stage of r1hf")
+        _add(run, "a stage of r1hf", paths, chosen)
     elif trl:
-        add_rollouts(run, trl, chosen, known)
-        run.kinds.insert(0, "TRL's log_completions")
+        _add(run, "TRL's log_completions", trl, chosen, known)
     elif paths := _dumps(where):
-        add_rollouts(run, paths, chosen, known, _step_of)
-        run.kinds.insert(0, "a directory of rollouts")
+        _add(run, "a directory of rollouts", paths, chosen, known, _step_of)
     if not run.rollouts and not run.steps:
         raise DataError(_nothing(where))
+
+
+def _add(run: RunTable, kind: str, *files: Any) -> None:
+    """Files that are no rollouts, such as the data beside a log, leave the log to be explained."""
+    try:
+        add_rollouts(run, *files)
+        run.kinds.insert(0, kind)
+    except DataError as error:
+        if not run.steps:
+            raise
+        run.notes.append(f"the log alone is explained: {error}")
 
 
 def _logs(run: RunTable) -> None:
@@ -113,15 +122,25 @@ def _logs(run: RunTable) -> None:
             run.notes.append(str(error))
     consoles = sorted(path for path in where.iterdir() if path.suffix in _CONSOLES and path.is_file())
     if not run.steps:
-        for path in consoles:
-            add_console(run, path)
+        _consoles(run, consoles)
     for directory in filter(None, (state and state.parent, where)):
         add_model_facts(run, directory)
 
 
+def _consoles(run: RunTable, paths: list[Path]) -> None:
+    """verl says its steps. The lines of others are counted from 1 in each file: the longest is taken."""
+    read = [own for path in paths if add_console(own := RunTable(path), path)]
+    longest = max(read, key=lambda own: len(own.steps), default=None)
+    for own in read:
+        if own is longest or own.kinds == longest.kinds == [VERL_CONSOLE]:  # type: ignore[union-attr]
+            add_console(run, own.where)
+        else:
+            run.notes.append(f"{own.where} is left out: like {longest.where} it counts its steps from 1")  # type: ignore[union-attr]
+
+
 def _trainer_state(where: Path) -> Path | None:
     """The directory's own, else that of its newest checkpoint: a run that was stopped has only those."""
-    found = [path for path in (where / "trainer_state.json", where / "trainer" / "trainer_state.json")]
+    found = [where / "trainer_state.json", where / "trainer" / "trainer_state.json"]
     checkpoints = [*where.glob("checkpoint-*/trainer_state.json"), *where.glob("trainer/checkpoint-*/*_state.json")]
     found += sorted(checkpoints, key=lambda path: _digits(path.parent.name), reverse=True)
     return next((path for path in found if path.is_file()), None)

@@ -43,7 +43,7 @@ class RunTable:
     """A run. steps: by step, in TRL's names. taken: (what, from where) for columns and files; notes: what is amiss.
 
     context: positions that the model knows. special: tokens that decoding drops. outcomes, forms: rewards that say
-    whether an answer is right, or well formed.
+    whether an answer is right, or well formed. whole: no rows of its files were left out.
     """
 
     where: Path
@@ -57,6 +57,7 @@ class RunTable:
     special: tuple[str, ...] = ()
     taken: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    whole: bool = True
     non_finite: list[tuple[int, str]] = field(default_factory=list)  # (step, name) of what was logged as NaN
 
     def name_rewards(self) -> None:
@@ -102,8 +103,12 @@ class Sample:
     def rows(self) -> list[Any]:
         return [row for rows in self._blocks.values() for row in rows]
 
+    @property
+    def whole(self) -> bool:
+        return self._stride == 1
+
     def note(self, where: str) -> str | None:
         """A sentence where rows were left out."""
-        if self._stride == 1:
+        if self.whole:
             return None
         return f"{where}: {self.count:,} rows, of which {self._kept:,} were read, spread evenly over the whole"
