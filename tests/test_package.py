@@ -41,7 +41,7 @@ def installed(site: Path, where: Path, *words: str) -> subprocess.CompletedProce
 
 def test_recipes_run_from_the_package_and_outputs_stay_in_the_working_directory(site: Path, tmp_path: Path) -> None:
     done = installed(site, tmp_path, "demo", "--list")
-    assert done.returncode == 0 and "14 stages: 0 done" in done.stdout, done.stderr
+    assert done.returncode == 0 and "16 stages: 0 done" in done.stdout, done.stderr
     assert f"recipes in {site}/r1hf/packaged/recipes" in installed(site, tmp_path, "recipe").stdout
     assert not list(tmp_path.iterdir())
 
