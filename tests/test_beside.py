@@ -1,5 +1,6 @@
 """A result beside inspect-ai's log of the same checkpoint. The log is a real one, of a model served by `r1hf serve`,
-with the scorer `match` of inspect-ai 0.3.285, which knows no answer tags."""
+with the scorer `match` of inspect-ai 0.3.285, which knows no answer tags; today's questions and answers are put in the
+place of those that its first three samples had."""
 
 from __future__ import annotations
 
@@ -16,7 +17,25 @@ from r1hf.core.errors import ConfigError, DataError
 from r1hf.evaluation.compare import load_result
 from r1hf.evaluation.foreign import beside, read_log
 
-LOG = Path(__file__).parent / "fixtures" / "inspect_log.json"
+REAL = Path(__file__).parent / "fixtures" / "inspect_log.json"
+ASKED = answered(3)  # by heart in `memorised`, as the log's questions were in the model of then
+
+
+def _of_now() -> dict[str, Any]:
+    content = json.loads(REAL.read_text(encoding="utf-8"))
+    for sample in content["samples"]:
+        if sample["id"] < len(ASKED):
+            before, row = sample["target"], ASKED[sample["id"]]
+            whole = json.dumps(sample).replace(f"<answer>{before}</answer>", f"<answer>{row['answer']}</answer>")
+            sample.update(json.loads(whole) | {"input": row["question"], "target": row["answer"]})
+    return content
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("log") / "log.json"
+    path.write_text(json.dumps(_of_now()), encoding="utf-8")
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -32,19 +51,21 @@ def result(memorised: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def changed(directory: Path, change: Any) -> Path:
-    content = json.loads(LOG.read_text(encoding="utf-8"))
+    content = _of_now()
     change(content)
     path = directory / "log.json"
     path.write_text(json.dumps(content), encoding="utf-8")
     return path
 
 
-def test_sampling_and_judging_are_told_apart(result: Path) -> None:
-    both = beside(load_result(result), read_log(LOG))
+def test_sampling_and_judging_are_told_apart(result: Path, log: Path) -> None:
+    both = beside(load_result(result), read_log(log))
     assert (both.questions, both.samples, both.left_out) == (3, 6, 4), "the log has two questions more"
     assert both.other.mean == 0.0 and both.own.mean == 1.0, "the model knows these answers by heart"
     assert both.again.mean == 1.0 and len(both.otherwise) == 6, "so the whole difference is inspect's reading"
-    assert {one.ours.answer for one in both.otherwise} == {"41", "17"} and both.found.difference == 1.0
+    assert {one.ours.answer for one in both.otherwise} == {
+        row["answer"] for row in ASKED
+    } and both.found.difference == 1.0
     assert both.apart == []
 
 
@@ -60,13 +81,14 @@ def test_harnesses_that_agree_list_nothing(result: Path, tmp_path: Path) -> None
     assert both.apart == ["temperature 0.6 and 1.0"]
 
 
-def test_the_table_and_the_list(result: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["compare", str(result), "--inspect", str(LOG)]) == 0
+def test_the_table_and_the_list(result: Path, log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", str(result), "--inspect", str(log)]) == 0
     shown = capsys.readouterr().out
     assert "inspect's samples, judged by its match" in shown and "6 of 6 samples" in shown
     assert "4 samples of the log ask what the result has no verdict on" in shown
-    assert "question 0, What is 6 + 5 * 7?: inspect 0 (read nothing), r1hf right (read '41'" in shown
-    assert main(["compare", str(result), f"{result}:x", "--inspect", str(LOG)]) == 1
+    first = f"question 0, {ASKED[0]['question']}: inspect 0 (read nothing), r1hf right (read '{ASKED[0]['answer']}'"
+    assert first in shown
+    assert main(["compare", str(result), f"{result}:x", "--inspect", str(log)]) == 1
     assert "name one result" in capsys.readouterr().err
 
 
