@@ -21,7 +21,7 @@ from r1hf.commands.recipe import run
 from r1hf.core.config import Parsed, parse
 from r1hf.core.errors import NothingKept
 from r1hf.core.source import Source
-from r1hf.data.choose import Choice, choose, exact_mix
+from r1hf.data.choose import Choice, choose, exact, exact_mix
 from r1hf.data.drawing import Drawing
 from r1hf.data.filters import SampleFilter, Verdict, described, rejected_rows
 from r1hf.data.language_column import check_languages
@@ -121,7 +121,7 @@ def mixed(stage: Stage, reasoning: list[Row], general: list[Row], ratio: float) 
             f"exactly; {len(reasoning) - sizes.reasoning} more reasoning rows are in spare.jsonl"
             + (f" (general has only {len(general)} rows)" if sizes.general == len(general) else "")
         )
-    elif sizes.general != ratio * sizes.reasoning:
+    elif sizes.general != exact(ratio) * sizes.reasoning:
         stage.say(f"mix: {sizes.reasoning} reasoning and {sizes.general} general rows are too few for {ratio:.4g}")
     rows = shuffled(reasoning, stage.config.seed) if sizes.reasoning < len(reasoning) else reasoning
     return rows[: sizes.reasoning] + general[: sizes.general], rows[sizes.reasoning :]

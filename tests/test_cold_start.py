@@ -9,7 +9,15 @@ import pytest
 from tables import each
 
 from r1hf.core.errors import DataError, NothingKept
-from r1hf.data.cold_start import check_floor, check_templates, rewriting_prompt, rewritten_by_model, take, template_for
+from r1hf.data.cold_start import (
+    check_floor,
+    check_templates,
+    rewriting_prompt,
+    rewritten_by_model,
+    rewritten_by_rule,
+    take,
+    template_for,
+)
 from r1hf.data.filters import SampleFilter, Verdict, by_rule
 from r1hf.data.rows import Row
 from r1hf.models.sampling import Completion, Limits
@@ -74,6 +82,26 @@ def test_the_rewriter_is_asked_in_the_language_of_the_row(language: Any, questio
     prompt = rewriting_prompt(TEMPLATES, row, draft, Verdict(True))
     assert said in prompt and question in prompt and "{verdict} < /draft> < |im_end| >" in prompt
     assert prompt.count("</draft>") == 1
+
+
+@each(
+    "language, question, said",
+    [
+        ("en", "What is 2 + 3 * 4?", "Step 1: 3 * 4 = 12."),
+        ("English", "What is 2 + 3 * 4?", "Step 1: 3 * 4 = 12."),
+        ("zh-CN", "2 + 3 * 4 等于多少？", "第一步：3 * 4 = 12。"),
+        (None, "2 + 3 * 4 等于多少？", "第一步：3 * 4 = 12。"),
+        (None, "What is 2 + 3 * 4?", "Step 1: 3 * 4 = 12."),
+        ("fr", "Combien font 2 + 3 * 4 ?", None),
+        (None, "2 + 3 * 4", None),
+    ],
+)
+def test_the_rule_writes_in_the_language_of_the_row(language: Any, question: str, said: str | None) -> None:
+    queue: list[Row] = []
+    draft = Completion("<think>3 * 4 = 12, 2 + 12 = 14</think> <answer>14</answer>", 20, False)
+    row = ROW | {"language": language, "question": question}
+    ((_, made),) = rewritten_by_rule([(row, draft)], queue)
+    assert len(queue) == (said is not None) and (said or draft.text) in made.text
 
 
 def test_a_language_without_a_template_is_said_before_the_run() -> None:

@@ -330,7 +330,17 @@ def test_a_right_end_of_a_wrong_equation_is_not_rewritten(thinking: str) -> None
     assert rewrite(thinking, "14", "en") is None
 
 
-@each("thinking", ["", "ummm, 14?", "it is 14", "3 * 4 =", "= 14", "3 x 4 = 12"])
+ENDLESS = [
+    "1" * 60 + "a",
+    "1 " * 4000 + "a",
+    "(" * 9000,
+    "1" + " -" * 4000,
+    "1)" * 4000 + "a",
+    "9" * 5000 + " + 1 = 2",
+]
+
+
+@each("thinking", ["", "ummm, 14?", "it is 14", "3 * 4 =", "= 14", "3 x 4 = 12", *ENDLESS])
 def test_nothing_to_rewrite(thinking: str) -> None:
     assert rewrite(thinking, "14", "en") is None
 

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pyarrow.parquet as pq
 import pytest
+import torch
 from small_run import answered
 from tables import each
 
@@ -165,6 +166,14 @@ def test_an_engine_whose_samples_stand_alone_repeats_none_that_was_finished(
 
         assert os.waitstatus_to_exitcode(os.waitpid(child(work), 0)[1]) == -signal.SIGKILL
     journal = min(folder.glob("*.jsonl"))
+    before = journal.read_bytes()
+
+    def take_up() -> None:
+        dies(shards, "write_atomic", 0)
+        run(folder, other)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child(take_up), 0)[1]) == -signal.SIGKILL
+    assert journal.read_bytes() == before, "a kill while it is taken up loses nothing"
     with journal.open("ab") as stream:
         stream.write(b'["half a li')
     other.log = log
@@ -321,6 +330,20 @@ def test_workers_join_a_stage_by_a_command_and_end_with_it(
         assert os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]) == 0
     finally:
         sampler.log = None
+
+
+def test_a_worker_takes_the_threads_of_the_stage(
+    sampler: Logged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, threads = tmp_path / "made", torch.get_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", str(threads))  # put back at the end
+    run(folder, sampler, QUESTIONS[:3], num_threads=threads + 1)
+    min(folder.glob("checkpoint-*.parquet")).unlink()
+    try:
+        join(folder)
+        assert torch.get_num_threads() == threads + 1
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_what_an_engine_started_ends_with_the_process_that_started_it(tmp_path: Path) -> None:

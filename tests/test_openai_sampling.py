@@ -19,10 +19,11 @@ from small_run import answered, manifest, recipe, write
 from tables import each
 
 from r1hf.core.config import parse
-from r1hf.core.errors import StageError
+from r1hf.core.errors import DataError, StageError
 from r1hf.models import openai_sampling, replicas
+from r1hf.models.generation import generate
 from r1hf.models.openai_sampling import OpenAiSampler
-from r1hf.models.sampler_config import SamplingConfig, check_sampler
+from r1hf.models.sampler_config import SamplingConfig, check_sampler, load_sampler
 from r1hf.models.sampling import Completion, Limits, asks_of
 from r1hf.models.transformers_sampling import TransformersSampler
 
@@ -224,6 +225,44 @@ def test_where_nobody_answers_the_run_stops_with_a_sentence(
     assert "secret" not in str(refused.value)
     monkeypatch.setenv(openai_sampling.API_KEY, "secret-of-the-test")
     assert len(sampled(tiny_base, server)) == 12
+
+
+def kept(source: Path, server: Server, folder: Path) -> list[Completion]:
+    """24 samples in four shards, one after the other; the third that is no answer stops it."""
+    given = {"output_dir": "made", "sampler": "openai", "servers": [server.url], "batch_size": 1, "shard_size": 6}
+    (config,) = parse((SamplingConfig,), [f"--{key}={value}" for key, value in given.items()]).configs
+    config.max_bad_samples = 0.1
+    with load_sampler(config, str(source)) as sampler:
+        prompts = sampler.chat([f"What is {number} + 1?" for number in range(12)])
+        made = generate(folder, sampler, prompts, 2, Limits(max_new_tokens=30), config)
+        return [one for group in made.groups() for one in group]
+
+
+@each("fault, requests", [("400 bad words", 1), ("500 boom", 6), ("page", 6)])
+def test_what_a_server_failed_is_asked_again_and_nothing_else(
+    fault: str, requests: int, tiny_base: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / fault
+    with serving() as broken, serving() as mended:
+        # A failed sample in a shard that is finished, and two in one that is not.
+        broken.faults = [fault] * requests + [""] * 8 + [fault] * 2 * requests
+        with pytest.raises(DataError, match="3 of 24 samples are no answer.*mend the cause"):
+            kept(tiny_base, broken, folder)
+        answered = broken.asked[requests : requests + 8]
+        found, again = kept(tiny_base, mended, folder), [(one["prompt"], one["seed"]) for one in mended.asked]
+        assert len(again) == 24 - 8 and not [one for one in answered if (one["prompt"], one["seed"]) in again]
+        assert found == kept(tiny_base, mended, tmp_path / "undisturbed") and not list(folder.glob("*.jsonl"))
+        ledger = json.loads((folder / "ledger.json").read_text())
+        assert ledger["settings"]["servers"] == [mended.url], "workers join the servers of the present run"
+
+
+def test_a_prompt_that_is_too_long_is_not_asked_again(tiny_base: Path, tmp_path: Path) -> None:
+    with serving() as short, serving() as other:
+        short.faults = [""] * 6 + ["400 maximum context length is 64"] * 8
+        for server in (short, other):
+            with pytest.raises(DataError, match="3 of 24 samples are no answer.*prompt too long"):
+                kept(tiny_base, server, tmp_path / "made")
+        assert len(short.asked) == 9 and not other.asked
 
 
 def said(**given: object) -> list[str]:

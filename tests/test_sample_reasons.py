@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tables import each
 
-from r1hf.data.filters import REASONS, SampleFilter, described
+from r1hf.data.filters import REASONS, SampleFilter, Verdict, described
 from r1hf.models.sampling import Completion
 from r1hf.text.forms import to_cold_start
 from r1hf.text.prompt_templates import load
@@ -202,6 +202,20 @@ def test_a_bad_sample_is_rejected_under_its_own_reason(reason: str, row: Any, me
 @each("row, method, text", GOOD)
 def test_a_good_sample_is_kept(row: Any, method: str, text: str) -> None:
     assert verdict(row, text, method) is None
+
+
+@each(
+    "given, reason",
+    [
+        (Verdict(False, None, "judge"), "wrong_answer"),  # a judge reads no answer of its own
+        (Verdict(False, "20"), "wrong_answer"),
+        (Verdict(False), "no_answer"),
+        (Verdict(None, None, "judge"), "unjudged"),
+        (Verdict(True, None, "judge"), None),
+    ],
+)
+def test_the_reason_follows_the_verdict(given: Verdict, reason: str | None) -> None:
+    assert SampleFilter().reason(EN, Completion(think(), 50, False), given) == reason
 
 
 def test_every_reason_has_its_case_and_says_what_it_means() -> None:

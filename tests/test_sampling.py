@@ -123,6 +123,15 @@ def test_the_models_own_generation_settings_do_not_leak_in(tiny_base: Path) -> N
     assert plain.sample(prompts, 2, max_new_tokens=16) == tuned.sample(prompts, 2, max_new_tokens=16)
 
 
+def test_eager_attention_gives_the_same_likeliest_tokens(learned: Sampler, memorised: Path) -> None:
+    """It adds a mask to its scores, where truth values are ones and zeros: such a model is left to `generate`."""
+    model = load_model(str(memorised))
+    model.set_attn_implementation("eager")
+    eager, prompts = TransformersSampler(model, 8, learned.tokenizer), learned.chat(["Hi.", *QUESTIONS[:3]])
+    wanted = learned.sample(prompts, 1, temperature=0, max_new_tokens=30)
+    assert eager.sample(prompts, 1, temperature=0, max_new_tokens=30) == wanted
+
+
 def test_every_end_token_of_the_model_ends_a_sample(memorised: Path) -> None:
     """Instruct models have several; the one that ended a sample is no part of it."""
     sampler = TransformersSampler(str(memorised), 8)

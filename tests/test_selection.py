@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_run import run_recipe, write
+from small_run import recipe, run_recipe, write
 from tables import each
 
 from r1hf.core.errors import ConfigError, DataError
@@ -101,6 +101,19 @@ def test_the_mix_is_exact(reasoning: int, general: int, ratio: float) -> None:
         bigger = exact_mix(reasoning + 12, general + 12, ratio)
         assert bigger.reasoning > mix.reasoning
     assert exact_mix(600_001, 200_000, 1 / 3) == (600_000, 200_000)
+
+
+@each(
+    "reasoning, general, ratio, short",
+    [(25, 7, 0.28, False), (30, 10, 1 / 3, False), (3, 1, 0.333333, False), (2, 1, 1 / 3, True), (9, 9, 0, False)],
+)
+def test_too_few_rows_for_the_ratio_are_said_and_no_others(
+    reasoning: int, general: int, ratio: float, short: bool
+) -> None:
+    said: list[str] = []
+    stage: Any = SimpleNamespace(say=said.append, config=SimpleNamespace(seed=0))
+    recipe("rejection_sampling").mixed(stage, [{}] * reasoning, [{}] * general, ratio)
+    assert any("too few" in line for line in said) == short, said
 
 
 RATED = [SUM | {"task": "reasoning", "pass_rate": rate} for rate in (0, 0.25, 0.5, 1.0, None)]

@@ -185,6 +185,7 @@ AUTO = dict.fromkeys(KEYS)
         ({"max_completion_length": 1024}, (KEYS[0], KEYS[2])),  # 4 x 1024 tokens: a mask of 16 million
         ({"share_prompts": False}, (KEYS[0], KEYS[2])),
         ({"max_completion_length": 1024, "share_prompts": True}, KEYS),
+        ({"model_init_kwargs": {"attn_implementation": "eager"}}, KEYS[2:]),  # adds a mask to the scores
     ],
     ids=str,
 )
@@ -200,6 +201,7 @@ def test_unset_each_is_on_where_it_is_exact(
     [
         ({"layer_types": ["full_attention", "sliding_attention"]}, "qwen2 has layers without full attention"),
         ({"layer_types": None, "sliding_window": 8}, "qwen2 has layers without full attention"),
+        ({"_attn_implementation": "eager"}, "which eager attention does not take; use sdpa"),
         ({"_attn_implementation": "flash_attention_2"}, "which flash_attention_2 attention does not take"),
         ({"alibi": True}, "takes no positions of its tokens"),
     ],

@@ -22,6 +22,7 @@ from tables import each
 
 from r1hf.core.yamlfile import read_yaml
 from r1hf.data.rows import load_rows
+from r1hf.data.sums import Tree, parse, value
 from r1hf.text import prompt_templates as templates
 from r1hf.text.forms import is_well_formed
 from r1hf.world import corpus, general
@@ -36,11 +37,12 @@ from r1hf.world.arithmetic import (
     sum_problem,
     training_problems,
 )
-from r1hf.world.expressions import MOST, SIZES, Tree, drawn, held_out, order_matters, parse, remains, text, value
+from r1hf.world.expressions import MOST, drawn, held_out, order_matters, remains, text
 from r1hf.world.files import write_datasets
 from r1hf.world.words import in_words, plain
 
 DOCUMENTS = 3000
+SIZES = range(2, 6)  # how many numbers an expression of the training data has
 KINDS = [*SIZES, "story"]
 SEEDS = st.integers(0, 2**32)
 _SIGNS = str.maketrans("×x·∗✕⋅−–", "******--")

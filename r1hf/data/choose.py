@@ -57,12 +57,17 @@ class Mix(NamedTuple):
     general: int
 
 
+def exact(ratio: float) -> Fraction:
+    """The ratio that a decimal stands for: 1/3 for 0.3333333333333333."""
+    return Fraction(ratio).limit_denominator(1000)
+
+
 def exact_mix(reasoning: int, general: int, ratio: float) -> Mix:
     """The most rows of both kinds with exactly `ratio` general rows for each reasoning row (1/3: three to one).
 
     With too few rows for one whole unit of the ratio, the nearest there is.
     """
-    part = Fraction(ratio).limit_denominator(1000)
+    part = exact(ratio)
     if not part:
         return Mix(reasoning, 0)
     whole = min(reasoning // part.denominator, general // part.numerator)

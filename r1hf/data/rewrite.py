@@ -7,23 +7,17 @@ adds no step that the model did not find, and leaves out what the model took bac
 
 from __future__ import annotations
 
-import ast
-import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+
+from r1hf.data.sums import OPERATIONS, parse, value
 
 # Not the end of a longer expression (2 + 3 * 4 = 12), nor the start of a longer number (12.5).
-_EQUATION = re.compile(r"(?<![\d.*+-])(?<![*+-] )(\d+) ([*+-]) (\d+) = (-?\d+)(?!\d|\.\d)")
-_OPERATIONS = {"+": operator.add, "-": operator.sub, "*": operator.mul}
-_SUM = re.compile(r"(?<![\w.])\(*\d+(?:[()+* -]+\d+)*\)*(?!\w|\.\d)")
+_EQUATION = re.compile(r"(?<![\d.*+-])(?<![*+-] )(\d{1,20}) ([*+-]) (\d{1,20}) = (-?\d{1,40})(?!\d|\.\d)")
+_SUM = re.compile(r"(?<![\w.])\({0,9}\d+(?:[()+* -]+\d+)*\)*(?!\w|\.\d)")
 _NUMBERED = re.compile(r"Step \d:")
 _TAKEN_BACK = re.compile(r"\bwait\b|等等")
 _LONGEST = 80  # characters of a sum
-_SIGNS: dict[type[ast.operator], Callable[[int, int], int]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-}
 _STEP = {"en": "Step {}: {}. ", "zh": "第{}步：{}。"}
 _NUMBERS = {"en": "1 2 3 4 5 6 7 8 9".split(), "zh": "一 二 三 四 五 六 七 八 九".split()}
 _CHECK = {"en": "Check: multiply first.", "zh": "检查：先乘后加减。"}
@@ -57,7 +51,7 @@ def _equations(reasoning: str, answer: str) -> list[str] | None:
     if not found or len(found) != reasoning.count("="):  # an equation that is not understood might be a false one
         return None
     for left, sign, right, result in found:
-        if _OPERATIONS[sign](int(left), int(right)) != int(result):
+        if OPERATIONS[sign](int(left), int(right)) != int(result):
             return None
     if found[-1][-1] != answer:
         return None
@@ -76,14 +70,6 @@ def _remains(reasoning: str, answer: str) -> list[str] | None:
 def _value(written: str) -> int | None:
     """The value of sums and products in digits; None for other text."""
     try:
-        return _read(ast.parse(written, mode="eval").body) if len(written) <= _LONGEST else None
+        return value(parse(written)) if len(written) <= _LONGEST else None
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return None
-
-
-def _read(node: ast.expr) -> int:
-    if isinstance(node, ast.BinOp) and type(node.op) in _SIGNS:
-        return _SIGNS[type(node.op)](_read(node.left), _read(node.right))
-    if isinstance(node, ast.Constant) and type(node.value) is int:
-        return node.value
-    raise SyntaxError(ast.unparse(node))

@@ -14,9 +14,8 @@ from r1hf.core.errors import DataError
 from r1hf.core.files import open_plain, parse_json, reason_of
 from r1hf.data.rows import Row
 from r1hf.evaluation.judged import Judged, Reading, judge_all
-from r1hf.models.generation import completions
 from r1hf.models.sampling import Completion
-from r1hf.models.shards import Shards, write_parquet
+from r1hf.models.shards import Shards, completions, write_parquet
 from r1hf.text.grammar import parse
 
 SAMPLES = "samples.parquet"

@@ -23,8 +23,9 @@ from r1hf.core.files import read_object, write_atomic
 from r1hf.core.progress import Progress
 from r1hf.models.sampler_config import SamplingConfig, open_sampler, settings_of
 from r1hf.models.sampling import Ask, Completion, Limits, Sampler, whole
-from r1hf.models.shards import Claim, Request, Shards, write_parquet
+from r1hf.models.shards import Claim, Request, Shards, completions, write_parquet
 from r1hf.models.workers import beside
+from r1hf.stage.libraries import set_threads
 
 LEDGER, PROMPTS = "ledger.json", "prompts.parquet"
 EMPTY = "empty answer"
@@ -71,15 +72,6 @@ def fault_of(item: Completion) -> str:
     if item.fault:
         return item.fault.partition(":")[0]
     return "" if item.tokens and item.text.strip() else EMPTY
-
-
-def completions(table: pa.Table) -> list[Completion]:
-    """The samples of a shard."""
-    columns = (table[name].to_pylist() for name in ("text", "tokens", "finish", "fault"))
-    return [
-        Completion(text, tokens, finish == "length", fault)
-        for text, tokens, finish, fault in zip(*columns, strict=True)
-    ]
 
 
 class Generated:
@@ -219,9 +211,10 @@ def _opened(folder: Path, request: Request) -> Shards:
     if before is None:
         table = pa.table({"id": list(request.ids), "prompt": list(request.prompts)})
         write_parquet(folder / PROMPTS, table)
-        content = {"asked": request.asked, "model": request.model, "settings": request.settings}
-        content["path"] = os.path.abspath(request.model) if os.path.isdir(request.model) else request.model
-        write_atomic(folder / LEDGER, json.dumps(content, indent=2) + "\n")
+    # Also where it is there: other workers take the servers of this run, and not those of a run before.
+    content = {"asked": request.asked, "model": request.model, "settings": request.settings}
+    content["path"] = os.path.abspath(request.model) if os.path.isdir(request.model) else request.model
+    write_atomic(folder / LEDGER, json.dumps(content, indent=2) + "\n")
     return Shards(folder, request)
 
 
@@ -248,6 +241,7 @@ def join(folder: Path) -> None:
     asked, table = ledger["asked"], pq.read_table(folder / PROMPTS)
     if len(list(folder.glob("checkpoint-*.parquet"))) * asked["prompts_of_a_shard"] >= asked["prompts"]:
         return
+    set_threads(ledger["settings"].get("num_threads"))
     source = ledger["model"] if os.path.isdir(ledger["model"]) else ledger["path"]
     with open_sampler(ledger["settings"], source) as sampler:
         request = Request(

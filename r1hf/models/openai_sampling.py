@@ -220,7 +220,7 @@ class _Wrong(Exception):
 
 
 class _Busy(Exception):
-    """The server asks to wait, `rest` seconds if it says so."""
+    """The server asks to wait, `rest` seconds if it says so; `Replicas` waits a minute of them at most."""
 
     def __init__(self, said: str, after: str):
         super().__init__(said)

@@ -1,6 +1,7 @@
 """Servers that serve the same model: who is asked next, who has a rest, and when nobody is left to ask.
 
-A server that fails rests, twice as long each time, and comes back; one that says how long (Retry-After) is believed.
+A server that fails rests, twice as long each time, and comes back; one that says how long (Retry-After) is believed,
+up to a minute.
 The budget of retries is time: where no server has answered anything for `patience` seconds, the run stops.
 """
 

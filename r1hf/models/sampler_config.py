@@ -175,8 +175,12 @@ def load_sampler(config: SamplingConfig, source: str) -> Sampler:
 
 
 def settings_of(config: SamplingConfig) -> dict[str, Any]:
-    """What a sampler is made of, ready for JSON: `open_sampler` of another process makes the same one."""
+    """What a sampler is made of, ready for JSON: `open_sampler` of another process makes the same one.
+
+    num_threads: for that process; this one has it from its stage.
+    """
     found: dict[str, Any] = {"sampler": config.sampler, "batch_size": config.batch_size}
+    found["num_threads"] = config.num_threads
     if config.sampler in OVER_VLLM:
         found["vllm"] = config.vllm
     if config.sampler == "ray":

@@ -97,6 +97,12 @@ class Shards:
     def path(self, number: int) -> Path:
         return self.folder / f"checkpoint-{number:05d}.parquet"
 
+    def journal(self, number: int) -> Path:
+        return self.path(number).with_suffix(".jsonl")
+
+    def _lock(self, number: int) -> FileLock:
+        return FileLock(self.folder / f".checkpoint-{number:05d}.lock", f"the shard {self.path(number)}")
+
     def places(self, number: int) -> range:
         """The prompts of a shard."""
         start = number * self.request.per_shard
@@ -148,20 +154,20 @@ class Shards:
     def reopen(self, number: int) -> bool:
         """Takes a finished shard back into work where a server or an engine failed some of it: that may have been
         mended. Its other samples stay, in its journal. False where nothing failed, or another works on it."""
-        table = self.read(number)
-        if not any(map(_may_pass, table["fault"].to_pylist())):
-            return False
-        lock = FileLock(self.folder / f".checkpoint-{number:05d}.lock", f"the shard {self.path(number)}")
+        lock = self._lock(number)
         if not lock.try_acquire():
             return False
-        rows = table.to_pylist()
-        good = [_line(self.request.fingerprint, row["place"], row["sample"], _sample(row)) for row in rows
-                if not _may_pass(row["fault"])]  # fmt: skip
-        write_atomic(self.path(number).with_suffix(".jsonl"), b"".join(good))
-        self.path(number).unlink(missing_ok=True)
-        self._proved.discard(number)
-        lock.release()
-        return True
+        try:
+            samples = completions(self.read(number))
+            if not any(_may_pass(one.fault) for one in samples):
+                return False
+            mark, asks = self.request.fingerprint, self.asks(number)
+            write_atomic(self.journal(number), "".join(_line(mark, *pair) for pair in zip(asks, samples, strict=True)))
+            self.path(number).unlink()
+            self._proved.discard(number)
+            return True
+        finally:
+            lock.release()
 
     def write(self, number: int, made: dict[tuple[int, int], Completion], engine: str) -> None:
         """Writes a shard beside its place and renames it."""
@@ -181,7 +187,7 @@ class Shards:
         """A shard to work on; None where another works on it, or it is finished by now."""
         if not self.folder.is_dir():  # the stage has ended
             return None
-        lock = FileLock(self.folder / f".checkpoint-{number:05d}.lock", f"the shard {self.path(number)}")
+        lock = self._lock(number)
         if not lock.try_acquire():
             return None
         if self.finished(number):
@@ -196,7 +202,7 @@ class Claim:
     def __init__(self, shards: Shards, number: int, lock: FileLock, journal: bool):
         self.shards, self.number, self._lock = shards, number, lock
         self.made: dict[tuple[int, int], Completion] = {}
-        self._journal = shards.path(number).with_suffix(".jsonl")
+        self._journal = shards.journal(number)
         self._handle: int | None = None
         if journal:
             self._take_up()
@@ -207,25 +213,25 @@ class Claim:
         return [ask for ask in self.shards.asks(self.number) if (ask.place, ask.sample) not in self.made]
 
     def _take_up(self) -> None:
-        """Reads what a killed worker had finished; its last line may be half written."""
+        """Reads what a killed worker had finished; its last line may be half written. What failed is left to do."""
         mark = self.shards.request.fingerprint
-        wanted = {(ask.place, ask.sample) for ask in self.shards.asks(self.number)}
-        whole = b""
+        wanted = {(ask.place, ask.sample): ask for ask in self.shards.asks(self.number)}
+        kept = []
         with contextlib.suppress(OSError), open_plain(self._journal) as stream:
             for line in stream:
                 if (found := _entry(line, mark)) is None or found[0] not in wanted:
                     break
                 if not _may_pass(found[1].fault):
                     self.made[found[0]] = found[1]
-                    whole += line
-        write_atomic(self._journal, whole)
+                    kept.append(_line(mark, wanted[found[0]], found[1]))
+        write_atomic(self._journal, "".join(kept))  # a kill in between loses nothing
         self._handle = os.open(self._journal, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
     def take(self, ask: Ask, completion: Completion) -> bool:
         """Keeps a sample. True where it was the shard's last."""
         self.made[ask.place, ask.sample] = completion
         if self._handle is not None:
-            _write(self._handle, _line(self.shards.request.fingerprint, ask.place, ask.sample, completion))
+            _write(self._handle, _line(self.shards.request.fingerprint, ask, completion).encode())
         return len(self.made) == len(self.shards.places(self.number)) * self.shards.request.n
 
     def finish(self, engine: str) -> None:
@@ -246,13 +252,18 @@ def _may_pass(fault: str) -> bool:
     return bool(fault) and not fault.startswith(TOO_LONG)
 
 
-def _sample(row: dict[str, Any]) -> Completion:
-    return Completion(row["text"], row["tokens"], row["finish"] == "length", row["fault"])
+def completions(table: pa.Table) -> list[Completion]:
+    """The samples of a shard."""
+    columns = (table[name].to_pylist() for name in ("text", "tokens", "finish", "fault"))
+    return [
+        Completion(text, tokens, finish == "length", fault)
+        for text, tokens, finish, fault in zip(*columns, strict=True)
+    ]
 
 
-def _line(mark: str, place: int, sample: int, item: Completion) -> bytes:
-    """A line of a journal."""
-    return json.dumps([mark, place, sample, item.text, item.tokens, item.truncated, item.fault]).encode() + b"\n"
+def _line(mark: str, ask: Ask, item: Completion) -> str:
+    """A line of a journal, which `_entry` reads."""
+    return json.dumps([mark, ask.place, ask.sample, item.text, item.tokens, item.truncated, item.fault]) + "\n"
 
 
 def _entry(line: bytes, mark: str) -> tuple[tuple[int, int], Completion] | None:

@@ -11,19 +11,8 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from r1hf.world.expressions import (
-    Operation,
-    drawn,
-    for_training,
-    held_out,
-    parse,
-    remains,
-    size,
-    text,
-    value,
-    within,
-    wrong_remains,
-)
+from r1hf.data.sums import Operation, parse, value
+from r1hf.world.expressions import drawn, for_training, held_out, remains, size, text, within, wrong_remains
 from r1hf.world.stories import Story, stories
 from r1hf.world.wordings import ask, held_out_ask
 

@@ -6,36 +6,19 @@ Each time it is the leftmost operation that brackets and products leave ready.
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import operator
 import random
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+
+from r1hf.data.sums import OPERATIONS, Operation, Tree, value
 
 MOST = 99
-SIZES = range(2, 6)  # how many numbers an expression of the training data has
-_OPERATIONS: dict[str, Callable[[int, int], int]] = {"+": operator.add, "-": operator.sub, "*": operator.mul}
-_SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*"}
 _STRENGTH = {"+": 1, "-": 1, "*": 2}
 _HELD_OUT = 0.37  # of all expressions
 _TRICKY = 0.6  # of those drawn give another value from left to right, for certain
 _ORDERS = ("*+-", "*-+", "+*-", "+-*", "-*+")  # products are often out of range, so they come first twice
 _SIGN = re.compile("[-+*]")
 _SINGLE = re.compile(r"\d+|[-+*()]")
-
-
-@dataclass(frozen=True)
-class Operation:
-    """`left sign right`, each side a number or an operation of its own."""
-
-    sign: str
-    left: Tree
-    right: Tree
-
-
-Tree = int | Operation
 
 
 def text(tree: Tree, gap: str = " ") -> str:
@@ -50,25 +33,6 @@ def _text(tree: Tree, gap: str, least: int) -> str:
     right = _text(tree.right, gap, strength + (tree.sign == "-"))
     inside = f"{_text(tree.left, gap, strength)}{gap}{tree.sign}{gap}{right}"
     return f"({inside})" if strength < least else inside
-
-
-def parse(written: str) -> Tree:
-    """The tree of an expression as text, sums and products from left to right. Raises SyntaxError for other text."""
-    return _read(ast.parse(written, mode="eval").body)
-
-
-def _read(node: ast.expr) -> Tree:
-    if isinstance(node, ast.BinOp) and type(node.op) in _SIGNS:
-        return Operation(_SIGNS[type(node.op)], _read(node.left), _read(node.right))
-    if isinstance(node, ast.Constant) and type(node.value) is int:
-        return node.value
-    raise SyntaxError(f"{ast.unparse(node)} is no number, and no sum, difference or product")
-
-
-def value(tree: Tree) -> int:
-    if isinstance(tree, int):
-        return tree
-    return _OPERATIONS[tree.sign](value(tree.left), value(tree.right))
 
 
 def size(tree: Tree) -> int:
@@ -119,7 +83,7 @@ def _from_the_left(written: str) -> list[str] | None:
     found = []
     while rest:
         sign, number, *rest = rest
-        left = _OPERATIONS[str(sign)](int(left), int(number))
+        left = OPERATIONS[str(sign)](int(left), int(number))
         if not 0 <= left <= MOST:
             return None
         found.append(" ".join(map(str, (left, *rest))))
@@ -152,7 +116,7 @@ def _grow(numbers: int, whole: int, rng: random.Random) -> tuple[Tree, int]:
         for sign in _ORDERS[int(rng.random() * len(_ORDERS))]:
             if isinstance(right, Operation) and sign != "-" and _STRENGTH[right.sign] == _STRENGTH[sign]:
                 continue  # 1 + (2 + 3) is written 1 + 2 + 3, which is worked from the left
-            result = _OPERATIONS[sign](low, high)
+            result = OPERATIONS[sign](low, high)
             if 0 <= result <= MOST:
                 return Operation(sign, left, right), result
 

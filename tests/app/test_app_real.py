@@ -40,8 +40,8 @@ def models(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         return [RUN]
     from small_run import SFT, right_response, run_recipe, write
 
+    from r1hf.data.sums import parse
     from r1hf.world.arithmetic import Problem
-    from r1hf.world.expressions import parse
 
     base, directory = request.getfixturevalue("tiny_base"), tmp_path_factory.mktemp("r1")
     asked = {"en": QUESTION, "zh": CHINESE}
