@@ -91,7 +91,7 @@ def test_a_stage_samples_with_it(memorised: Path, tmp_path: Path, monkeypatch: p
         **{"samples": 2, "temperature": 0.01, "max_new_tokens": 60, "batch_size": 8, "sampler": "vllm"},
     )
     assert manifest(out)["metrics"]["sampled"] == 16
-    assert len(load_rows(str(out / "data.jsonl"))) >= 8
+    assert len(load_rows(str(out / "data.jsonl"))) == 4, "three of them for the one general row"
 
 
 @pytest.mark.slow
