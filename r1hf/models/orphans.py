@@ -1,11 +1,14 @@
 """Ends an engine's processes when the one that started it is gone: vLLM's survive a SIGKILL and keep the GPU's memory.
 
-python -m r1hf.models.orphans MARK    # waits until its standard input closes, then kills all that carry MARK
+python -m r1hf.models.orphans MARK    # waits for the end of its parent, then kills what the parent had started, and
+                                      # all that carry MARK
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import subprocess
 import sys
 import time
@@ -14,6 +17,7 @@ import uuid
 import psutil
 
 MARK = "R1HF_ENGINE"  # in the environment of an engine's processes, however deep
+_LOOK = 0.5  # seconds between two looks at what the parent has started
 _TRIES = 20  # rounds: a process may be starting another one
 
 
@@ -43,10 +47,31 @@ def _marked(mark: str) -> list[psutil.Process]:
     return found
 
 
+def _until_the_parent_ends() -> dict[tuple[int, float], psutil.Process]:
+    """What the parent had started and is left: a forked engine shows the mark of no environment, and holds the pipe
+    by whose end the parent's would be known."""
+    parent = os.getppid()
+    seen: dict[tuple[int, float], psutil.Process] = {}
+    while os.getppid() == parent and not select.select([sys.stdin], [], [], _LOOK)[0]:
+        with contextlib.suppress(psutil.Error):
+            for process in psutil.Process(parent).children(recursive=True):
+                if process.pid != os.getpid():
+                    seen[process.pid, process.create_time()] = process
+    return seen
+
+
+def _running(seen: dict[tuple[int, float], psutil.Process]) -> list[psutil.Process]:
+    return [one for one in seen.values() if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
 def main() -> None:
-    sys.stdin.buffer.read()
+    seen = _until_the_parent_ends()
+    parent_is_gone = not select.select([sys.stdin], [], [], 0)[0]
     for _ in range(_TRIES):
-        if not (left := _marked(sys.argv[1])):
+        left = _marked(sys.argv[1])
+        with contextlib.suppress(psutil.Error):
+            left += _running(seen) if parent_is_gone else []
+        if not left:
             return
         for process in left:
             try:

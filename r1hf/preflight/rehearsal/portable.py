@@ -31,6 +31,7 @@ _OUTSIDE = {
     ),
     *("report_to", "log_completions_hub_repo", "trackio_space_id", "run_name", "project"),
 }
+_ENGINES = {"sampler", "vllm", "openai", "ray", "servers", "workers"}  # what samples is Transformers, here
 _QUIET = {"use_cpu", "num_threads", "probe_longest"}  # nobody misses these
 _OPTIMIZERS = {"adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "adagrad", "rmsprop"}
 
@@ -39,7 +40,8 @@ def portable(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The given values without what only the machine of the launch has, and what was left out, in words."""
     kept, untried = {}, []
     for key, value in values.items():
-        if key in _DEVICE or key in _OUTSIDE or key == "rollout_engine" or key.startswith("vllm_"):
+        left = key in _DEVICE or key in _OUTSIDE or key in _ENGINES
+        if left or key == "rollout_engine" or key.startswith("vllm_"):
             if _matters(key, value):
                 untried.append(f"{key}: {_short(value)}")
         else:
@@ -56,9 +58,9 @@ def portable(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 def _matters(key: str, value: Any) -> bool:
     """Whether leaving it out changes anything."""
-    if key in _QUIET or value in (None, False, "", [], "none"):
+    if key in _QUIET or value in (None, False, "", [], {}, "none"):
         return False
-    return not (key == "rollout_engine" and value == "transformers")
+    return not (key in ("rollout_engine", "sampler") and value == "transformers")
 
 
 def _short(value: Any) -> str:
