@@ -47,10 +47,8 @@ def _marked(mark: str) -> list[psutil.Process]:
     return found
 
 
-def _until_the_parent_ends() -> dict[tuple[int, float], psutil.Process]:
-    """What the parent had started and is left: a forked engine shows the mark of no environment, and holds the pipe
-    by whose end the parent's would be known."""
-    parent = os.getppid()
+def _until_the_parent_ends(parent: int) -> dict[tuple[int, float], psutil.Process]:
+    """What the parent had started: an engine that names itself anew writes over its environment, mark and all."""
     seen: dict[tuple[int, float], psutil.Process] = {}
     while os.getppid() == parent and not select.select([sys.stdin], [], [], _LOOK)[0]:
         with contextlib.suppress(psutil.Error):
@@ -65,8 +63,10 @@ def _running(seen: dict[tuple[int, float], psutil.Process]) -> list[psutil.Proce
 
 
 def main() -> None:
-    seen = _until_the_parent_ends()
-    parent_is_gone = not select.select([sys.stdin], [], [], 0)[0]
+    parent = os.getppid()
+    seen = _until_the_parent_ends(parent)
+    time.sleep(_LOOK)  # a killed parent's pipe closes before its children are another's
+    parent_is_gone = os.getppid() != parent
     for _ in range(_TRIES):
         left = _marked(sys.argv[1])
         with contextlib.suppress(psutil.Error):
