@@ -130,12 +130,12 @@ def find_tokenizer(source: str) -> Any:
     return load_tokenizer(source)
 
 
-def load_model(source: str) -> PreTrainedModel:
-    """A causal language model in float32, in evaluation mode. Raises ConfigError as `loading` does."""
+def load_model(source: str, dtype: str = "float32") -> PreTrainedModel:
+    """A causal language model, in evaluation mode. Raises ConfigError as `loading` does."""
     name, _, revision = source.partition("@")
     with loading(source):
         model = AutoModelForCausalLM.from_pretrained(
-            name, revision=revision or None, dtype="float32", **foreign_code.WEIGHTS
+            name, revision=revision or None, dtype=dtype, **foreign_code.WEIGHTS
         )
     return model.eval()
 
