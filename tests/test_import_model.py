@@ -151,7 +151,7 @@ def test_the_configuration_is_refused_in_sentences(file: Path, monkeypatch: pyte
     assert "no package r1hf-none is installed" in problems(model="package:r1hf-none")
     assert "not one GGUF file but 0" in problems(model="package:numpy")
     assert "does not exist" in problems(model="elsewhere/a/b.gguf")
-    assert "has the licence apache-2.0; the configuration says mit" in problems(model=file, licence="mit")
+    assert "has the licence apache-2.0, and the configuration says mit" in problems(model=file, licence="mit")
     assert "needs chat_template too" in problems(model=file, prefill_think="true")
     assert "the chat template 'llama' writes" in problems(model=file, chat_template="llama")
     monkeypatch.setitem(sys.modules, "gguf", None)
