@@ -2,7 +2,8 @@
 
 PyTorch's scaled_dot_product_attention on a CPU is made for long queries. For the one token of a decoding step it takes
 many times as long as two batched products, and with grouped-query attention Transformers copies keys and values for
-every head first (benchmarks/attention.py). Here the heads of a group are rows of one product, and nothing is copied.
+every head first. Here the heads of a group are rows of one product, and nothing is copied. All scores are kept for a
+backward pass, so long rows are still trained with PyTorch's own.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Any
 
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 NAME = "grouped"
+LONG = 320  # tokens of a row from which training keeps too many scores for the backward pass
 
 
 def grouped_attention(
@@ -30,6 +33,10 @@ def grouped_attention(
 ) -> tuple[torch.Tensor, None]:
     """query (n, heads, new, size), key and value (n, groups, seen, size); mask of truth values or to be added, or none
     where each token sees all before it. Returns (n, new, heads, size). The softmax is taken in float32."""
+    if query.requires_grad and query.shape[2] > LONG:
+        named = {"scaling": scaling, "dropout": dropout}
+        found: tuple[torch.Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **named)
+        return found
     rows, heads, new, size = query.shape
     groups, seen = key.shape[1:3]
     stacked = query.reshape(rows, groups, heads // groups * new, size)

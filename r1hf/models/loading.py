@@ -23,6 +23,7 @@ from transformers import (
 from r1hf.core import foreign_code
 from r1hf.core.errors import ConfigError
 from r1hf.core.files import read_object
+from r1hf.models import grouped_attention  # noqa: F401 (a model may ask for it)
 from r1hf.models.gguf_file import is_gguf, not_a_model
 from r1hf.stage.manifest import prove
 from r1hf.text import template_checks
