@@ -109,7 +109,7 @@ def _front(shares: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tens
         front, order = shares.topk(FRONT, dim=-1)
         if bool((front.sum(dim=-1) >= top_p).all()):
             return front, order
-    return shares.sort(dim=-1, descending=True, stable=True)  # type: ignore[return-value]
+    return shares.sort(dim=-1, descending=True, stable=True)
 
 
 def _read(model: PreTrainedModel, rows: Sequence[Row]) -> _Batch:
