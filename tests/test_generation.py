@@ -363,7 +363,7 @@ def test_what_an_engine_started_ends_with_the_process_that_started_it(tmp_path: 
     below = parent.children(recursive=True)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    assert len(below) == 4 and not psutil.wait_procs(below, timeout=60)[1]
+    assert len(below) == 4 and not psutil.wait_procs(below, timeout=300)[1]
 
 
 def test_an_engine_that_wrote_over_its_environment_ends_too(tmp_path: Path) -> None:
@@ -393,7 +393,7 @@ def test_an_engine_that_wrote_over_its_environment_ends_too(tmp_path: Path) -> N
     below = [psutil.Process(int(number)) for number in numbers.read_text(encoding="utf-8").split()]
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    assert not psutil.wait_procs(below, timeout=60)[1]
+    assert not psutil.wait_procs(below, timeout=300)[1]
 
 
 @pytest.mark.slow
