@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +97,15 @@ def spread(completions: list[str], **kwargs: Any) -> list[float]:
     return [float(sum(map(ord, text)) % 7) for text in completions]
 
 
-def run_case(case: tuple[Any, ...], trainer: str, directory: str) -> dict[str, float]:
-    """Trains; returns peak bytes above the baseline and seconds of the last step."""
+def words(start: int, count: int) -> str:
+    return " ".join(f"w{2 + (start * 31 + place) % 1000}" for place in range(count))
+
+
+def trainer_of(case: tuple[Any, ...], trainer: str, directory: str, clock: Any) -> Callable[[], Any]:
+    """What loads the case's model into r1hf's trainer or TRL's: all else is made already."""
     import torch
     from datasets import Dataset
-    from transformers import PreTrainedTokenizerFast, TrainerCallback
+    from transformers import PreTrainedTokenizerFast
     from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
     from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
@@ -115,21 +120,6 @@ def run_case(case: tuple[Any, ...], trainer: str, directory: str) -> dict[str, f
         **{"use_cpu": not gpu, "save_strategy": "no", "report_to": "none", "disable_tqdm": True, "logging_steps": 1},
         "model_init_kwargs": {"dtype": "float32"},
     }
-
-    class Clock(TrainerCallback):
-        seconds: list[float] = []
-
-        def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
-            self.started = time.perf_counter()
-
-        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-            if gpu:
-                torch.cuda.synchronize()
-            self.seconds.append(time.perf_counter() - self.started)
-
-    def words(start: int, count: int) -> str:
-        return " ".join(f"w{2 + (start * 31 + place) % 1000}" for place in range(count))
-
     if kind == "sft":
         texts = [{"prompt": words(n, 2), "completion": " " + words(n + 1, completion - 3)} for n in range(64)]
         make, config = (R1SFTTrainer, R1SFTConfig) if trainer == "r1hf" else (SFTTrainer, SFTConfig)
@@ -143,13 +133,34 @@ def run_case(case: tuple[Any, ...], trainer: str, directory: str) -> dict[str, f
         own = {"log_rollouts": False, "sync_ref_model": False} if trainer == "r1hf" else {}
         args = config(**common, **rl, **own)
         named = {"train_dataset": Dataset.from_list(texts), "reward_funcs": spread}
+    return lambda: make(model=directory, args=args, processing_class=tokenizer, callbacks=[clock], **named)
+
+
+def run_case(case: tuple[Any, ...], trainer: str, directory: str) -> dict[str, float]:
+    """Trains; returns peak bytes above the baseline and seconds of the last step."""
+    import torch
+    from transformers import TrainerCallback
+
+    gpu = torch.cuda.is_available()
+
+    class Clock(TrainerCallback):
+        seconds: list[float] = []
+
+        def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+            self.started = time.perf_counter()
+
+        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+            if gpu:
+                torch.cuda.synchronize()
+            self.seconds.append(time.perf_counter() - self.started)
+
+    clock = Clock()
+    make = trainer_of(case, trainer, directory, clock)
     torch.ones(512, 512) @ torch.ones(512, 512)  # the arithmetic library's own buffers
     before = _resident()
     if gpu:
         torch.cuda.reset_peak_memory_stats()
-    clock = Clock()
-    made = make(model=directory, args=args, processing_class=tokenizer, callbacks=[clock], **named)
-    made.train()
+    make().train()
     peak = torch.cuda.max_memory_allocated() if gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"peak": float(peak - (0 if gpu else before)), "baseline": float(before), "step": clock.seconds[-1]}
 

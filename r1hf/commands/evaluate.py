@@ -66,7 +66,8 @@ def _show_kinds(place: Path) -> None:
     from r1hf.evaluation.compare import read_results
 
     for model, metrics in read_results(place)["models"].items():
-        kinds = metrics.get("kinds", {})
+        found = {kind: one for kind, one in metrics.get("by_kind", {}).items() if "counts" in one}
+        kinds = {kind: {"questions": one["questions"], **one["counts"]} for kind, one in found.items()}
         rows = [[kind, *map(str, counts.values())] for kind, counts in kinds.items()]
         if rows:
             totals = [str(sum(column)) for column in zip(*(counts.values() for counts in kinds.values()), strict=True)]

@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"r1hf explain: {error}", file=sys.stderr)
         return 2
     print(json.dumps(as_json(panel), ensure_ascii=False, indent=2) if options.json else render(panel))
-    return 1 if panel.faults else 0
+    return 1 if panel.found else 0
 
 
 def render(panel: Panel) -> str:
@@ -51,7 +51,7 @@ def render(panel: Panel) -> str:
 
 
 def _block(one: Diagnosis, place: int) -> str:
-    lines = [] if place == 0 and one.fault else [f"Also: {one.said}."]
+    lines = [] if place == 0 else [f"Also: {one.said}."]
     lines += _wrapped("seen", one.seen) + _wrapped("try", one.advice)
     for rollout in one.rollouts:
         question = short(question_text(messages_of(rollout.prompt)).strip(), 90)
@@ -104,12 +104,11 @@ def as_json(panel: Panel) -> dict[str, Any]:
     facts = panel.facts
     return {
         "run": str(facts.run.where),
-        "status": 1 if panel.faults else 0,
+        "status": 1 if panel.found else 0,
         "headline": panel.headline,
         "diagnoses": [
             {
                 "code": one.code,
-                "fault": one.fault,
                 "said": one.said,
                 "seen": list(one.seen),
                 "advice": list(one.advice),
