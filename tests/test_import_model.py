@@ -21,6 +21,8 @@ from r1hf.core.errors import ConfigError
 from r1hf.models.gguf_file import find_gguf, is_gguf, reading
 from r1hf.models.intake import Wanted, look, take_in
 from r1hf.models.loading import load_model, load_tokenizer
+from r1hf.publish import lineage
+from r1hf.publish.context import Run, base_id, root_of
 from r1hf.stage.manifest import read_manifest
 from recipes import import_model
 
@@ -64,6 +66,14 @@ def test_a_stage_is_made_whose_end_padding_and_licence_are_right(base: Path) -> 
     assert manifest.metrics["base_model"] == "o/m" and manifest.inputs["model"]["path"].endswith("small.gguf")
     ids = tokenizer.apply_chat_template(QUESTION, add_generation_prompt=True, return_dict=False)
     assert ids[0] == 1 and ids.count(2) == 2 and "helpful AI assistant" in tokenizer.decode(ids)
+
+
+def test_what_is_made_of_it_has_its_licence_and_names_it_as_base(base: Path, tmp_path: Path) -> None:
+    import_model.main(["--model", str(base), "--output_dir", str(tmp_path / "next")])
+    made = lineage.find(tmp_path / "next")
+    assert [(one.name, one.licence) for one in lineage.sources(made, {})] == [("o/m", "apache-2.0")]
+    root = root_of(made)
+    assert root is not None and base_id(root, Run(None, {})) == "o/m"
 
 
 def test_digits_are_split_as_the_model_was_trained_with(file: Path) -> None:
