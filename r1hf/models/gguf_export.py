@@ -21,6 +21,7 @@ from r1hf.core.foreign_code import WEIGHTS
 from r1hf.models.gguf_file import ARCHITECTURES, permuted, permuted_heads, reading, tensor_names
 from r1hf.models.gguf_tokenizer import read_tokenizer, splitting
 from r1hf.models.loading import load_tokenizer, loading
+from r1hf.text.chat_templates import begins_text
 from r1hf.text.renderer import render_safely
 from r1hf.text.round_trips import CONVERSATION, TEXTS, rendered
 
@@ -162,8 +163,7 @@ def _vocabulary(writer: Any, tokenizer: Any, split: str, rows: int) -> None:
     for key in ("bos", "eos", "pad", "unk"):
         if (number := getattr(tokenizer, f"{key}_token_id")) is not None:
             getattr(writer, f"add_{key}_token_id")(number)
-    begins = tokenizer.encode("a")[:1] == [tokenizer.bos_token_id]
-    writer.add_add_bos_token(begins)
+    writer.add_add_bos_token(begins_text(tokenizer))
     if tokenizer.chat_template:
         writer.add_chat_template(plain_template(tokenizer.chat_template))
 
