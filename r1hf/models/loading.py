@@ -23,6 +23,7 @@ from transformers import (
 from r1hf.core import foreign_code
 from r1hf.core.errors import ConfigError
 from r1hf.core.files import read_object
+from r1hf.models import grouped_attention  # noqa: F401 (a model may ask for it)
 from r1hf.models.gguf_file import is_gguf, not_a_model
 from r1hf.stage.manifest import prove
 from r1hf.text import template_checks
@@ -133,12 +134,12 @@ def find_tokenizer(source: str) -> Any:
     return load_tokenizer(source)
 
 
-def load_model(source: str) -> PreTrainedModel:
-    """A causal language model in float32, in evaluation mode. Raises ConfigError as `loading` does."""
+def load_model(source: str, dtype: str = "float32") -> PreTrainedModel:
+    """A causal language model, in evaluation mode. Raises ConfigError as `loading` does."""
     name, _, revision = source.partition("@")
     with loading(source):
         model = AutoModelForCausalLM.from_pretrained(
-            name, revision=revision or None, dtype="float32", **foreign_code.WEIGHTS
+            name, revision=revision or None, dtype=dtype, **foreign_code.WEIGHTS
         )
     return model.eval()
 
