@@ -21,6 +21,7 @@ COMMANDS = {
     "demo": ("r1hf.commands.run_recipe", "train the whole pipeline in the tiny world: recipe pipeline --config tiny"),
     "evaluate": ("r1hf.commands.evaluate", "evaluate models on a benchmark, or judge kept samples again"),
     "explain": ("r1hf.commands.explain", "what is wrong with a run, r1hf's or not; GRPO step by step"),
+    "export": ("r1hf.commands.export", "write a model as one GGUF file, for llama.cpp and what is built on it"),
     "init": ("r1hf.commands.init", "copy the recipes and configurations into a directory of yours"),
     "check": (
         "r1hf.commands.check",
