@@ -16,7 +16,6 @@ from accelerate import Accelerator
 from peft import LoraConfig, get_peft_model
 from small_run import CPU, GRPO, log, run_recipe
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from trl.generation.vllm_generation import VLLMGeneration
 
 from r1hf.core.errors import DataError, StageError
 from r1hf.stage.manifest import verify
@@ -57,9 +56,9 @@ def test_an_adapter_is_added_to_copies(tiny_base: Path, whole: list[str] | None)
     assert all(torch.allclose(found[name], merged[name]) for name in merged)
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["tied", "untied"])
+@pytest.fixture(scope="module")
 def policy(tiny_base: Path, request: pytest.FixtureRequest) -> tuple[Any, Any]:
-    model = AutoModelForCausalLM.from_pretrained(tiny_base, tie_word_embeddings=request.param)
+    model = AutoModelForCausalLM.from_pretrained(tiny_base, tie_word_embeddings=getattr(request, "param", True))
     return model, AutoTokenizer.from_pretrained(tiny_base)
 
 
@@ -86,6 +85,9 @@ class TestEngine:
     pytestmark = slow
 
     def test_nothing_else_in_the_process_changes(self, policy: tuple[Any, Any]) -> None:
+        pytest.importorskip(
+            "llvmlite.binding"
+        )  # of vLLM's n-gram speculation; vLLM's search for kernels falls over it
         environment, set_threads, threads = dict(os.environ), torch.set_num_threads, torch.get_num_threads()
         torch.manual_seed(3)
         wanted = torch.rand(2)
@@ -100,6 +102,7 @@ class TestEngine:
         assert not torch.distributed.is_initialized()
         assert all(not thread.name.startswith("VLLM") for thread in threading.enumerate())
 
+    @pytest.mark.parametrize("policy", [True, False], indirect=True, ids=["tied", "untied"])
     def test_new_weights_seeds_and_ends(
         self, rollouts: CpuRollouts, policy: tuple[Any, Any], prompts: list[list[int]]
     ) -> None:
@@ -205,8 +208,3 @@ class TestTraining:
         assert metrics["optimizer_steps"] == 4
         assert 0.8 < metrics["sampling/importance_sampling_ratio/mean"] < 1.2
         assert 0 < metrics["sampling/sampling_logp_difference/max"] < 1
-
-
-def test_trl_is_asked_for_no_more_than_it_offers() -> None:
-    """What `CpuRollouts` overrides."""
-    assert all(hasattr(VLLMGeneration, name) for name in ("_init_vllm", "_iter_named_params", "sync_weights"))

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import random
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,8 @@ from r1hf.models.sampling import TOO_LONG, end_tokens
 
 KV_CACHE = 2**30  # bytes; VLLM_CPU_KVCACHE_SPACE counts in GiB and wins
 BLOCK = 32  # tokens; vLLM shares whole blocks of a prompt, and its 128 on a CPU are longer than many prompts
+# vLLM looks for its kernels in every module; an object in this one (numba's) takes any name and breaks the search.
+_ANSWERS_TO_ALL = "llvmlite.binding.ffi"
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_NO_USAGE_STATS": "1",
@@ -44,6 +47,7 @@ class CpuRollouts(VLLMGeneration):
     """
 
     options: dict[str, Any] = {}
+    generation_kwargs: dict[str, Any]
     llm: Any = None
 
     def _init_vllm(self) -> None:
@@ -163,6 +167,7 @@ def _kept() -> Iterator[None]:
     """What vLLM's start changes in a process and does not put back: random states, variables for children, threads."""
     states = random.getstate(), numpy.random.get_state(), torch.get_rng_state()
     environment, set_threads = dict(os.environ), torch.set_num_threads
+    hidden = sys.modules.pop(_ANSWERS_TO_ALL, None)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about names in vLLM that torch has deprecated
@@ -174,6 +179,8 @@ def _kept() -> Iterator[None]:
         os.environ.clear()
         os.environ.update(environment)
         torch.set_num_threads = set_threads
+        if hidden is not None:
+            sys.modules[_ANSWERS_TO_ALL] = hidden
 
 
 @contextlib.contextmanager
