@@ -32,6 +32,7 @@ COMMANDS = {
     "pull": ("r1hf.commands.pull", "download from the Hub, and prove whose it is by its signature"),
     "push": ("r1hf.commands.push", "push a run or a stage to the Hub, with its card"),
     "recipe": ("r1hf.commands.run_recipe", "run a recipe by its name, with a configuration of r1hf's or yours"),
+    "review": ("r1hf.commands.review", "accept, edit or reject the rows of cold start or rejection sampling"),
     "rollouts": ("r1hf.commands.rollouts", "show what a policy wrote in training, with its rewards"),
     "work": ("r1hf.commands.work", "sample for a stage that runs, on another GPU or machine"),
     "serve": ("r1hf.commands.serve", "serve models over an OpenAI-compatible interface, with the chat if asked"),
