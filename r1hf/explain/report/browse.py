@@ -21,7 +21,6 @@ from r1hf.trainers.advantage import TRL_EPS, group_advantages
 
 MOST = 10_000  # rollouts of a page
 _TOLD = 800  # characters that a language is told by
-LIMITS = (4000, 2000, 1200, 800, 500)  # characters of a completion, tried in turn until the page is small enough
 Group = list[Rollout]
 
 
@@ -31,6 +30,7 @@ class Browser:
     def __init__(self, stages: Sequence[Examined], most: int = MOST):
         self.sets: dict[str, list[Group]] = {}
         self._places: dict[int, tuple[str, int]] = {}
+        self._still: dict[str, dict[str, Any]] = {}
         self._stages = {one.name: one for one in stages if one.panel.facts.rollouts}
         counts = {name: len(one.panel.facts.rollouts) for name, one in self._stages.items()}
         for name, one in self._stages.items():
@@ -46,7 +46,10 @@ class Browser:
 
     def columns(self, limit: int) -> list[dict[str, Any]]:
         """The sets, a completion cut to `limit` characters."""
-        return [_columns(self._stages[name], groups, limit) for name, groups in self.sets.items()]
+        for name, groups in self.sets.items():
+            if name not in self._still:
+                self._still[name] = _columns(self._stages[name], groups)
+        return [{**self._still[name], **_texts(groups, limit)} for name, groups in self.sets.items()]
 
 
 def _chosen(one: Examined, most: int) -> list[Group]:
@@ -62,25 +65,33 @@ def _chosen(one: Examined, most: int) -> list[Group]:
     return [group for group in groups if id(group) in kept]
 
 
-def _columns(stage: Examined, groups: Sequence[Group], limit: int) -> dict[str, Any]:
+def _texts(groups: Sequence[Group], limit: int) -> dict[str, Any]:
+    """The columns that depend on how long a text may be."""
+    ones = [one for group in groups for one in group]
+    completions = [cut_middle(visible(one.completion), limit) for one in ones]
+    prompts = dict.fromkeys(one.prompt for one in ones)
+    return {
+        "limit": limit,
+        "prompts": [cut_middle(visible(question_text(messages_of(prompt)).strip()), limit)[0] for prompt in prompts],
+        "text": [text for text, _ in completions],
+        "cut": [left for _, left in completions],
+        "think": [_thought(text) for text, _ in completions],
+    }
+
+
+def _columns(stage: Examined, groups: Sequence[Group]) -> dict[str, Any]:
     run, facts = stage.panel.facts.run, stage.panel.facts
     ones = [one for group in groups for one in group]
     prompts = {prompt: place for place, prompt in enumerate(dict.fromkeys(one.prompt for one in ones))}
     names = list(dict.fromkeys(name for one in ones for name in one.rewards))
-    completions = [cut_middle(visible(one.completion), limit) for one in ones]
     return {
         "name": stage.name,
         "total": len(facts.rollouts),
         "whole": run.whole,
-        "limit": limit,
         "rewards": names,
-        "prompts": [cut_middle(visible(question_text(messages_of(prompt)).strip()), limit)[0] for prompt in prompts],
         "prompt": [prompts[one.prompt] for one in ones],
         "group": [place for place, group in enumerate(groups) for _ in group],
         "step": [one.step for one in ones],
-        "text": [text for text, _ in completions],
-        "cut": [left for _, left in completions],
-        "think": [_thought(text) for text, _ in completions],
         "reward": [_short(one.reward) for one in ones],
         "parts": [[_short(one.rewards.get(name)) for one in ones] for name in names],
         "advantage": [_short(value) for group in groups for value in _advantages(group)],

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from r1hf.core.files import write_atomic
 from r1hf.explain.report import payload, sections, text
-from r1hf.explain.report.browse import LIMITS, Browser, linked
+from r1hf.explain.report.browse import Browser, linked
 from r1hf.explain.report.charts import Chart
 from r1hf.explain.report.costs import NOTE, costs
 from r1hf.explain.report.curves import StageCurves, loss_curves, rl_curves
@@ -30,6 +31,7 @@ METRICS = (
     ("format_rate", None, "well formed", "c2"),
     ("language_consistency", None, "one language", "c3"),
 )
+LONGEST, SHORTEST = 4000, 300  # characters of a text that is cut
 ROOM = {"rollouts": 3_600_000, "pairs": 900_000}  # characters of packed data; the rest of a page is under 400,000
 
 
@@ -114,17 +116,15 @@ def page(template: str, curves: Sequence[StageCurves], browser: Browser | None, 
     )
 
 
-def fitting(make: Any, kind: str) -> Any:
-    """Packed data whose texts are as long as the page has room for."""
-    packed = None
-    for limit in LIMITS:
-        value = make(limit)
-        if value is None:
-            return None
+def fitting(make: Callable[[int], Any], kind: str) -> Markup | None:
+    """Packed data whose texts are as long as the page has room for. make: the data, its texts cut to a length."""
+    limit = LONGEST
+    while (value := make(limit)) is not None:
         packed = payload.packed(value)
-        if len(packed) <= ROOM[kind]:
-            break
-    return packed
+        if len(packed) <= ROOM[kind] or limit <= SHORTEST:
+            return packed
+        limit = max(SHORTEST, min(limit // 2, int(limit * 0.9 * ROOM[kind] / len(packed))))
+    return None
 
 
 def _plots(charts: Sequence[Chart]) -> dict[str, Any]:

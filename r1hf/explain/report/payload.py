@@ -18,9 +18,9 @@ _STYLES = ("uplot/uPlot.min.css", "report.css", "browse.css")
 
 
 def packed(value: Any) -> Markup:
-    """JSON, gzip, base64: the same value gives the same text."""
+    """JSON, gzip, base64: the same value gives the same text. Level 6: 9 takes three times as long for 2% less."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    squeezed = gzip.compress(text.encode("utf-8", "replace"), 9, mtime=0)
+    squeezed = gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)
     return Markup(base64.b64encode(squeezed).decode("ascii"))
 
 
