@@ -241,6 +241,9 @@ def test_a_page_lies_where_it_breaks_no_seal(tmp_path: Path) -> None:
     assert command.place_of(stage) == stage / "report.html"
     (stage / "manifest.json").write_text("{}")
     assert command.place_of(stage) == tmp_path / "r1_zero-report.html"
+    assert command.place_of(tmp_path) == tmp_path.with_name(f"{tmp_path.name}-report.html")
+    (tmp_path / "pipeline.jsonl").write_text("")
+    assert command.place_of(tmp_path) == tmp_path / "report.html"
     assert command.place_of(tmp_path / "r1.partial") == tmp_path / "r1-report.html"
     assert command.place_of(rows_file(tmp_path / "rows.jsonl")) == tmp_path / "rows.jsonl-report.html"
 

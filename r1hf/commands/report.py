@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 
 from r1hf.core.errors import ConfigError, R1Error
+from r1hf.core.files import is_file
+from r1hf.core.places import EVENTS, MANIFEST
 
 _NAME = "report.html"
 _READ = (".jsonl", ".json", ".parquet", ".log", ".out", ".txt", ".csv")
@@ -73,7 +75,8 @@ def _write(options: argparse.Namespace, refresh: int) -> None:
         write_versus(options.runs, out, refresh)
         print(f"report: {out}", flush=True)
     elif is_run(first):
-        write_report(first, read_graph(first), refresh, options.out)
+        place = place_of(first)
+        write_report(first, read_graph(first), refresh, options.out or (None if place.parent == first else place))
     else:
         _write_single(options, first, refresh)
 
@@ -96,12 +99,16 @@ def _write_single(options: argparse.Namespace, path: Path, refresh: int) -> None
 
 
 def place_of(where: Path) -> Path:
-    """Where a page lies by itself: in the run's directory; beside a stage, whose files are sealed, or a file."""
-    from r1hf.core.files import is_file
+    """Where a page lies by itself: in the run's directory; beside a stage, whose files are sealed, or a file.
 
-    if where.is_dir() and not is_file(where / "manifest.json") and where.suffix != ".partial":
+    Also beside stages that no pipeline made: it would take the page for a person's own, and refuse the directory.
+    """
+    from r1hf.explain.report.lineage import is_run
+
+    sealed = is_file(where / MANIFEST) or where.suffix == ".partial" or (is_run(where) and not is_file(where / EVENTS))
+    if where.is_dir() and not sealed:
         return where / _NAME
-    return where.with_name(f"{where.name.removesuffix('.partial')}-{_NAME}")
+    return where.resolve().with_name(f"{where.resolve().name.removesuffix('.partial')}-{_NAME}")
 
 
 def _follow(options: argparse.Namespace, refresh: int) -> int:

@@ -6,17 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from r1hf.core.files import is_file, parse_json, read_text
+from r1hf.core.places import EVENTS, MANIFEST
 
 Graph = dict[str, list[str]]
 
 
 def is_run(directory: Path) -> bool:
     """Whether a directory holds stages, and is not one itself."""
-    return (
-        directory.is_dir()
-        and not is_file(directory / "manifest.json")
-        and bool(_planned(directory) or _made(directory))
-    )
+    return directory.is_dir() and not is_file(directory / MANIFEST) and bool(_planned(directory) or _made(directory))
 
 
 def read_graph(run_dir: Path) -> Graph:
@@ -27,7 +24,7 @@ def read_graph(run_dir: Path) -> Graph:
     names = list(dict.fromkeys([*_planned(run_dir), *_made(run_dir)]))
     graph: Graph = {}
     for name in names:
-        inputs = _object(run_dir / name / "manifest.json").get("inputs")
+        inputs = _object(run_dir / name / MANIFEST).get("inputs")
         found = [(part, path) for path in map(Path, _paths(inputs)) for part in path.parts if part in names]
         own = [part for part, path in found if part != name and not _of_world(path, part)]
         graph[name] = list(dict.fromkeys(own or (part for part, _ in found if part != name)))
@@ -41,7 +38,7 @@ def _of_world(path: Path, stage: str) -> bool:
 
 def _planned(run_dir: Path) -> list[str]:
     """The stages that the pipeline set out to make, from pipeline.jsonl."""
-    path = run_dir / "pipeline.jsonl"
+    path = run_dir / EVENTS
     if not is_file(path):
         return []
     found: dict[str, None] = {}
@@ -56,8 +53,8 @@ def _planned(run_dir: Path) -> list[str]:
 
 
 def _made(run_dir: Path) -> list[str]:
-    finished = [path.parent for path in run_dir.glob("*/manifest.json") if not path.parent.name.endswith(".old")]
-    finished.sort(key=lambda path: (str(_object(path / "manifest.json").get("created")), path.name))
+    finished = [path.parent for path in run_dir.glob(f"*/{MANIFEST}") if not path.parent.name.endswith(".old")]
+    finished.sort(key=lambda path: (str(_object(path / MANIFEST).get("created")), path.name))
     begun = sorted(path for path in run_dir.glob("*.partial") if path.is_dir())
     return list(dict.fromkeys(path.name.removesuffix(".partial") for path in (*finished, *begun)))
 
