@@ -10,9 +10,18 @@ detail.show = (set, one) => {
     detail.verdict(set, one),
     detail.table(set, group, one),
     page.make("p", {class: "note", text: detail.says(set, group)}),
-    page.make("p", {class: "note", text: `${set.place[one]}, step ${set.step[one]}`}),
+    page.make("p", {class: "note"}, `${set.place[one]}, step ${set.step[one]} `, detail.again(set.prompts[set.prompt[one]])),
   ];
   page.byId("r-detail").replaceChildren(...parts);
+};
+
+// The chat takes the question from behind the #, and sends it only when told to.
+detail.again = (question) => {
+  if (!question || question.length > 4000 || question.includes("characters left out")) return null;
+  return page.make("a", {
+    href: `http://127.0.0.1:7860/#ask=${encodeURIComponent(question)}`, target: "_blank", rel: "noopener noreferrer",
+    title: "opens the chat of r1hf serve RUN --chat on this machine", text: "ask again in the chat",
+  });
 };
 
 detail.group = (set, one) => {
