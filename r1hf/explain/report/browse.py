@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from r1hf.explain.health.diagnosis import Diagnosis
 from r1hf.explain.health.judged import answer_of, spread
@@ -42,7 +43,7 @@ class Browser:
     def link(self, one: Rollout) -> str | None:
         """The page's own address of a rollout; None where it is not on the page."""
         found = self._places.get(id(one))
-        return None if found is None else f"#rollout/{found[0]}/{found[1]}"
+        return None if found is None else f"#rollout/{quote(found[0], safe='')}/{found[1]}"
 
     def columns(self, limit: int) -> list[dict[str, Any]]:
         """The sets, a completion cut to `limit` characters."""
