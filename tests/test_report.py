@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_run import GRAPH, HOSTILE, QUESTIONS, SCORES, manifest, write_json, write_rows, write_run
+from tables import each
 
 from r1hf.core.errors import DataError
 from r1hf.explain.report import build_summary, payload, write_report
@@ -25,6 +26,7 @@ from r1hf.explain.report.charts import MAX_POINTS, smooth, thin
 from r1hf.explain.report.curves import rl_curves
 from r1hf.explain.report.graph import lay_out, layer_of
 from r1hf.explain.report.load import RunData
+from r1hf.explain.report.stages import info
 from r1hf.explain.report.text import cut, duration, number, percent, visible
 from r1hf.explain.report.trend import trend
 
@@ -472,3 +474,28 @@ def test_the_trend_of_a_logged_number() -> None:
     found = trend(flat, "length")
     assert found is not None and abs(found[0]) < 0.01 and abs(found[1]) < 2
     assert trend(rows[:9], "length") is None and trend(rows, "width") is None
+
+
+def test_a_base_that_was_brought_is_not_the_tiny_world(run_dir: Path) -> None:
+    path = run_dir / "base" / "manifest.json"
+    write_json(path, json.loads(path.read_text()) | {"recipe": "recipes/import_model.py"})
+    write_report(run_dir, GRAPH)
+    _, page = page_of(run_dir)
+    assert summary_of(run_dir)["checks"] == [] and "tiny world" not in page.text
+    assert "brought in as it was published" in page.text and "Pretrained here" not in page.text
+
+
+@each(
+    "stage, kind",
+    [
+        ("student_qwen_1_5b", "sft"),
+        ("student_on_policy", "sft"),
+        ("direct_rl_qwen_32b", "rl"),
+        ("r1_zero_32k", "rl"),
+        ("student_base", "base"),
+        ("problems", "data"),
+        ("mine", "other"),
+    ],
+)
+def test_stages_of_other_names_and_sizes_have_words(stage: str, kind: str) -> None:
+    assert info(stage).kind == kind and bool(info(stage).about) is (kind != "other")

@@ -21,7 +21,7 @@ from r1hf.explain.report.graph import Box, draw_graph
 from r1hf.explain.report.load import RunData, load_run
 from r1hf.explain.report.pairs import pairs
 from r1hf.explain.report.paper import NAMES, published
-from r1hf.explain.report.stages import DATA_STAGES, KINDS, info, paper_name
+from r1hf.explain.report.stages import BROUGHT, DATA_STAGES, KINDS, info, paper_name
 from r1hf.explain.report.summary import bounds, format_table, print_text, summarize, to_json, with_error
 
 # The second SFT starts again from the base: the edge that readers of the paper most often miss.
@@ -69,7 +69,7 @@ def render(run: RunData, summary: dict[str, Any], refresh: int = 0) -> str:
         run=run,
         refresh=refresh,
         summary=summary,
-        tiny="base" in run.graph,
+        tiny=run.tiny,
         graphs=_graphs(run),
         story=_story(run, summary),
         kinds=KINDS,
@@ -181,7 +181,8 @@ def _story(run: RunData, summary: dict[str, Any]) -> list[dict[str, str]]:
         change = "" if after is None else f"{text.percent(after)} right"
         if before is not None and after is not None:
             change = f"right: {text.percent(before)} before ({start}), {text.percent(after)} after"
-        told.append({"stage": stage, "about": info(stage).about, "change": change or sections.headline(run, stage)})
+        about = BROUGHT if stage == "base" and not run.tiny else info(stage).about
+        told.append({"stage": stage, "about": about, "change": change or sections.headline(run, stage)})
     return told
 
 

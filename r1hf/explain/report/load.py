@@ -30,6 +30,12 @@ class RunData:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def tiny(self) -> bool:
+        """Whether this is the tiny world, which pretrains its base; others bring theirs."""
+        recipe = self.manifests.get("base", {}).get("recipe", "recipes/base.py")
+        return "base" in self.graph and Path(str(recipe)).stem == "base"
+
+    @property
     def missing(self) -> list[str]:
         """Stages of the graph that have no readable manifest."""
         return [stage for stage in self.graph if stage not in self.manifests]

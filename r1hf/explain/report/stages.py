@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -92,11 +93,32 @@ STAGES: dict[str, StageInfo] = {
         "direct RL",
         "The same Llama student by RL from its own base.",
     ),
+    "student": StageInfo(
+        "sft",
+        "distilled",
+        "A smaller model learns from the same mix by fine-tuning alone: distillation, which asks whether a small "
+        "model can take over what a larger one found.",
+    ),
+    "direct_rl": StageInfo(
+        "rl",
+        "direct RL",
+        "A student's base by RL alone: what a small model finds by itself, to hold against distillation.",
+    ),
+    "student_on_policy": StageInfo(
+        "sft",
+        "on-policy distillation",
+        "The distilled student writes, and its teacher grades every token: distillation on the student's own "
+        "mistakes.",
+    ),
+    "problems": StageInfo(
+        "data", "prompts", "Problems whose answers a program knows, made by rule: what RL asks, and what is held out."
+    ),
     "evaluate": StageInfo("data", "evaluation", "Every model on the same held-out problems."),
 }
 
 # The stages that make data or judges and so have no row of scores of their own.
-DATA_STAGES = ("cold_start", "rejection_sampling", "reward_models", "evaluate")
+DATA_STAGES = ("problems", "cold_start", "rejection_sampling", "reward_models", "evaluate")
+BROUGHT = "The model that everything starts from, brought in as it was published."
 
 KINDS = {
     "base": "base model",
@@ -106,15 +128,23 @@ KINDS = {
 }
 
 
+# Stages of other names and sizes, by the first pattern that fits.
+_LIKE = (
+    (r".*_on_policy", "student_on_policy"),
+    (r"direct_rl.*|.*_direct_rl", "direct_rl"),
+    (r"student_.*", "student"),
+    (r"r1_zero_.*", "r1_zero"),
+)
+
+
 def info(stage: str) -> StageInfo:
     """The words for `stage`; an unknown one gets an empty entry, `X_base` counts as a base model."""
     if stage in STAGES:
         return STAGES[stage]
-    return (
-        StageInfo("base", "before training", "The student's own base, before it learns.")
-        if stage.endswith("_base")
-        else StageInfo("other")
-    )
+    if stage.endswith("_base"):
+        return StageInfo("base", "before training", "The student's own base, before it learns.")
+    like = next((name for pattern, name in _LIKE if re.fullmatch(pattern, stage)), None)
+    return StageInfo("other") if like is None else STAGES[like]
 
 
 def paper_name(stage: str) -> str:
