@@ -22,10 +22,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from r1hf.core.gpus import DEVICES, GIB, Device
 from r1hf.models.shapes import BUILT_IN, from_config
 from r1hf.preflight.estimate import peak_memory as memory
 from r1hf.preflight.estimate import step_time as times
-from r1hf.preflight.estimate.gpus import DEVICES, GIB, Device
 from r1hf.preflight.estimate.workload import Job
 
 STEPS = 3

@@ -33,6 +33,7 @@ COMMANDS = {
     "push": ("r1hf.commands.push", "push a run or a stage to the Hub, with its card"),
     "recipe": ("r1hf.commands.run_recipe", "run a recipe by its name, with a configuration of r1hf's or yours"),
     "review": ("r1hf.commands.review", "accept, edit or reject the rows of cold start or rejection sampling"),
+    "report": ("r1hf.commands.report", "one HTML file about a run, r1hf's or not, or about runs side by side"),
     "rollouts": ("r1hf.commands.rollouts", "show what a policy wrote in training, with its rewards"),
     "work": ("r1hf.commands.work", "sample for a stage that runs, on another GPU or machine"),
     "serve": ("r1hf.commands.serve", "serve models over an OpenAI-compatible interface, with the chat if asked"),
