@@ -21,7 +21,7 @@ COMMANDS = {
     "demo": ("r1hf.commands.run_recipe", "train the whole pipeline in the tiny world: recipe pipeline --config tiny"),
     "evaluate": ("r1hf.commands.evaluate", "evaluate models on a benchmark, or judge kept samples again"),
     "explain": ("r1hf.commands.explain", "what is wrong with a run, r1hf's or not; GRPO step by step"),
-    "init": ("r1hf.commands.init", "copy the recipes and configurations into a directory of yours"),
+    "init": ("r1hf.commands.init", "begin with rows of your own, or with a copy of the recipes"),
     "check": (
         "r1hf.commands.check",
         "try a stage or a pipeline before it is launched",
