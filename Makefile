@@ -29,7 +29,7 @@ demo: $(STAMP)  ## Train the whole pipeline in the tiny world (SEED=7, ARGS="--l
 	$(if $(PUSH),.venv/bin/r1hf push runs/tiny --repo $(PUSH))
 
 docs: $(STAMP)  ## Build the documentation into site/, offline; open site/index.html
-	PYTHONPATH=. $(PY) scripts/site.py
+	PYTHONPATH=. $(PY) scripts/site_pages.py
 
 check-hub: $(STAMP)  ## Push the tiny run to a Hub on this machine and load it as a stranger would
 	$(PY) scripts/check_hub.py runs/tiny $(ARGS)

@@ -36,7 +36,7 @@ def reference() -> str:
 
 
 def commands() -> list[str]:
-    lines = ["## Commands", "", "`r1hf COMMAND --help` says the same. 130: stopped with Ctrl-C.", ""]
+    lines = ["## Commands", "", "The `--help` of a command says the same. 130: stopped with Ctrl-C.", ""]
     for name, (module, what) in sorted(COMMANDS.items()):
         lines += [f"### `r1hf {name}`", "", f"{what[0].upper()}{what[1:]}.", "", *_statuses(module), ""]
         parser = argparse.ArgumentParser()

@@ -175,7 +175,11 @@ def test_the_yaml_is_short_checked_on_the_rows_and_trains(
     assert main(["init", "my.data.csv", "--model", str(tiny_base), "--rows", "2", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert [row["language"] for row in load_rows("my.rows.jsonl")] == ["en"] * 8 + ["zh"] * 8
-    assert said["tasks"] == {"math": 16} and said["rows_file"] == "my.rows.jsonl" and "error" not in str(said["check"]["findings"])
+    assert (
+        said["tasks"] == {"math": 16}
+        and said["rows_file"] == "my.rows.jsonl"
+        and "error" not in str(said["check"]["findings"])
+    )
     assert len(Path("my.yaml").read_text("utf-8").splitlines()) <= 25
     assert "zh" in read_yaml("my.yaml").values["prompt_template"]
     small = {"max_steps": 1, "max_completion_length": 8, "num_generations": 2, "per_device_train_batch_size": 4}

@@ -25,7 +25,7 @@ _MERMAID = re.compile(r"```mermaid\n.*?```\n", re.DOTALL)
 def main() -> int:
     collect()
     done = subprocess.run(
-        [sys.executable, "-m", "zensical", "build", "--clean", "--config-file", "zensical.toml"], cwd=ROOT
+        [sys.executable, "-m", "zensical", "build", "--clean", "--strict", "--config-file", "zensical.toml"], cwd=ROOT
     )
     if done.returncode:
         return done.returncode
