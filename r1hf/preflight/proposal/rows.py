@@ -213,6 +213,8 @@ class _Reader:
             self.judged.changed.add("its answers are numbers of options")
         if verify_choice(text, text, options or None) is not True:
             raise _Lost("an answer that names none of its options")
+        if options and text.upper() not in LETTERS and not _SEVERAL.fullmatch(text):
+            text = next((sign for sign in LETTERS[: len(options)] if verify_choice(sign, text, options)), text)
         if options and not all(option in made["question"] for option in options):
             listed = "\n".join(f"{letter}) {option}" for letter, option in zip(LETTERS, options, strict=False))
             made["question"] += f"\n{listed}"

@@ -40,6 +40,7 @@ def propose(rows: Sequence[Row], prompts: Any, model: str, name: str) -> Proposa
     tasks = dict.fromkeys(row["task"] for row in rows)
     rewards = {task if task in _OWN else "accuracy": 1.0 for task in tasks} | {"format": 1.0, "language": 0.0}
     small = _positions(model)
+    count, micro = max(1, min(8, len(rows))), 8 if small and small <= 2048 else 2
     keys: dict[str, Any] = {
         "recipe": "r1_zero",
         "output_dir": f"runs/{name}",
@@ -49,8 +50,8 @@ def propose(rows: Sequence[Row], prompts: Any, model: str, name: str) -> Proposa
         "rewards": rewards,
         "max_steps": 200,
         "num_generations": group,
-        "per_device_train_batch_size": group,
-        "gradient_accumulation_steps": max(1, min(8, len(rows))),
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": count * group // micro,
         "max_completion_length": min(1024, small // 2) if small else 1024,
         "learning_rate": 1e-6 if not small or small > 2048 else 3e-4,
         "save_steps": 50,
@@ -59,7 +60,8 @@ def propose(rows: Sequence[Row], prompts: Any, model: str, name: str) -> Proposa
     about = {
         "model": "a base: a directory, or org/name on the Hub",
         "rewards": "language is measured, not paid",
-        "gradient_accumulation_steps": f"prompts of a step, {group} completions each",
+        "per_device_train_batch_size": "completions at once: memory",
+        "gradient_accumulation_steps": f"so that a step has {count} prompts with {group} completions each",
         "max_steps": "a first look; thousands for a result",
     }
     if has_gpu():
