@@ -62,6 +62,8 @@ def read(folder: Path, name: str, data: bytes, **options: Any) -> tuple[Judged, 
     [
         ("a.csv", text(SUMS), "math", "What is 1 + 2?", "3", True),
         ("semicolon.csv", text(SUMS, ";", "utf-8-sig"), "math", "What is 1 + 2?", "3", False),
+        ("comma.csv", b"question;answer\nWhat is 1 + 1,5?;2,5\n", "math", "What is 1 + 1,5?", "2.5", False),
+        ("head.csv", b"Question , ANSWER\n2+2?,4\n", "math", "2+2?", "4", False),
         ("sep.csv", text(SUMS, ";", before="sep=;\r\n"), "math", "What is 1 + 2?", "3", False),
         ("excel.txt", text(SUMS, "\t", "utf-16"), "math", "What is 1 + 2?", "3", False),
         ("a.tsv", text(SUMS, "\t"), "math", "What is 1 + 2?", "3", False),
@@ -107,6 +109,7 @@ def test_rows_in_every_shape(
     "name, data, said",
     [
         ("empty.csv", b"\xef\xbb\xbf\r\n", "is empty"),
+        ("none.json", b"[]", "it holds no rows"),
         ("names.csv", b"question,answer\n", "and no rows"),
         ("book.xlsx", b"PK\x03\x04", "Save as, CSV UTF-8"),
         ("book.csv", b"PK\x03\x04", "is an Excel workbook"),

@@ -18,7 +18,7 @@ import os
 import shutil
 from pathlib import Path
 
-from r1hf.core.errors import ConfigError
+from r1hf.core.errors import ConfigError, DataError
 from r1hf.core.packaged import packaged
 
 
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
 
         return run_rows(options)
     if not target.exists() and ending(target) in (*TABLES, ".xlsx", ".xls"):
-        raise ConfigError(f"there is no file {target}")
+        raise DataError(f"there is no file {target}")
     return _copy(target, options.json)
 
 

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from r1hf.core.errors import ConfigError, named
+from r1hf.core.errors import ConfigError, DataError, named
 from r1hf.core.files import write_atomic
 from r1hf.data.any_table import Given, read_any
 from r1hf.data.rows import write_rows
@@ -26,7 +26,8 @@ def run(options: argparse.Namespace) -> int:
     given = read_any(options.target, options.encoding, options.delimiter)
     named_columns = {role: getattr(options, role) for role in _ROLES if getattr(options, role) is not None}
     if not given.rows:
-        raise ConfigError(f"{given.path}: none of {len(given.bad)} rows can be read: {named(given.bad)}")
+        why = f"none of {len(given.bad)} rows can be read: {named(given.bad)}" if given.bad else "it holds no rows"
+        raise DataError(f"{given.path}: {why}")
     found = find(given, named_columns)
     judged = judge_rows(given, found, options.task, options.count_from)
     settle_languages(judged)

@@ -47,6 +47,7 @@ class Given:
     bad: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     is_csv: bool = False
+    has_commas: bool = False  # decimals as much of Europe writes them: the fields are parted by semicolon
 
     @property
     def names(self) -> list[str]:
@@ -168,6 +169,7 @@ def _csv(given: Given, text: str, delimiter: str | None) -> Given:
         delimiter, text = delimiter or named[1], text[named.end() :]
         given.others.append("it begins with Excel's line sep=")
     delimiter = (delimiter or _delimiter(text)).replace("\\t", "\t")
+    given.has_commas = delimiter == ";"
     if len(delimiter) != 1:
         raise DataError(f"--delimiter {delimiter}: one sign")
     if delimiter != ",":
@@ -177,10 +179,12 @@ def _csv(given: Given, text: str, delimiter: str | None) -> Given:
     csv.field_size_limit(1 << 30)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        header = [name.strip() for name in next(reader, [])]
-        while header and not any(header):  # blank lines above the names
+        header = next(reader, [])
+        while header and not any(name.strip() for name in header):
             given.others.append("its first lines are blank")
-            header = [name.strip() for name in next(reader, [])]
+            header = next(reader, [])
+        if header != (header := [name.strip() for name in header]):
+            given.others.append("there are blanks around its columns' names")
         _check_header(given, header)
         for record in reader:
             line = reader.line_num

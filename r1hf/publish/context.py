@@ -169,13 +169,13 @@ def held_out_questions(evaluation: Evaluation | None) -> set[str] | None:
 
 
 def root_of(made: Made) -> Parent | Made | None:
-    """The base at the beginning of the chain of `model` inputs: a model of a stage, an outside one, or None."""
+    """The base at the beginning of the chain of `model` inputs: a stage that made it or took it in, or a Parent."""
     found: Parent | Made | None = None
     step = made.model_parent()
     while step is not None:
         parent, origin = step
         found = parent if origin is None else origin
-        step = None if origin is None else origin.model_parent()
+        step = None if origin is None or origin.is_import else origin.model_parent()
     return found
 
 
@@ -185,7 +185,7 @@ def base_id(root: Parent | Made, run: Run) -> str | None:
         return run.base
     if isinstance(root, Made):
         place = run.places.get(root.name)
-        return place.repo if place else None
+        return root.taken_from or (place.repo if place else None)
     return root.repo
 
 

@@ -87,3 +87,10 @@ def dress(tokenizer: Any, name: str = AUTO, prefill: bool = False) -> None:
         if tokenizer.pad_token in (None, end):
             tokenizer.pad_token = next((token for token in pads if token in known), end)
     tokenizer.chat_template = text
+
+
+def padding_token(tokenizer: Any) -> str | None:
+    """A token to pad with that is not the end of a turn, of those that families of models have, or None."""
+    known = tokenizer.get_vocab()
+    pads = (token for _, _, tokens in FAMILIES.values() for token in tokens)
+    return next((token for token in pads if token in known and token != tokenizer.eos_token), None)

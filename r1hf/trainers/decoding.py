@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
+from r1hf.models.grouped_attention import for_decoding
+from r1hf.models.growing_cache import growing_cache
 from r1hf.models.refill import left_padded
 
 SHRINK = 0.85  # the cache is copied when this share of the rows or fewer is still running
@@ -34,12 +36,13 @@ def sample(
     device = model.device
     ids, real = left_padded(list(unique), device)
     positions = (real.cumsum(1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.config)
+    cache = growing_cache(model.config)
     causal = real[:, None, None, :] & torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=device).tril()
     causal |= torch.eye(ids.shape[1], dtype=torch.bool, device=device)  # padding sees itself: no empty softmax
-    logits = model(
-        input_ids=ids, attention_mask=causal, position_ids=positions, past_key_values=cache, logits_to_keep=1
-    ).logits[:, -1]
+    with for_decoding(model):
+        logits = model(
+            input_ids=ids, attention_mask=causal, position_ids=positions, past_key_values=cache, logits_to_keep=1
+        ).logits[:, -1]
 
     rows = which.to(device)
     cache.batch_select_indices(rows)
@@ -63,11 +66,12 @@ def sample(
             token, seen, position, running, alive = token[keep], seen[keep], position[keep], running[keep], alive[keep]
         seen = torch.cat([seen, seen.new_ones(len(seen), 1)], dim=1)
         position = position + 1
-        logits = model(
-            input_ids=token[:, None],
-            attention_mask=seen[:, None, None, :],
-            position_ids=position,
-            past_key_values=cache,
-        ).logits[:, -1]
+        with for_decoding(model):
+            logits = model(
+                input_ids=token[:, None],
+                attention_mask=seen[:, None, None, :],
+                position_ids=position,
+                past_key_values=cache,
+            ).logits[:, -1]
     lengths = (made >= 0).sum(dim=1).tolist()
     return [row[:length] for row, length in zip(made.tolist(), lengths, strict=True)]

@@ -27,6 +27,7 @@ LETTERS = "ABCDEFGHIJ"
 _LETTER = re.compile(r"[\s(（\[]*([A-Ja-j])[\s)）\].、:：]*")
 _SEVERAL = re.compile(r"[A-J](?:[\s,，、;]*[A-J]){1,9}")
 _SHOWN = re.compile(r"(?<![A-Za-z])[(（]?([A-J])(?:[)）.、:：．]|\s-)\s*\S")
+_COMMA = re.compile(r"\s*[-+−]?\d+,(?:\d{1,2}|\d{4,})\s*")  # 1,234 may be a thousand
 _NUMBER = r"[-+−]?[$¥￥€£]?\s?\d[\d,\s]*(?:\.\d+)?(?:\s*/\s*\d+)?"
 _MATHS = re.compile(rf"\s*(?:{_NUMBER}\s*(?:%|°|\S{{1,12}}(?:\s\S{{1,12}}){{0,2}})?|[-+]?\d*[a-z])\s*[.。]?\s*")
 _DATE = re.compile(r"\d{4}[-/.年]\d{1,2}[-/.月]\d{1,2}日?|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}")
@@ -96,6 +97,7 @@ def _advice(judged: Judged) -> str:
 class _Reader:
     def __init__(self, given: Given, found: Found, task: str | None, count_from: int | None, judged: Judged):
         self.found, self.task, self.judged, self.path = found, task, judged, given.path
+        self.has_commas = given.has_commas
         self.base = count_from
         if count_from is None and (found.options or "choices" in found.roles) and "answer" in found.roles:
             self.base = self._first_number(given.rows)
@@ -193,6 +195,9 @@ class _Reader:
             raise _Lost(f"an answer that is {error}") from None
         if text is None:
             raise _Lost(NO_GOLD)
+        if self.has_commas and _COMMA.fullmatch(text):
+            self.judged.changed.add("its decimals have a comma")
+            return text.replace(",", ".")
         return text.strip()
 
     def _code(self, row: Row, made: Row, tests: Any) -> Row:
