@@ -22,7 +22,7 @@ COMMANDS = {
     "evaluate": ("r1hf.commands.evaluate", "evaluate models on a benchmark, or judge kept samples again"),
     "explain": ("r1hf.commands.explain", "what is wrong with a run, r1hf's or not; GRPO step by step"),
     "export": ("r1hf.commands.export", "write a model as one GGUF file, for llama.cpp and what is built on it"),
-    "init": ("r1hf.commands.init", "copy the recipes and configurations into a directory of yours"),
+    "init": ("r1hf.commands.init", "begin with rows of your own, or with a copy of the recipes"),
     "check": (
         "r1hf.commands.check",
         "try a stage or a pipeline before it is launched",
