@@ -137,7 +137,7 @@ def cards(stages: Sequence[Examined], browser: Browser) -> list[dict[str, Any]]:
         {
             "name": one.name,
             "headline": one.panel.headline,
-            "fault": bool(one.panel.faults),
+            "fault": bool(one.panel.found),
             "found": [{"one": diagnosis, "links": linked(diagnosis, browser)} for diagnosis in one.panel.found],
         }
         for one in stages
