@@ -89,18 +89,14 @@ def main(argv: list[str] | None = None) -> None:
     parsed.check()
     config = parsed.configs[0]
     with Stage(parsed, recipe=__file__) as stage:
+        if not stage.main_process:
+            return
         model, found = take_in(config.model, stage.work, wanted(config), lambda names: shown(stage, names))
         origin = origin_of(config, found)
         for note in origin.notes:
             stage.say(f"note: {note}")
-        stage.finish(
-            {
-                "parameters": model.num_parameters(),
-                "dtype": config.dtype,
-                "base_model": origin.base_model,
-                "licence": origin.licence,
-            }
-        )
+        about = {"base_model": origin.base_model, "licence": origin.licence}
+        stage.finish({"parameters": model.num_parameters(), "dtype": config.dtype, **about})
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import small_gguf
 import torch
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from small_gguf import write_gguf
+from small_run import answered
 from tables import each
 from transformers import AutoModelForCausalLM
 
@@ -22,6 +23,7 @@ from r1hf.models.gguf_file import reading
 from r1hf.models.gguf_tokenizer import read_tokenizer
 from r1hf.models.intake import Wanted, look, take_in
 from r1hf.models.loading import load_model, load_tokenizer
+from r1hf.models.transformers_sampling import TransformersSampler
 from r1hf.text.chat_templates import chat_template
 from r1hf.text.round_trips import CONVERSATION, TEXTS, rendered
 
@@ -138,3 +140,23 @@ def test_what_a_gguf_file_cannot_hold_is_refused_in_a_sentence_and_nothing_is_le
     assert main(["export", str(directory("llama")), "--gguf", str(taken)]) == 1
     assert "exists; choose another name" in capsys.readouterr().err and taken.read_text() == "mine"
     assert main(["export", str(directory("llama")), "--gguf", str(taken), "--overwrite"]) == 0
+
+
+@pytest.mark.slow
+def test_llama_cpp_loads_the_file_and_answers_as_transformers_does(memorised: Path, tmp_path: Path) -> None:
+    """llama-cpp-python, where it is installed (it is built by a C compiler: pip install llama-cpp-python)."""
+    llama_cpp = pytest.importorskip("llama_cpp")
+    path = tmp_path / "small.gguf"
+    export(str(memorised), path, "f32")
+    engine = llama_cpp.Llama(str(path), n_ctx=512, n_threads=1, verbose=False)
+    greedy = {"temperature": 0.0, "top_k": 1, "repeat_penalty": 1.0, "max_tokens": 48}
+    with TransformersSampler(str(memorised)) as sampler:
+        questions = [row["question"] for row in answered(4)]
+        prompts = sampler.chat(questions)
+        wanted = sampler.sample(prompts, temperature=0.0, max_new_tokens=48)
+        for question, prompt, (own,) in zip(questions, prompts, wanted, strict=True):
+            ids = engine.tokenize(prompt.encode(), add_bos=False, special=True)
+            assert ids == sampler.encode([prompt])[0]
+            assert engine.create_completion(ids, **greedy)["choices"][0]["text"] == own.text
+            said = engine.create_chat_completion([{"role": "user", "content": question}], **greedy)
+            assert said["choices"][0]["message"]["content"].strip() == own.text.strip()

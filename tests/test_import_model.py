@@ -29,6 +29,7 @@ from r1hf.models.transformers_sampling import TransformersSampler
 from r1hf.preflight.settings.round_trip import check_template
 from r1hf.publish import lineage
 from r1hf.publish.context import Run, base_id, root_of
+from r1hf.stage.hub_errors import HubError
 from r1hf.stage.manifest import read_manifest
 from r1hf.text import chat_templates
 from r1hf.text.served_prompts import prompt_of
@@ -174,6 +175,14 @@ def test_the_configuration_is_refused_in_sentences(file: Path, monkeypatch: pyte
     assert "the chat template 'llama' writes" in problems(model=file, chat_template="llama")
     monkeypatch.setitem(sys.modules, "gguf", None)
     assert "needs the package gguf: pip install 'r1hf[gguf]'" in problems(model=file)
+
+
+def test_without_a_network_a_model_of_the_hub_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    assert problems(model="HuggingFaceTB/SmolLM2-135M-Instruct") == ""  # looked up when the stage starts
+    words = ["--model", "HuggingFaceTB/SmolLM2-135M-Instruct", "--output_dir", str(tmp_path / "base")]
+    with pytest.raises(HubError, match="could not look up HuggingFaceTB/SmolLM2-135M-Instruct on the Hub"):
+        import_model.main(words)
+    assert not (tmp_path / "base").exists()
 
 
 def test_an_installed_package_and_a_folder_with_one_file_are_read(

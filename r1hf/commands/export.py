@@ -50,6 +50,9 @@ def _about(directory: Path, name: str) -> dict[str, str | None]:
         made = find(directory)
         root = made if made.is_import else root_of(made)
         base = root.taken_from if isinstance(root, Made) else root.repo if root is not None else None
-        return {"name": name, "licence": choose(sources(made, {}), None), "base_model": base}
-    except R1Error:  # a model that no stage made, or whose sources say nothing
+    except R1Error:  # a model that no stage made
         return {"name": name}
+    try:
+        return {"name": name, "licence": choose(sources(made, {}), None), "base_model": base}
+    except R1Error:  # its sources do not all say theirs: better none than a wrong one
+        return {"name": name, "base_model": base}

@@ -49,9 +49,12 @@ def is_gguf(source: str | Path) -> bool:
 
 def _alone(directory: Path) -> list[Path]:
     """The GGUF files of a directory that holds no other model, such as a download of a repository of them."""
-    if not directory.is_dir() or (directory / "config.json").exists():
-        return []
-    return sorted(directory.glob("*.gguf"))
+    try:
+        if directory.is_dir() and not (directory / "config.json").exists():
+            return sorted(directory.glob("*.gguf"))
+    except OSError:  # a name that no file can have
+        pass
+    return []
 
 
 def find_gguf(source: str) -> Path:
