@@ -59,11 +59,12 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "+ torch.compile": ("+ bf16 weights", {**ALL, "weights": "bfloat16", "torch_compile": True}),
     "+ vLLM rollouts": ("+ bf16 weights", {**ALL, "weights": "bfloat16", **VLLM}),
     "+ LoRA": ("+ vLLM rollouts", {**ALL, "weights": "bfloat16", "lora": True, **VLLM}),
+    "float32 weights, vLLM rollouts": ("+ skip_zero_advantage", {**ALL, **VLLM}),
+    # Last: numba, which it brings, has threads of its own and slows what comes after it.
     "+ n-gram speculation": (
         "+ vLLM rollouts",
         {**ALL, "weights": "bfloat16", **VLLM, "vllm": {"speculative_config": NGRAM}},
     ),
-    "float32 weights, vLLM rollouts": ("+ skip_zero_advantage", {**ALL, **VLLM}),
 }
 COMMON: dict[str, Any] = {
     **{"num_generations": 8, "learning_rate": 1e-6, "lr_scheduler_type": "constant", "beta": 0.0, "temperature": 1.0},

@@ -90,6 +90,7 @@ COLOCATE = {"rollout_engine": "vllm_colocate"}
         (COLOCATE, []),
         (COLOCATE | {"vllm": {"dtype": "float32"}, "compact_generation": True}, []),
         ({"rollout_engine": "vllm_server"}, ["on a CPU set vllm_colocate or transformers"]),
+        (COLOCATE | {"vllm": {"speculative_config": {"method": "ngram"}}}, ["slows the training"]),
         (COLOCATE | {"vllm_enable_sleep_mode": True}, ["vLLM cannot sleep on a CPU"]),
         (COLOCATE | {"vllm_gpu_memory_utilization": 0.5}, ["set VLLM_CPU_KVCACHE_SPACE"]),
         (

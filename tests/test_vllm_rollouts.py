@@ -85,9 +85,7 @@ class TestEngine:
     pytestmark = slow
 
     def test_nothing_else_in_the_process_changes(self, policy: tuple[Any, Any]) -> None:
-        pytest.importorskip(
-            "llvmlite.binding"
-        )  # of vLLM's n-gram speculation; vLLM's search for kernels falls over it
+        pytest.importorskip("llvmlite.binding")  # vLLM searches all modules, and falls over this one
         environment, set_threads, threads = dict(os.environ), torch.set_num_threads, torch.get_num_threads()
         torch.manual_seed(3)
         wanted = torch.rand(2)

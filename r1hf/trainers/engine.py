@@ -152,6 +152,10 @@ def _on_cpu_problems(args: EngineConfig) -> list[str]:
             f"rollout_engine: vllm_colocate on a CPU is for one process, and {args.world_size} are launched; start "
             "one, or set rollout_engine transformers"
         )
+    if "speculative_config" in args.vllm:
+        problems.append(
+            "vllm: speculative_config slows the training in the same process many times on a CPU; leave it out"
+        )
     if args.vllm_enable_sleep_mode:
         problems.append("vllm_enable_sleep_mode: vLLM cannot sleep on a CPU; leave it out")
     if args.vllm_gpu_memory_utilization != _DEFAULTS["vllm_gpu_memory_utilization"]:

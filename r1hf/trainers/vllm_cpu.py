@@ -166,7 +166,7 @@ def _dtype(model: Any, accelerator: Any) -> str:
 def _kept() -> Iterator[None]:
     """What vLLM's start changes in a process and does not put back: random states, variables for children, threads."""
     states = random.getstate(), numpy.random.get_state(), torch.get_rng_state()
-    environment, set_threads = dict(os.environ), torch.set_num_threads
+    environment, set_threads, threads = dict(os.environ), torch.set_num_threads, torch.get_num_threads()
     hidden = sys.modules.pop(_ANSWERS_TO_ALL, None)
     try:
         with warnings.catch_warnings():
@@ -179,6 +179,7 @@ def _kept() -> Iterator[None]:
         os.environ.clear()
         os.environ.update(environment)
         torch.set_num_threads = set_threads
+        torch.set_num_threads(threads)
         if hidden is not None:
             sys.modules[_ANSWERS_TO_ALL] = hidden
 
