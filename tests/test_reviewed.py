@@ -146,6 +146,12 @@ def test_rows_that_a_person_brings_back_are_in_the_mix(world: Path) -> None:
     assert verify(world / "run/sft1").metrics["review"]["brought_back"] == 1
 
 
+def test_a_kept_row_that_the_configuration_leaves_out_does_not_come_back(world: Path) -> None:
+    decide(world, "ann", Decision(KEYS[0], "accept"), Decision(KEYS[3], "accept"))
+    some = f"{{path: {world}/run/cold_start/data.jsonl, where: {{method: few_shot}}}}"
+    assert train(world, data=some) == [good(2)]
+
+
 def test_what_leaves_nothing_to_train_on_is_said(world: Path) -> None:
     with pytest.raises(DataError, match="nobody has reviewed data: r1hf review STAGE first"):
         train(world, undecided="drop")

@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     pages = options.export is None and options.taken is None
     if pages:
         _check_page()
-    reviewer = options.reviewer or getpass.getuser()
+    reviewer = options.reviewer or _login()
     review = Review(find_stage_to_review(options.stage), reviewer, options.sample)
     try:
         if pages:
@@ -61,6 +61,13 @@ def run(options: argparse.Namespace) -> int:
         return 1 if found.bad else 0
     finally:
         review.close()
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise ConfigError("this user has no name here: say whose decisions these are: --reviewer NAME") from None
 
 
 def _check_page() -> None:

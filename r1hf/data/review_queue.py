@@ -64,7 +64,8 @@ def _left_out(reviewed: Iterable[Row], keys: Collection[str]) -> Iterator[Item]:
     seen = set(keys)
     for row in reviewed:
         key = key_of(row["question"], row["after"])
-        if key not in seen:
+        kept = row.get("reason", "") is None  # also where `keys` are of some of the kept rows only
+        if key not in seen and not kept:
             seen.add(key)
             rest = {name: value for name, value in row.items() if name not in ("before", "after", "reason")}
             rest |= {"completion": row["after"]}

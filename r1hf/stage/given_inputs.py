@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from r1hf.core.config import Parsed
@@ -36,3 +37,23 @@ def _who_makes(name: str, path: Path, parsed: Parsed) -> str:
         command = f"python recipes/pipeline.py {told.pipeline} --until {maker}"
         return f"the stage '{maker}' of {told.graph} makes it: {command}; or give --{name} a directory or a Hub id"
     return "run the stage that makes it first, or give a directory or a Hub id (org/name)"
+
+
+def stamps(parsed: Parsed) -> dict[str, tuple[int, ...]]:
+    """Of every file below the inputs, what changes when it is written or replaced: cheaper than its hash."""
+    found = {}
+    for _, text in parsed.input_paths:
+        for folder, _, names in os.walk(text):
+            for path in (Path(folder), *(Path(folder) / name for name in names)):
+                found[str(path)] = _stamp(path)
+        found[text] = _stamp(Path(text))
+    return found
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        seen = path.stat()
+    except OSError:
+        return ()
+    # A directory's times change with what others put beside; its number tells whether it is another one.
+    return (seen.st_ino,) if path.is_dir() else (seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)

@@ -37,6 +37,7 @@ from r1hf.stage.directory import (
     sync_files,
     uninterrupted,
 )
+from r1hf.stage.given_inputs import stamps
 from r1hf.stage.hub_inputs import pin_inputs, with_commits, with_pins
 from r1hf.stage.libraries import quiet_libraries, set_seed, set_threads
 from r1hf.stage.locks import distributed_group, watch_parent
@@ -123,7 +124,7 @@ class Stage:
     def _prepare(self) -> None:
         recover(self.output_dir)
         check_replaceable(self.output_dir, f"{self.recipe.parent.name}/{self.recipe.name}")
-        self._stamps = _stamps(self.parsed)  # before they are hashed
+        self._stamps = stamps(self.parsed)  # before they are hashed
         self._inputs = input_records(self.parsed.inputs)
         self._pins = pin_inputs(self.parsed)
         self._git = git_state(self.recipe.parent)
@@ -252,7 +253,7 @@ class Stage:
 
     def _check_inputs(self) -> None:
         """Raises StageError where an input was replaced under way: this would be another's output than it says."""
-        if _stamps(self.parsed) == self._stamps:
+        if stamps(self.parsed) == self._stamps:
             return
         held = {name: value for name, value in self.parsed.inputs.items() if name not in self._read_whole}
         try:
@@ -287,26 +288,6 @@ def _asked_before(note: Path) -> dict[str, Any] | None:
         return None
     known = all(isinstance(before.get(key, {}), dict) for key in ("request", "inputs", "made_by"))
     return before if known and "request" in before and "inputs" in before else None
-
-
-def _stamps(parsed: Parsed) -> dict[str, tuple[int, ...]]:
-    """Of every file below the inputs, what changes when it is written or replaced: cheaper than its hash."""
-    found = {}
-    for _, text in parsed.input_paths:
-        for folder, _, names in os.walk(text):
-            for path in (Path(folder), *(Path(folder) / name for name in names)):
-                found[str(path)] = _stamp(path)
-        found[text] = _stamp(Path(text))
-    return found
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    try:
-        seen = path.stat()
-    except OSError:
-        return ()
-    # A directory's times change with what others put beside; its number tells whether it is another one.
-    return (seen.st_ino,) if path.is_dir() else (seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
 
 
 def _saves(config: Any) -> bool:

@@ -55,7 +55,6 @@ def reviewed(stage: Stage, rows: list[Row], undecided: Undecided) -> list[Row]:
     by_reviewer, extra = stage.agreed(_decisions)(files, set(keys))
     stage.read_whole(INPUT)
     made, figures = applied(rows, keys, extra, by_reviewer, undecided)
-    stage.note(INPUT, "rows", figures.pop("rows"))
     for name, value in figures.items():
         stage.note(INPUT, name, value)
     stage.say(told(figures))
