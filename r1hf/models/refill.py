@@ -18,7 +18,6 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from r1hf.models.grouped_attention import NAME, for_decoding
-from r1hf.models.growing_cache import growing_cache
 
 FRONT = 512  # tokens that nearly always hold the nucleus
 REFILL = 0.85  # the cache is copied when this share of the places or fewer is taken
@@ -110,7 +109,7 @@ def _front(shares: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tens
         front, order = shares.topk(FRONT, dim=-1)
         if bool((front.sum(dim=-1) >= top_p).all()):
             return front, order
-    return shares.sort(dim=-1, descending=True, stable=True)  # type: ignore[return-value]
+    return shares.sort(dim=-1, descending=True, stable=True)
 
 
 def _read(model: PreTrainedModel, rows: Sequence[Row]) -> _Batch:
@@ -119,7 +118,7 @@ def _read(model: PreTrainedModel, rows: Sequence[Row]) -> _Batch:
     which = [unique.setdefault(row.prompt, len(unique)) for row in rows]
     ids, real = left_padded(list(unique), model.device)
     position = (real.cumsum(1) - 1).clamp(min=0)
-    cache = growing_cache(model.config)
+    cache = DynamicCache(config=model.config)
     length = ids.shape[1]
     causal = real[:, None, None, :] & torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
     causal |= torch.eye(length, dtype=torch.bool, device=ids.device)  # padding sees itself: no empty softmax

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
 from r1hf.models.grouped_attention import for_decoding
-from r1hf.models.growing_cache import growing_cache
 from r1hf.models.refill import left_padded
 
 SHRINK = 0.85  # the cache is copied when this share of the rows or fewer is still running
@@ -36,7 +35,7 @@ def sample(
     device = model.device
     ids, real = left_padded(list(unique), device)
     positions = (real.cumsum(1) - 1).clamp(min=0)
-    cache = growing_cache(model.config)
+    cache = DynamicCache(config=model.config)
     causal = real[:, None, None, :] & torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=device).tril()
     causal |= torch.eye(ids.shape[1], dtype=torch.bool, device=device)  # padding sees itself: no empty softmax
     with for_decoding(model):
