@@ -16,7 +16,7 @@ from r1hf.explain.report.browse import cut_middle
 from r1hf.explain.report.load import RunData
 from r1hf.explain.report.text import visible
 
-MOST = 400  # questions of a page
+MOST = 1000  # questions of a page, evenly from all
 _COLUMNS = ("model", "part", "question", "row", "completion", "correct", "why")
 Sample = Mapping[str, Any]
 

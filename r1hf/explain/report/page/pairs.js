@@ -48,8 +48,10 @@ pairs.says = (first, second) => {
   const turned = pairs.data.differences[`${second} ${first}`];
   const [change, low, high] = known || [-turned[0], -turned[2], -turned[1]];
   const points = (value) => `${value > 0 ? "+" : ""}${(100 * value).toFixed(1)}`;
+  const shown = pairs.data.questions.length;
+  const some = shown < pairs.data.total ? ` Below are ${page.number(shown)} of them, evenly chosen.` : "";
   const verdict = low > 0 || high < 0 ? "" : " The interval holds zero: no difference is shown.";
-  return `${second} against ${first}: ${points(change)} points of pass@1 (95% interval ${points(low)} to ${points(high)}) on ${page.number(pairs.data.total)} questions.${verdict}`;
+  return `${second} against ${first}: ${points(change)} points of pass@1 (95% interval ${points(low)} to ${points(high)}) on ${page.number(pairs.data.total)} questions.${verdict}${some}`;
 };
 
 pairs.item = (at, first, second) => {
