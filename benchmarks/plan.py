@@ -18,13 +18,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from r1hf.core.gpus import DEVICES, GIB, Device
 from r1hf.models.shapes import BUILT_IN, from_config
 from r1hf.preflight.estimate import peak_memory as memory
 from r1hf.preflight.estimate import step_time as times
-from r1hf.preflight.estimate.gpus import DEVICES, GIB, Device
 from r1hf.preflight.estimate.workload import Job
 
 STEPS = 3
@@ -120,11 +121,15 @@ def attention_of(model: Any, tokens: int, gpu: bool) -> list[str]:
     return [str(model.config._attn_implementation), *sorted(kernels)]
 
 
-def run_case(case: tuple[Any, ...], trainer: str, directory: str, steps: int = STEPS) -> dict[str, Any]:
-    """Trains; returns peak bytes above the baseline, seconds of each step, and the attention."""
+def words(start: int, count: int) -> str:
+    return " ".join(f"w{2 + (start * 31 + place) % 1000}" for place in range(count))
+
+
+def trainer_of(case: tuple[Any, ...], trainer: str, directory: str, clock: Any, steps: int) -> Callable[[], Any]:
+    """What loads the case's model into r1hf's trainer or TRL's: all else is made already."""
     import torch
     from datasets import Dataset
-    from transformers import PreTrainedTokenizerFast, TrainerCallback
+    from transformers import PreTrainedTokenizerFast
     from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
     from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
@@ -139,21 +144,6 @@ def run_case(case: tuple[Any, ...], trainer: str, directory: str, steps: int = S
         **{"use_cpu": not gpu, "save_strategy": "no", "report_to": "none", "disable_tqdm": True, "logging_steps": 1},
         "model_init_kwargs": {"dtype": "float32"},
     }
-
-    class Clock(TrainerCallback):
-        seconds: list[float] = []
-
-        def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
-            self.started = time.perf_counter()
-
-        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-            if gpu:
-                torch.cuda.synchronize()
-            self.seconds.append(time.perf_counter() - self.started)
-
-    def words(start: int, count: int) -> str:
-        return " ".join(f"w{2 + (start * 31 + place) % 1000}" for place in range(count))
-
     if kind == "sft":
         texts = [{"prompt": words(n, 2), "completion": " " + words(n + 1, completion - 3)} for n in range(64)]
         make, config = (R1SFTTrainer, R1SFTConfig) if trainer == "r1hf" else (SFTTrainer, SFTConfig)
@@ -167,16 +157,38 @@ def run_case(case: tuple[Any, ...], trainer: str, directory: str, steps: int = S
         own = {"log_rollouts": False, "sync_ref_model": False} if trainer == "r1hf" else {}
         args = config(**common, **rl, **own)
         named = {"train_dataset": Dataset.from_list(texts), "reward_funcs": spread}
+    return lambda: make(model=directory, args=args, processing_class=tokenizer, callbacks=[clock], **named)
+
+
+def run_case(case: tuple[Any, ...], trainer: str, directory: str, steps: int = STEPS) -> dict[str, Any]:
+    """Trains; returns peak bytes above the baseline, seconds of each step, and the attention."""
+    import torch
+    from transformers import TrainerCallback
+
+    gpu = torch.cuda.is_available()
+
+    class Clock(TrainerCallback):
+        seconds: list[float] = []
+
+        def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+            self.started = time.perf_counter()
+
+        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+            if gpu:
+                torch.cuda.synchronize()
+            self.seconds.append(time.perf_counter() - self.started)
+
+    clock = Clock()
+    make = trainer_of(case, trainer, directory, clock, steps)
     torch.ones(512, 512) @ torch.ones(512, 512)  # the arithmetic library's own buffers
     before = _resident()
     if gpu:
         torch.cuda.reset_peak_memory_stats()
-    clock = Clock()
-    made = make(model=directory, args=args, processing_class=tokenizer, callbacks=[clock], **named)
+    made = make()
     made.train()
     peak = torch.cuda.max_memory_allocated() if gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     reserved = torch.cuda.max_memory_reserved() if gpu else 0
-    attention = attention_of(made.accelerator.unwrap_model(made.model), completion, gpu)
+    attention = attention_of(made.accelerator.unwrap_model(made.model), case[5], gpu)
     return {
         **{"peak": float(peak - (0 if gpu else before)), "baseline": float(before), "reserved": float(reserved)},
         **{"steps": clock.seconds, "attention": attention, "device": str(made.args.device)},

@@ -6,10 +6,10 @@ Kept are samples that are right, in the form `| special_token | reasoning | spec
 question's language, readable, and verified where the method asks for it.
 
 In:  model (the base), zero (R1-Zero), prompts (question, answer, language, task), rewriter (optional).
-Out: data.jsonl (one row an example, with its `method`), review.jsonl (each rewriting, before and after),
-     rejected.jsonl (three samples of each reason).
+Out: data.jsonl (one row an example, with its `method`), review.jsonl (each rewriting, before and after, with the
+     reason if it is not kept), rejected.jsonl (three samples of each reason).
 Run: accelerate launch recipes/cold_start.py --config recipes/configs/tiny/cold_start.yaml
-Deviations: the paper's annotators look at every row; review.jsonl is where people come in.
+Deviations: the paper's annotators look at every row; here people come in with `r1hf review`, or not at all.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from r1hf.data.cold_start import (
     check_templates,
     drafts,
     prompted,
+    review_rows,
     rewritten_by_model,
     rewritten_by_rule,
     take,
@@ -120,10 +121,15 @@ def sampled(config: ColdStartConfig, rows: list[Row], queue: list[Row], draw: Dr
     return made
 
 
-def selected(config: ColdStartConfig, made: dict[str, list[Candidate]]) -> tuple[list[Row], dict[str, SampleFilter]]:
-    """The kept rows of every method, and its filter with the counts. Rewritings are verified like the rest."""
+def selected(
+    config: ColdStartConfig, made: dict[str, list[Candidate]]
+) -> tuple[list[Row], dict[str, SampleFilter], dict[str, str]]:
+    """The kept rows of every method, its filter with the counts, and why the others are not kept.
+
+    Rewritings are verified like the rest.
+    """
     kept: list[Row] = []
-    filters = {}
+    filters, reasons = {}, dict[str, str]()
     for method in METHODS:
         judge = filters[method] = SampleFilter(
             form="cold_start",
@@ -133,8 +139,10 @@ def selected(config: ColdStartConfig, made: dict[str, list[Candidate]]) -> tuple
             max_paragraph=config.max_paragraph,
         )
         verdicts = by_rules([row for row, _ in made[method]], [sample.text for _, sample in made[method]])
-        kept += take(made[method], verdicts, judge.keeps, method, config.rows_per_method)
-    return kept, filters
+        rows, rejected = take(made[method], verdicts, judge, method, config.rows_per_method)
+        kept += rows
+        reasons |= rejected
+    return kept, filters, reasons
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -145,10 +153,10 @@ def main(argv: list[str] | None = None) -> None:
     with Stage(parsed, recipe=__file__) as stage:
         rows = shuffled(stage_rows(stage, "prompts", COLUMNS), config.seed)[: config.problems]
         queue: list[Row] = []
-        kept, filters = selected(config, sampled(config, rows, queue, Drawing(stage, config)))
+        kept, filters, reasons = selected(config, sampled(config, rows, queue, Drawing(stage, config)))
         check_floor(filters, config.min_rows_per_method, len(rows))
         write_rows(stage.work / "data.jsonl", shuffled(kept, config.seed))
-        write_rows(stage.work / "review.jsonl", queue)
+        write_rows(stage.work / "review.jsonl", review_rows(queue, reasons, kept))
         write_rows(
             stage.work / "rejected.jsonl",
             (row for method, item in filters.items() for row in rejected_rows(item.shown, method=method)),

@@ -12,6 +12,7 @@ from r1hf.core.errors import DataError, NothingKept
 from r1hf.data.cold_start import (
     check_floor,
     check_templates,
+    review_rows,
     rewriting_prompt,
     rewritten_by_model,
     rewritten_by_rule,
@@ -62,8 +63,11 @@ def test_a_rewriting_is_verified_again(reply: str, kept: bool) -> None:
     assert len(asked) == 2 and "final answer is right" in asked[0] and "final answer is wrong" in asked[1]
     assert [row["before"] for row in queue] == [MESSY.text, WRONG.text] and made[1] == (ROW, CUT)
     judge = SampleFilter(form="cold_start")
-    rows = take(made, [by_rule(*candidate) for candidate in made], judge.keeps, "rewrite", 9)
+    rows, reasons = take(made, [by_rule(*candidate) for candidate in made], judge, "rewrite", 9)
     assert [row["completion"] for row in rows] == ([CLEAR] if kept else [])
+    (shown,) = review_rows(queue, reasons, rows)
+    assert (shown["before"], shown["after"]) == (MESSY.text, queue[0]["after"]) and shown["answer"] == "14"
+    assert (shown["reason"] is None) == kept
     assert judge.kept + sum(judge.counts().values()) == 3 and judge.counts()["truncated"] == 1
 
 

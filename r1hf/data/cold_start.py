@@ -7,12 +7,14 @@ readable outputs rewritten. Each gives candidates in the form `| special_token |
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from r1hf.core.errors import ConfigError, DataError, NothingKept
+from r1hf.data.decisions import key_of
 from r1hf.data.drawing import Asking, Drawing
 from r1hf.data.filters import SampleFilter, Verdict, described
+from r1hf.data.review_queue import NOT_CHOSEN
 from r1hf.data.rewrite import rewrite
 from r1hf.data.rows import Row
 from r1hf.models.sampling import Completion, Limits, Sampler
@@ -157,7 +159,7 @@ def _edited(text: str) -> str:
 
 
 def _pair(row: Row, before: str, after: str) -> Row:
-    return {"id": row.get("id"), "question": row["question"], "before": before, "after": after}
+    return {**row, "method": "rewrite", "before": before, "after": after}
 
 
 def _cut(sample: Completion) -> Completion:
@@ -166,19 +168,27 @@ def _cut(sample: Completion) -> Completion:
 
 
 def take(
-    candidates: Sequence[Candidate],
-    verdicts: Sequence[Verdict],
-    keeps: Callable[[Row, Completion, Verdict], bool],
-    method: str,
-    most: int,
-) -> list[Row]:
-    """Up to `most` rows that the filter keeps; every candidate is judged and counted."""
-    kept = [
-        {**row, "completion": sample.text.strip(), "method": method}
-        for (row, sample), verdict in zip(candidates, verdicts, strict=True)
-        if keeps(row, sample, verdict)
-    ]
-    return kept[:most]
+    candidates: Sequence[Candidate], verdicts: Sequence[Verdict], judge: SampleFilter, method: str, most: int
+) -> tuple[list[Row], dict[str, str]]:
+    """(up to `most` rows that the filter keeps, why a row of a key (`key_of`) is not among them); all are counted."""
+    kept: list[Row] = []
+    reasons: dict[str, str] = {}
+    for (row, sample), verdict in zip(candidates, verdicts, strict=True):
+        reason = judge.counted(row, sample, verdict)
+        reasons.setdefault(key_of(row["question"], sample.text), reason or NOT_CHOSEN)
+        if reason is None:
+            kept.append({**row, "completion": sample.text.strip(), "method": method})
+    return kept[:most], reasons
+
+
+def review_rows(queue: Iterable[Row], reasons: Mapping[str, str], kept: Iterable[Row]) -> list[Row]:
+    """What people look at: each rewriting once, with the reason for which it is not among the `kept` rows, or None."""
+    taken = {key_of(row["question"], row["completion"]) for row in kept}
+    rows: dict[str, Row] = {}
+    for row in queue:
+        key = key_of(row["question"], row["after"])
+        rows.setdefault(key, {**row, "reason": None if key in taken else reasons[key]})
+    return list(rows.values())
 
 
 def check_floor(filters: Mapping[str, SampleFilter], floor: int, problems: int) -> None:

@@ -92,6 +92,7 @@ class Stage:
         self._stamps: dict[str, tuple[int, ...]] = {}
         self._pins: dict[str, Any] = {}
         self._git: dict[str, Any] = {}
+        self._read_whole: set[str] = set()
         self._started = 0.0
         self._old_handler: Any = None
 
@@ -175,6 +176,15 @@ class Stage:
 
         return answer
 
+    def read_whole(self, name: str) -> None:
+        """Says that an input was read to its end: what is added to it from here on is for another run.
+
+        Raises StageError where it is no longer what it was when the stage began.
+        """
+        if self.main_process and input_records({name: self.parsed.inputs[name]})[name] != self._inputs[name]:
+            raise StageError(f"{name}: changed while it was read; repeat the same command")
+        self._read_whole.add(name)
+
     def say(self, text: str) -> None:
         """One line on the terminal, from the main process alone."""
         if self.main_process:
@@ -244,11 +254,12 @@ class Stage:
         """Raises StageError where an input was replaced under way: this would be another's output than it says."""
         if _stamps(self.parsed) == self._stamps:
             return
+        held = {name: value for name, value in self.parsed.inputs.items() if name not in self._read_whole}
         try:
-            now = input_records(self.parsed.inputs)
+            now = input_records(held)
         except R1Error as error:
             raise StageError(f"an input was changed while the stage ran: {error}") from error
-        changed = [name for name in self._inputs if now.get(name) != self._inputs[name]]
+        changed = [name for name in held if now.get(name) != self._inputs[name]]
         if changed:
             raise StageError(
                 f"{', '.join(changed)}: replaced while the stage ran, which may have read some of each; nothing is "

@@ -24,6 +24,7 @@ from r1hf.trainers.memory import MemoryConfig
 from r1hf.trainers.memory_batches import TunedMemory
 from r1hf.trainers.nonfinite import FiniteSteps
 from r1hf.trainers.resume import ExactResume
+from r1hf.trainers.reviewed import Undecided, add_reviews, reviewed
 from r1hf.trainers.table import table
 from r1hf.trainers.training_tokenizer import TemplateConfig, check_training_template, training_tokenizer
 
@@ -36,6 +37,9 @@ class SFTStageConfig(TemplateConfig, AdapterConfig, StageConfig):
 
     model: str = field(metadata={"input": True, "help": "the base to start from: a stage's directory or a Hub id"})
     data: Source = field(metadata={"input": True, "help": f"rows with the columns {', '.join(COLUMNS)}"})
+    undecided: Undecided = field(
+        default="keep", metadata={"help": "rows of a reviewed stage on which nobody decided: trained on, or left out"}
+    )
     expert_bias_speed: float = field(
         default=0.0, metadata={"help": "step of the experts' balancing biases (DeepSeek-V3: 0.001); 0 leaves them"}
     )
@@ -109,7 +113,8 @@ def sft_dataset(rows: Iterable[Row]) -> Dataset:
 
 
 def preflight_sft(parsed: Parsed) -> None:
-    """Adds what is wrong to `parsed.problems`."""
+    """Adds what is wrong to `parsed.problems`, and to its inputs what people decided about the rows."""
+    add_reviews(parsed)
     preflight_inputs(parsed)
     config, args = parsed.configs[0], parsed.configs[-1]
     if config is not None:
@@ -119,9 +124,9 @@ def preflight_sft(parsed: Parsed) -> None:
 
 
 def sft_rows(stage: Stage, args: R1SFTConfig) -> list[Row]:
-    """The rows of `data` as targets to learn, without those that are longer than `max_length`."""
+    """The rows of `data` as people decided on them, as targets to learn, without those longer than `max_length`."""
     config: SFTStageConfig = stage.config  # type: ignore[assignment]
-    rows = as_targets(stage_rows(stage, "data", COLUMNS))
+    rows = as_targets(reviewed(stage, stage_rows(stage, "data", COLUMNS), config.undecided))
     if args.max_length is None or config.too_long != "drop":
         return rows
     counts = token_counts([_turns(row) for row in rows], training_tokenizer(config))
