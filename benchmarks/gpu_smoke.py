@@ -212,7 +212,7 @@ def smoke(options: argparse.Namespace, work: Path) -> dict[str, Any]:
     if options.wheels:
         site = work / "site-packages"  # by this name dill knows what is a library, and pickles it by reference
         unpack(options.wheels, site)
-        path.insert(0, str(site))
+        path.insert(1, str(site))  # after the checkout, which may be newer than the wheel of r1hf
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path)), "HF_HUB_OFFLINE": "1"}
     if options.device == "cpu":
         environment |= {
