@@ -188,7 +188,9 @@ class GGUF:
         names = tensor_names(config, empty)
         self._check_tensors(names, empty)
         state = {name: self._weight(names[name], config).to(dtype) for name in progress(list(names))}
-        model: PreTrainedModel = type(empty).from_pretrained(None, config=config, state_dict=state, dtype=dtype)
+        model: PreTrainedModel = type(empty).from_pretrained(
+            None, config=config, state_dict=state, dtype=dtype, **NO_CODE
+        )
         return model.eval()
 
     def _check_tensors(self, names: dict[str, str], model: PreTrainedModel) -> None:

@@ -77,7 +77,7 @@ class CpuRollouts(VLLMGeneration):
             self._write(directory, settings["dtype"])
             os.environ.update({name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()})
             try:
-                self.llm = LLM(model=directory, **settings)
+                self.llm = LLM(model=directory, **{**settings, **NO_CODE})
             except Exception as error:
                 why = " ".join(str(error).split())
                 raise StageError(f"rollout_engine: vLLM does not start with this policy: {why}") from error
