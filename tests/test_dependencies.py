@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-OURS = {"r1hf", "recipes", "r1chat", "app"}
+OURS = {"r1hf", "recipes", "r1chat", "r1review", "app"}
 # What a function imports only where it is there.
 IF_PRESENT = {"triton", "deepspeed", "vllm"}
 OF_AN_EXTRA = {"r1hf/serving/": "serve", "r1hf/verify/gym_worker.py": "gym"}

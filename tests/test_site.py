@@ -31,6 +31,7 @@ NOT_RUN = {
     "r1hf plan": "for a GPU; test_recipe_promises.py holds its plan",
     "r1hf check recipes/configs/tiny/mixed.yaml": "needs a sandbox; test_mixed_tasks.py does it",
     "r1hf evaluate": "needs a data set of the Hub",
+    "r1hf report": "needs a run; test_report_page.py writes pages",
     "r1hf push": "needs the Hub; test_hub_push.py does it",
     "r1hf serve": "serves until it is ended; test_serving_gateway.py does it",
     "r1hf chat": "serves until it is ended; test_serving_gateway.py does it",

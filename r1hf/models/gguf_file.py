@@ -91,7 +91,9 @@ def reading(path: str | Path) -> Iterator[GGUF]:
     """A GGUF file, proved to be one that is whole and that r1hf can read. Raises ConfigError, one sentence."""
     path = Path(path)
     if importlib.util.find_spec("gguf") is None:
-        raise ConfigError(f"{path}: reading a GGUF file needs the package gguf: pip install 'r1hf[gguf]'")
+        raise ConfigError(
+            f"{path}: reading a GGUF file needs the package gguf: pip install 'r1hf[gguf]', or in a checkout make install EXTRAS=dev,gguf"
+        )
     yield GGUF(path, _reader(path))
 
 
