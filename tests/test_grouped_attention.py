@@ -64,5 +64,9 @@ def test_a_model_of_another_attention_keeps_it() -> None:
         assert model.config._attn_implementation == "eager"
     model.config._attn_implementation = "sdpa"
     with pytest.raises(RuntimeError), for_decoding(model):
+        assert model.config._attn_implementation == NAME
         raise RuntimeError
     assert model.config._attn_implementation == "sdpa"
+    plain = small(groups=6)  # where it would not be faster
+    with for_decoding(plain):
+        assert plain.config._attn_implementation == "sdpa"

@@ -39,7 +39,8 @@ def export(source: str, path: Path, dtype: str = "f16", about: Mapping[str, str 
     """
     if importlib.util.find_spec("gguf") is None:
         raise ConfigError(
-            "writing a GGUF file needs the package gguf: pip install 'r1hf[gguf]', or in a checkout make install EXTRAS=dev,gguf"
+            "writing a GGUF file needs the package gguf: pip install 'r1hf[gguf]', or in a checkout make install "
+            "EXTRAS=dev,gguf"
         )
     _refuse_adapter(source)
     tokenizer = load_tokenizer(source)
