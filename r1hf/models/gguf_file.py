@@ -92,8 +92,8 @@ def reading(path: str | Path) -> Iterator[GGUF]:
     path = Path(path)
     if importlib.util.find_spec("gguf") is None:
         raise ConfigError(
-            f"{path}: reading a GGUF file needs the package gguf: pip install 'r1hf[gguf]', or in a checkout make install "
-            "EXTRAS=dev,gguf"
+            f"{path}: reading a GGUF file needs the package gguf: pip install 'r1hf[gguf]', or in a checkout make "
+            "install EXTRAS=dev,gguf"
         )
     yield GGUF(path, _reader(path))
 
