@@ -7,7 +7,7 @@ question's language, readable, and verified where the method asks for it.
 
 In:  model (the base), zero (R1-Zero), prompts (question, answer, language, task), rewriter (optional).
 Out: data.jsonl (one row an example, with its `method`), review.jsonl (each rewriting, before and after),
-     rejected.jsonl (three samples of each reason).
+     rejected.jsonl (three samples of each reason), audit.parquet (every sample and what became of it), removed.jsonl.
 Run: accelerate launch recipes/cold_start.py --config recipes/configs/tiny/cold_start.yaml
 Deviations: the paper's annotators look at every row; review.jsonl is where people come in.
 """
@@ -18,7 +18,9 @@ from dataclasses import dataclass, field
 
 from r1hf.commands.recipe import run
 from r1hf.core.config import Parsed, parse
+from r1hf.core.errors import NothingKept
 from r1hf.core.source import Source
+from r1hf.data.audit import FILE, Audit
 from r1hf.data.cold_start import (
     REWRITE_FIELDS,
     Candidate,
@@ -34,6 +36,7 @@ from r1hf.data.drawing import Drawing
 from r1hf.data.filters import SampleFilter, rejected_rows
 from r1hf.data.language_column import check_languages
 from r1hf.data.rows import Row, check_rows, stage_rows, write_rows
+from r1hf.evaluation.cleaning_keys import CleaningKeys, check_cleaning, cleaned
 from r1hf.models.loading import check_chat_template
 from r1hf.models.sampler_config import SamplingConfig, check_sampler, load_sampler
 from r1hf.models.sampling import Limits
@@ -51,7 +54,7 @@ def _by_language(name: str) -> dict[str, str]:
 
 
 @dataclass(kw_only=True)
-class ColdStartConfig(SamplingConfig):
+class ColdStartConfig(CleaningKeys, SamplingConfig):
     model: str = field(metadata={"input": True, "help": "the base that is prompted"})
     zero: str = field(metadata={"input": True, "help": "R1-Zero, whose outputs are rewritten"})
     prompts: Source = field(metadata={"input": True, "help": f"prompts with the columns {', '.join(COLUMNS)}"})
@@ -97,6 +100,7 @@ def preflight(parsed: Parsed) -> None:
         if config.rewriter is not None:
             check_chat_template(parsed.problems, "rewriter", config.rewriter)
             check_templates(parsed.problems, "rewrite_template", config.rewrite_template, rows, REWRITE_FIELDS)
+        check_cleaning(parsed.problems, config, config.max_bad_rows)
         check_sampler(parsed.problems, config)
 
 
@@ -120,9 +124,15 @@ def sampled(config: ColdStartConfig, rows: list[Row], queue: list[Row], draw: Dr
     return made
 
 
-def selected(config: ColdStartConfig, made: dict[str, list[Candidate]]) -> tuple[list[Row], dict[str, SampleFilter]]:
-    """The kept rows of every method, and its filter with the counts. Rewritings are verified like the rest."""
+def selected(
+    config: ColdStartConfig, made: dict[str, list[Candidate]], audit: Audit
+) -> tuple[list[Row], list[int], dict[str, SampleFilter]]:
+    """The kept rows of every method with their places in the audit, and its filter with the counts.
+
+    Rewritings are verified like the rest.
+    """
     kept: list[Row] = []
+    places: list[int] = []
     filters = {}
     for method in METHODS:
         judge = filters[method] = SampleFilter(
@@ -133,8 +143,10 @@ def selected(config: ColdStartConfig, made: dict[str, list[Candidate]]) -> tuple
             max_paragraph=config.max_paragraph,
         )
         verdicts = by_rules([row for row, _ in made[method]], [sample.text for _, sample in made[method]])
-        kept += take(made[method], verdicts, judge.keeps, method, config.rows_per_method)
-    return kept, filters
+        rows, own = take(made[method], verdicts, judge, method, config.rows_per_method, audit)
+        kept += rows
+        places += own
+    return kept, places, filters
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -145,9 +157,19 @@ def main(argv: list[str] | None = None) -> None:
     with Stage(parsed, recipe=__file__) as stage:
         rows = shuffled(stage_rows(stage, "prompts", COLUMNS), config.seed)[: config.problems]
         queue: list[Row] = []
-        kept, filters = selected(config, sampled(config, rows, queue, Drawing(stage, config)))
+        audit = Audit()
+        kept, places, filters = selected(config, sampled(config, rows, queue, Drawing(stage, config)), audit)
         check_floor(filters, config.min_rows_per_method, len(rows))
+        removed = cleaned(stage, config, kept)
+        audit.drop_removed(places, removed)
+        for one in removed:
+            filters[kept[one.number]["method"]].rejected[one.reason] += 1
+        gone = {one.number for one in removed}
+        kept = [row for number, row in enumerate(kept) if number not in gone]
+        if not kept:
+            raise NothingKept(f"all {len(gone)} rows repeat benchmarks or each other; look at the prompts")
         write_rows(stage.work / "data.jsonl", shuffled(kept, config.seed))
+        audit.write(stage.work / FILE)
         write_rows(stage.work / "review.jsonl", queue)
         write_rows(
             stage.work / "rejected.jsonl",

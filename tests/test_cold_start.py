@@ -9,6 +9,7 @@ import pytest
 from tables import each
 
 from r1hf.core.errors import DataError, NothingKept
+from r1hf.data.audit import Audit
 from r1hf.data.cold_start import (
     check_floor,
     check_templates,
@@ -62,7 +63,7 @@ def test_a_rewriting_is_verified_again(reply: str, kept: bool) -> None:
     assert len(asked) == 2 and "final answer is right" in asked[0] and "final answer is wrong" in asked[1]
     assert [row["before"] for row in queue] == [MESSY.text, WRONG.text] and made[1] == (ROW, CUT)
     judge = SampleFilter(form="cold_start")
-    rows = take(made, [by_rule(*candidate) for candidate in made], judge.keeps, "rewrite", 9)
+    rows, _ = take(made, [by_rule(*candidate) for candidate in made], judge, "rewrite", 9, Audit())
     assert [row["completion"] for row in rows] == ([CLEAR] if kept else [])
     assert judge.kept + sum(judge.counts().values()) == 3 and judge.counts()["truncated"] == 1
 

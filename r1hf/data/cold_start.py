@@ -7,10 +7,11 @@ readable outputs rewritten. Each gives candidates in the form `| special_token |
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from r1hf.core.errors import ConfigError, DataError, NothingKept
+from r1hf.data.audit import NOT_CHOSEN, Audit
 from r1hf.data.drawing import Asking, Drawing
 from r1hf.data.filters import SampleFilter, Verdict, described
 from r1hf.data.rewrite import rewrite
@@ -168,17 +169,24 @@ def _cut(sample: Completion) -> Completion:
 def take(
     candidates: Sequence[Candidate],
     verdicts: Sequence[Verdict],
-    keeps: Callable[[Row, Completion, Verdict], bool],
+    judge: SampleFilter,
     method: str,
     most: int,
-) -> list[Row]:
-    """Up to `most` rows that the filter keeps; every candidate is judged and counted."""
-    kept = [
-        {**row, "completion": sample.text.strip(), "method": method}
-        for (row, sample), verdict in zip(candidates, verdicts, strict=True)
-        if keeps(row, sample, verdict)
-    ]
-    return kept[:most]
+    audit: Audit,
+) -> tuple[list[Row], list[int]]:
+    """Up to `most` rows that the filter keeps, and their places in the audit; all are judged and counted."""
+    kept: list[Row] = []
+    places: list[int] = []
+    for (row, sample), verdict in zip(candidates, verdicts, strict=True):
+        reason = judge.judge(row, sample, verdict)
+        place = audit.add(row, sample, verdict, reason, method)
+        if reason is None and len(kept) < most:
+            kept.append({**row, "completion": sample.text.strip(), "method": method})
+            places.append(place)
+        elif reason is None:
+            judge.rejected[NOT_CHOSEN] += 1
+            audit.drop(place, NOT_CHOSEN)
+    return kept, places
 
 
 def check_floor(filters: Mapping[str, SampleFilter], floor: int, problems: int) -> None:

@@ -85,16 +85,20 @@ class SampleFilter:
     _seen: set[tuple[str, str]] = field(default_factory=set)
 
     def keeps(self, row: Row, sample: Completion, verdict: Verdict | None = None) -> bool:
+        return self.judge(row, sample, verdict) is None
+
+    def judge(self, row: Row, sample: Completion, verdict: Verdict | None = None) -> str | None:
+        """`reason`, counted."""
         reason = self.reason(row, sample, verdict)
         if reason is None:
             self._seen.add((row["question"], _plain(sample.text)))
             self.kept += 1
-            return True
+            return None
         self.rejected[reason] += 1
         if len(self.shown[reason]) < SHOWN:
             text = sample.text if len(sample.text) <= _SHOWN_LENGTH else f"{sample.text[:_SHOWN_LENGTH]}…"
             self.shown[reason].append({"question": row["question"], "answer": row.get("answer"), "completion": text})
-        return False
+        return reason
 
     def reason(self, row: Row, sample: Completion, verdict: Verdict | None = None) -> str | None:
         """Why the sample is not kept, or None. verdict: by the rule of maths where none is given."""
