@@ -15,6 +15,7 @@ from r1hf.core.secrets import mask, mask_tracebacks
 from r1hf.core.yamlfile import nearest
 
 COMMANDS = {
+    "audit": ("r1hf.commands.audit", "what became of the samples of cold start and rejection sampling"),
     "chat": ("r1hf.commands.serve", "serve a run, and open the chat in the browser: serve --chat"),
     "compare": ("r1hf.commands.compare", "hold evaluated models against each other, question by question"),
     "completion": ("r1hf.commands.completion", "print the completion of commands and options for bash or zsh"),
@@ -46,6 +47,8 @@ _GONE = {"doctor": "check FILE.yaml", "dry-run": "check FILE.yaml --only rehears
 def main(argv: list[str] | None = None) -> int:
     """Runs one subcommand and returns its exit status: 1 for an error that a person can mend, 2 for wrong usage."""
     arguments = sys.argv[1:] if argv is None else argv
+    if arguments[:2] == ["report", "data"]:
+        arguments = ["audit", *arguments[2:]]
     mask_tracebacks()
     parser, name = _parser(), _command_name(arguments)
     if name is None:

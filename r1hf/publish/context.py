@@ -153,6 +153,7 @@ def _config_context(config: DataConfig, run: Run, held_out: set[str] | None) -> 
         "rejected": config.rejected,
         "sampled": config.sampled,
         "kept": config.kept,
+        "funnel": config.funnel,
         "other_rows": config.other_rows,
         "pass_rate": config.pass_rate,
         "overlap": None if held_out is None or manifest.recipe.endswith("evaluate.py") else config.overlap(held_out),
