@@ -90,7 +90,10 @@ def test_the_funnel_counts_what_the_filters_said(run: Path) -> None:
     assert one["removed"] == {"duplicate": 1, "near_duplicate": 1, "leak": 0}
     assert one["pass_rates"]["more than 3/4"] == 1 and one["pass_rates"]["unjudged"] == 1
     assert one["by_language"] == {"en": {"sampled": 6, "kept": 1}, "zh": {"sampled": 2, "kept": 0}}
-    assert one["tokens"]["kept"]["median"] == len(GOOD) and one["examples"]["near_duplicate"][0]["of"] == "row 1"
+    assert (
+        one["tokens"]["kept"]["median"] == len(GOOD)
+        and one["examples"]["near_duplicate"][0]["of"] == "prompt 0, sample 0"
+    )
     assert len(one["examples"]["truncated"]) == 2 and one["prompts"] == 2
     assert found["empty"]["steps"] == dict.fromkeys(STEPS, 0)
     assert funnel(run / "rejection_sampling") == {"rejection_sampling": one}
@@ -102,7 +105,7 @@ def test_the_command_prints_it_for_people_and_programs(
 ) -> None:
     assert main([*words, str(run), "--svg", str(tmp_path / "f.svg")]) == 0
     said = capsys.readouterr().out
-    assert "8 samples of 2 prompts" in said and "repeats row 1" in said and "near_duplicate" in said
+    assert "8 samples of 2 prompts" in said and "repeats prompt 0, sample 0" in said and "near_duplicate" in said
     assert main([*words, str(run), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == funnel(run)
     drawn = (tmp_path / "f.svg").read_text()

@@ -82,7 +82,16 @@ class Audit:
         """places: those of the rows that `removed` counts; rows beyond them are no samples."""
         for one in removed:
             if one.number < len(places):
-                self.drop(places[one.number], one.reason, one.of if isinstance(one.of, str) else f"row {one.of + 1}")
+                self.drop(places[one.number], one.reason, self._named(one.of, places))
+
+    def _named(self, of: int | str, places: Sequence[int]) -> str:
+        if isinstance(of, str):
+            return of
+        if of >= len(places):
+            return "a row that is no sample"
+        other = self.rows[places[of]]
+        name = f"prompt {other['prompt']}, sample {other['sample']}"
+        return f"{name}, {other['method']}" if other["method"] else name
 
     def write(self, path: Path) -> None:
         import pyarrow as pa

@@ -228,7 +228,7 @@ def _front(made: Made, place: Place, licence: str, run: Run) -> dict[str, Any]:
         "license": licence,
         "base_model": base,
         "base_model_relation": None if base is None else "adapter" if made.is_adapter else "finetune",
-        "datasets": sorted(data | {p.repo for p in made.parents if p.repo and not p.is_model}),
+        "datasets": sorted(data | {p.repo for p in made.parents if p.repo and not p.is_model and not p.is_kept_out}),
         "language": languages(run.evaluation),
         "library_name": "peft" if made.is_adapter else "transformers",
         "pipeline_tag": "text-generation",

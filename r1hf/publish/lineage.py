@@ -30,6 +30,11 @@ class Parent:
     def is_model(self) -> bool:
         return repo_type_of(self.field) == "model"
 
+    @property
+    def is_kept_out(self) -> bool:
+        """True for benchmarks whose questions the stage took care not to hold: no part of what it made."""
+        return self.field == "decontaminate"
+
 
 @dataclass(frozen=True)
 class Made:
@@ -167,7 +172,7 @@ def sources(made: Made, stated: dict[str, str]) -> list[Source]:
     """
     found: dict[str, Source] = {}
     for _, parent, origin in ancestors(made):
-        if origin is not None:
+        if origin is not None or parent.is_kept_out:
             continue
         name = parent.repo or parent.path
         licence = stated.get(name) or KNOWN.get(name) or _local_licence(parent)
