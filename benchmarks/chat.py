@@ -124,9 +124,6 @@ def start_app(backend: str) -> tuple[Server, float]:
     return server, time.monotonic() - began
 
 
-# --- one person: the browser beside the bare server ---------------------------------------------------------------
-
-
 HOT, SEEDS = {"temperature": 2.0, "top_p": 1.0}, range(1, 65)
 ADVISED = {"temperature": 0.6, "top_p": 0.95}
 
@@ -215,9 +212,6 @@ def one_person(browser: Any, backend: str, app: Server, options: argparse.Namesp
     context.close()
 
 
-# --- many people: the page's own protocol, without 32 browsers ----------------------------------------------------
-
-
 async def crowd(app: Server, options: argparse.Namespace) -> None:
     questions = [f"What is {a} + {b} * {c}?" for a, b, c in itertools.product((2, 5), range(3, 7), range(4, 8))]
     process = psutil.Process(app.process.pid if app.process else 0)
@@ -261,9 +255,6 @@ async def crowd(app: Server, options: argparse.Namespace) -> None:
         f"{warm / 2**20:.0f} MiB before, at most {max(memory) / 2**20:.0f}, {late / half - 1:+.1%} in the second half"
     )
     row("memory of the app", sizes, "under 400 MB, ±10%")
-
-
-# --- stop and restarts: the misbehaving server --------------------------------------------------------------------
 
 
 def stops(browser: Any, tries: int) -> None:

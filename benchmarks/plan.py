@@ -18,19 +18,28 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from r1hf.core.gpus import DEVICES, GIB, Device
 from r1hf.models.shapes import BUILT_IN, from_config
 from r1hf.preflight.estimate import peak_memory as memory
 from r1hf.preflight.estimate import step_time as times
-from r1hf.preflight.estimate.gpus import DEVICES, GIB, Device
 from r1hf.preflight.estimate.workload import Job
 
 STEPS = 3
 _SMALL = {"model_type": "qwen2", "hidden_size": 512, "intermediate_size": 1536, "num_attention_heads": 8}
 _SMALL |= {"num_key_value_heads": 2, "num_hidden_layers": 8, "vocab_size": 16384, "max_position_embeddings": 4096}
 SHAPES = {
+    "tiny": _SMALL
+    | {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "vocab_size": 2048,
+    },
     "wide": _SMALL
     | {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 6, "num_attention_heads": 12},
     "deep": _SMALL | {"num_hidden_layers": 16, "tie_word_embeddings": True, "num_key_value_heads": 8},
@@ -83,7 +92,8 @@ def make_model(directory: Path, shape: str) -> None:
     count = config["vocab_size"]
     torch.manual_seed(0)
     ends = {"eos_token_id": 0, "pad_token_id": 1, "bos_token_id": None}
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config, **ends), trust_remote_code=False)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config, **ends), trust_remote_code=False)
     model.save_pretrained(directory)
     words = {"<end>": 0, "<pad>": 1} | {f"w{number}": number for number in range(2, count)}
     raw = Tokenizer(models.WordLevel(words, unk_token="w2"))
@@ -96,11 +106,30 @@ def spread(completions: list[str], **kwargs: Any) -> list[float]:
     return [float(sum(map(ord, text)) % 7) for text in completions]
 
 
-def run_case(case: tuple[Any, ...], trainer: str, directory: str) -> dict[str, float]:
-    """Trains; returns peak bytes above the baseline and seconds of the last step."""
+def attention_of(model: Any, tokens: int, gpu: bool) -> list[str]:
+    """The attention that the model asks for, and the kernels that PyTorch takes for an unpadded row of `tokens`."""
+    import torch
+
+    row = torch.full((1, tokens), 2, device=model.device)
+    with (
+        torch.no_grad(),
+        torch.autocast(model.device.type, torch.bfloat16, enabled=gpu),
+        torch.profiler.profile() as seen,
+    ):
+        model(input_ids=row, use_cache=False)
+    kernels = {event.key for event in seen.key_averages() if event.key.startswith("aten::_scaled_dot_product")}
+    return [str(model.config._attn_implementation), *sorted(kernels)]
+
+
+def words(start: int, count: int) -> str:
+    return " ".join(f"w{2 + (start * 31 + place) % 1000}" for place in range(count))
+
+
+def trainer_of(case: tuple[Any, ...], trainer: str, directory: str, clock: Any, steps: int) -> Callable[[], Any]:
+    """What loads the case's model into r1hf's trainer or TRL's: all else is made already."""
     import torch
     from datasets import Dataset
-    from transformers import PreTrainedTokenizerFast, TrainerCallback
+    from transformers import PreTrainedTokenizerFast
     from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
     from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
@@ -110,26 +139,11 @@ def run_case(case: tuple[Any, ...], trainer: str, directory: str) -> dict[str, f
     gpu = torch.cuda.is_available()
     tokenizer = PreTrainedTokenizerFast.from_pretrained(directory, padding_side="left", trust_remote_code=False)
     common: dict[str, Any] = {
-        **{"output_dir": f"{directory}/out", "max_steps": STEPS, "per_device_train_batch_size": rows},
+        **{"output_dir": f"{directory}/out", "max_steps": steps, "per_device_train_batch_size": rows},
         **{"gradient_accumulation_steps": accumulation, "gradient_checkpointing": checkpointing, "bf16": gpu},
         **{"use_cpu": not gpu, "save_strategy": "no", "report_to": "none", "disable_tqdm": True, "logging_steps": 1},
         "model_init_kwargs": {"dtype": "float32"},
     }
-
-    class Clock(TrainerCallback):
-        seconds: list[float] = []
-
-        def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
-            self.started = time.perf_counter()
-
-        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-            if gpu:
-                torch.cuda.synchronize()
-            self.seconds.append(time.perf_counter() - self.started)
-
-    def words(start: int, count: int) -> str:
-        return " ".join(f"w{2 + (start * 31 + place) % 1000}" for place in range(count))
-
     if kind == "sft":
         texts = [{"prompt": words(n, 2), "completion": " " + words(n + 1, completion - 3)} for n in range(64)]
         make, config = (R1SFTTrainer, R1SFTConfig) if trainer == "r1hf" else (SFTTrainer, SFTConfig)
@@ -143,22 +157,49 @@ def run_case(case: tuple[Any, ...], trainer: str, directory: str) -> dict[str, f
         own = {"log_rollouts": False, "sync_ref_model": False} if trainer == "r1hf" else {}
         args = config(**common, **rl, **own)
         named = {"train_dataset": Dataset.from_list(texts), "reward_funcs": spread}
+    return lambda: make(model=directory, args=args, processing_class=tokenizer, callbacks=[clock], **named)
+
+
+def run_case(case: tuple[Any, ...], trainer: str, directory: str, steps: int = STEPS) -> dict[str, Any]:
+    """Trains; returns peak bytes above the baseline, seconds of each step, and the attention."""
+    import torch
+    from transformers import TrainerCallback
+
+    gpu = torch.cuda.is_available()
+
+    class Clock(TrainerCallback):
+        seconds: list[float] = []
+
+        def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+            self.started = time.perf_counter()
+
+        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+            if gpu:
+                torch.cuda.synchronize()
+            self.seconds.append(time.perf_counter() - self.started)
+
+    clock = Clock()
+    make = trainer_of(case, trainer, directory, clock, steps)
     torch.ones(512, 512) @ torch.ones(512, 512)  # the arithmetic library's own buffers
     before = _resident()
     if gpu:
         torch.cuda.reset_peak_memory_stats()
-    clock = Clock()
-    made = make(model=directory, args=args, processing_class=tokenizer, callbacks=[clock], **named)
+    made = make()
     made.train()
     peak = torch.cuda.max_memory_allocated() if gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"peak": float(peak - (0 if gpu else before)), "baseline": float(before), "step": clock.seconds[-1]}
+    reserved = torch.cuda.max_memory_reserved() if gpu else 0
+    attention = attention_of(made.accelerator.unwrap_model(made.model), case[5], gpu)
+    return {
+        **{"peak": float(peak - (0 if gpu else before)), "baseline": float(before), "reserved": float(reserved)},
+        **{"steps": clock.seconds, "attention": attention, "device": str(made.args.device)},
+    }
 
 
 def _resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def launch(case: tuple[Any, ...], trainer: str, directory: str) -> dict[str, float]:
+def launch(case: tuple[Any, ...], trainer: str, directory: str) -> dict[str, Any]:
     # Fixed thresholds: freed tensors go back to the system at once, so that the peak is that of tensors.
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     words = [sys.executable, __file__, "--case", json.dumps([case, trainer, directory])]
@@ -204,10 +245,11 @@ def main() -> None:
             make_model(Path(directory), case[1])
             for trainer in [options.trainer] if options.trainer else ["r1hf", "trl"]:
                 found = launch(case, trainer, directory)
+                seconds = found["steps"][-1]
                 tokens = job.micro_batch * job.accumulation * job.row
                 line = f"{name:<40} {trainer:<5} predicted {predicted.peak / GIB:6.3f} ({predicted.worst.name})"
                 line += f"  measured {found['peak'] / GIB:6.3f}  {predicted.peak / found['peak'] - 1:+.1%}"
-                line += f"  {found['step']:.2f} s  {tokens / found['step']:,.0f} tokens/s"
+                line += f"  {seconds:.2f} s  {tokens / seconds:,.0f} tokens/s"
                 if device:
                     line += f"  (predicted {times.predict(job, device).step:.2f} s)"
                 print(line, flush=True)

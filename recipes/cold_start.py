@@ -6,10 +6,11 @@ Kept are samples that are right, in the form `| special_token | reasoning | spec
 question's language, readable, and verified where the method asks for it.
 
 In:  model (the base), zero (R1-Zero), prompts (question, answer, language, task), rewriter (optional).
-Out: data.jsonl (one row an example, with its `method`), review.jsonl (each rewriting, before and after),
-     rejected.jsonl (three samples of each reason), audit.parquet (every sample and what became of it), removed.jsonl.
+Out: data.jsonl (one row an example, with its `method`), review.jsonl (each rewriting, before and after, with the
+     reason if it is not kept), rejected.jsonl (three samples of each reason), audit.parquet (every sample and what
+     became of it), removed.jsonl (leaks and near-duplicates).
 Run: accelerate launch recipes/cold_start.py --config recipes/configs/tiny/cold_start.yaml
-Deviations: the paper's annotators look at every row; review.jsonl is where people come in.
+Deviations: the paper's annotators look at every row; here people come in with `r1hf review`, or not at all.
 """
 
 from __future__ import annotations
@@ -24,14 +25,17 @@ from r1hf.data.audit import FILE, Audit
 from r1hf.data.cold_start import (
     REWRITE_FIELDS,
     Candidate,
+    Taken,
     check_floor,
     check_templates,
     drafts,
     prompted,
+    review_rows,
     rewritten_by_model,
     rewritten_by_rule,
     take,
 )
+from r1hf.data.decisions import key_of
 from r1hf.data.drawing import Drawing
 from r1hf.data.filters import SampleFilter, rejected_rows
 from r1hf.data.language_column import check_languages
@@ -126,14 +130,9 @@ def sampled(config: ColdStartConfig, rows: list[Row], queue: list[Row], draw: Dr
 
 def selected(
     config: ColdStartConfig, made: dict[str, list[Candidate]], audit: Audit
-) -> tuple[list[Row], list[int], dict[str, SampleFilter]]:
-    """The kept rows of every method with their places in the audit, and its filter with the counts.
-
-    Rewritings are verified like the rest.
-    """
-    kept: list[Row] = []
-    places: list[int] = []
-    filters = {}
+) -> tuple[Taken, dict[str, SampleFilter]]:
+    """What is kept of every method, and its filter with the counts. Rewritings are verified like the rest."""
+    taken, filters = Taken([], [], {}), {}
     for method in METHODS:
         judge = filters[method] = SampleFilter(
             form="cold_start",
@@ -143,10 +142,24 @@ def selected(
             max_paragraph=config.max_paragraph,
         )
         verdicts = by_rules([row for row, _ in made[method]], [sample.text for _, sample in made[method]])
-        rows, own = take(made[method], verdicts, judge, method, config.rows_per_method, audit)
-        kept += rows
-        places += own
-    return kept, places, filters
+        one = take(made[method], verdicts, judge, method, config.rows_per_method, audit)
+        taken = Taken(taken.rows + one.rows, taken.places + one.places, taken.reasons | one.reasons)
+    return taken, filters
+
+
+def clean(stage: Stage, taken: Taken, filters: dict[str, SampleFilter], audit: Audit) -> list[Row]:
+    """The rows without leaks of benchmarks and near-duplicates, where the configuration asks for it."""
+    removed = cleaned(stage, stage.config, taken.rows)
+    audit.drop_removed(taken.places, removed)
+    for one in removed:
+        row = taken.rows[one.number]
+        filters[row["method"]].rejected[one.reason] += 1
+        taken.reasons[key_of(row["question"], row["completion"])] = one.reason
+    gone = {one.number for one in removed}
+    kept = [row for number, row in enumerate(taken.rows) if number not in gone]
+    if not kept:
+        raise NothingKept(f"all {len(gone)} rows repeat benchmarks or each other; look at the prompts")
+    return kept
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -158,19 +171,12 @@ def main(argv: list[str] | None = None) -> None:
         rows = shuffled(stage_rows(stage, "prompts", COLUMNS), config.seed)[: config.problems]
         queue: list[Row] = []
         audit = Audit()
-        kept, places, filters = selected(config, sampled(config, rows, queue, Drawing(stage, config)), audit)
+        taken, filters = selected(config, sampled(config, rows, queue, Drawing(stage, config)), audit)
         check_floor(filters, config.min_rows_per_method, len(rows))
-        removed = cleaned(stage, config, kept)
-        audit.drop_removed(places, removed)
-        for one in removed:
-            filters[kept[one.number]["method"]].rejected[one.reason] += 1
-        gone = {one.number for one in removed}
-        kept = [row for number, row in enumerate(kept) if number not in gone]
-        if not kept:
-            raise NothingKept(f"all {len(gone)} rows repeat benchmarks or each other; look at the prompts")
+        kept = clean(stage, taken, filters, audit)
         write_rows(stage.work / "data.jsonl", shuffled(kept, config.seed))
         audit.write(stage.work / FILE)
-        write_rows(stage.work / "review.jsonl", queue)
+        write_rows(stage.work / "review.jsonl", review_rows(queue, taken.reasons, kept))
         write_rows(
             stage.work / "rejected.jsonl",
             (row for method, item in filters.items() for row in rejected_rows(item.shown, method=method)),

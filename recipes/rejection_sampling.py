@@ -114,7 +114,7 @@ def select(
     """The kept samples as rows, each with who judged it and its place in the audit."""
     kept: list[Kept] = []
     for row, group, found in zip(rows, groups, verdicts, strict=True):
-        reasons = [judge.judge(row, sample, verdict) for sample, verdict in zip(group, found, strict=True)]
+        reasons = [judge.counted(row, sample, verdict) for sample, verdict in zip(group, found, strict=True)]
         places = [audit.add(row, *one) for one in zip(group, found, reasons, strict=True)]
         good = [number for number, reason in enumerate(reasons) if reason is None]
         chosen = [

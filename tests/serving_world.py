@@ -167,10 +167,10 @@ class Served:
         """Signals it, waits, and returns its status."""
         with contextlib.suppress(psutil.NoSuchProcess):
             self.process.send_signal(number)
-        return self.process.wait(60)
+        return self.process.wait(300)
 
 
-def wait_for(condition: Any, seconds: float = 120) -> Any:
+def wait_for(condition: Any, seconds: float = 300) -> Any:
     """What `condition()` returns as soon as it is true. The limit only ends a hopeless wait."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

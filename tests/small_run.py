@@ -8,18 +8,23 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from r1hf.commands.recipe import run
 from r1hf.core.graph import Graph, is_graph, load_graph
 from r1hf.core.yamlfile import read_yaml
 from r1hf.data.rows import Row, load_rows, write_rows
 from r1hf.text.forms import to_think_answer
 from r1hf.world.arithmetic import Problem, training_problems
 from r1hf.world.corpus import thinking
+
+if TYPE_CHECKING:
+    import pytest  # not in the processes that tests start
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "recipes" / "configs" / "tiny"
@@ -127,6 +132,17 @@ def without_template(source: Path, target: Path) -> Path:
         if path.name != "manifest.json":
             (target / path.name).write_text(json.dumps(content), encoding="utf-8")
     return target
+
+
+def as_script(name: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    """The exit status of `python recipes/<name>.py`, but here: a process spends its time on imports."""
+    monkeypatch.setattr(sys, "argv", [f"recipes/{name}.py", *words])
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    try:
+        run(recipe(name).main)
+    except SystemExit as stopped:
+        return stopped.code if isinstance(stopped.code, int) else int(stopped.code is not None)
+    return 0
 
 
 def launched(*words: str, **more: str) -> subprocess.CompletedProcess[str]:

@@ -99,14 +99,11 @@ def test_the_funnel_counts_what_the_filters_said(run: Path) -> None:
     assert funnel(run / "rejection_sampling") == {"rejection_sampling": one}
 
 
-@pytest.mark.parametrize("words", [["audit"], ["report", "data"]])
-def test_the_command_prints_it_for_people_and_programs(
-    words: list[str], run: Path, tmp_path: Path, capsys: Any
-) -> None:
-    assert main([*words, str(run), "--svg", str(tmp_path / "f.svg")]) == 0
+def test_the_command_prints_it_for_people_and_programs(run: Path, tmp_path: Path, capsys: Any) -> None:
+    assert main(["audit", str(run), "--svg", str(tmp_path / "f.svg")]) == 0
     said = capsys.readouterr().out
     assert "8 samples of 2 prompts" in said and "repeats prompt 0, sample 0" in said and "near_duplicate" in said
-    assert main([*words, str(run), "--json"]) == 0
+    assert main(["audit", str(run), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == funnel(run)
     drawn = (tmp_path / "f.svg").read_text()
     assert drawn == picture(funnel(run)) and drawn.count("<rect") == 2 * len(STEPS) and "1 (12.5%)" in drawn

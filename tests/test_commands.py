@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import json
 import os
 import re
 import subprocess
@@ -39,11 +40,29 @@ def test_version(capsys):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself(name, capsys):
-    assert importlib.import_module(COMMANDS[name][0]).__doc__
+    assert "Exit status" in (importlib.import_module(COMMANDS[name][0]).__doc__ or "")
     with pytest.raises(SystemExit) as stop:
         main([name, "--help"])
     assert stop.value.code == 0
     assert f"r1hf {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (["recipe", "--json"], "configurations"),
+        (["evaluate", "--list", "--json"], "benchmark"),
+        (["rollouts", "tests/fixtures/runs/all_right", "--json"], "rollouts"),
+        (["explain", "tests/fixtures/runs/all_right", "--json"], "headline"),
+        (["init", "copy", "--json"], "recipes"),
+    ],
+)
+def test_what_prints_results_prints_json(words, key, tmp_path, monkeypatch, capsys):
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    monkeypatch.chdir(tmp_path)
+    assert main(words) in (0, 1)
+    found = json.loads(capsys.readouterr().out)
+    assert key in (found[0] if isinstance(found, list) else found)
 
 
 @pytest.mark.parametrize(

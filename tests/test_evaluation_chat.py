@@ -12,8 +12,9 @@ from tables import each
 from r1hf.commands.main import main
 from r1hf.data.rows import load_rows
 from r1hf.evaluation import judge_all
-from r1hf.evaluation.chat import by_kind, fault
+from r1hf.evaluation.chat import fault
 from r1hf.evaluation.declines import declines, gives_number
+from r1hf.evaluation.metrics import by_kind
 from r1hf.evaluation.tasks import FOLDER, own_data, task_file
 from r1hf.models.sampling import Completion
 
@@ -196,11 +197,12 @@ def test_kinds_are_counted_by_what_became_of_their_samples() -> None:
     for row in rows:
         texts = [Completion(f"<think>a</think> {text}", 3, False) for text in said[row["question"]]]
         groups.append(judge_all([row] * 4, texts))
-    assert by_kind(rows, groups) == {
-        "sum": {"questions": 1, "samples": 4, "right": 2, "declined": 0, "number_where_none": 0, "wrong": 2},
-        "greeting": {"questions": 1, "samples": 4, "right": 1, "declined": 1, "number_where_none": 1, "wrong": 1},
+    found = by_kind(groups, rows)
+    assert {kind: (one["questions"], one["counts"]) for kind, one in found.items()} == {
+        "sum": (1, {"samples": 4, "right": 2, "declined": 0, "number_where_none": 0, "wrong": 2}),
+        "greeting": (1, {"samples": 4, "right": 1, "declined": 1, "number_where_none": 1, "wrong": 1}),
     }
-    assert by_kind([{**rows[0], "task": "reasoning"}], groups[:1]) == {}
+    assert "counts" not in by_kind(groups[:1], [{**rows[0], "task": "reasoning"}])[rows[0]["kind"]]
 
 
 @each("change, said", [({"language": "fr"}, "'fr'"), ({"fits": "Paris"}, "'Paris'"), ({"fits": [""]}, "['']")])
@@ -218,8 +220,8 @@ def test_the_command_counts_every_kind_from_anywhere(
     words = ["--models", str(tiny_base), "--output_dir", "typed", *(f"--set={item}" for item in settings)]
     assert main(["evaluate", "--task", "typed", *words]) == 0
     found = json.loads(Path("typed/results.json").read_text(encoding="utf-8"))["models"][tiny_base.name]
-    assert set(found["kinds"]) == KINDS and found["questions"] == len(ROWS)
-    good = sum(kind["right"] + kind["declined"] for kind in found["kinds"].values())
+    assert set(found["by_kind"]) == KINDS and found["questions"] == len(ROWS)
+    good = sum(kind["counts"]["right"] + kind["counts"]["declined"] for kind in found["by_kind"].values())
     assert good / len(ROWS) == pytest.approx(found["pass_at_1"])
     shown = capsys.readouterr().out
     assert "number where none" in shown and all(kind in shown for kind in KINDS)

@@ -60,7 +60,7 @@ NEED_COMPLETIONS = {
 
 
 def codes(run: RunTable) -> list[str]:
-    return [one.code for one in examine(run).faults]
+    return [one.code for one in examine(run).found]
 
 
 def test_there_are_enough_of_both() -> None:
@@ -252,7 +252,7 @@ def test_noise_is_no_movement(values: tuple[float, ...]) -> None:
 def test_hardly_anything_is_no_reason_to_fail() -> None:
     for run in (RunTable(Path("a")), RunTable(Path("a"), rollouts=[Rollout(0, "", "")]), run_of([0.5])):
         run.name_rewards()
-        assert "No fault found" in examine(run).headline or examine(run).faults
+        assert "No fault found" in examine(run).headline or examine(run).found
     assert len(RULES) == len({*RULES})
 
 

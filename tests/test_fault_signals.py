@@ -31,7 +31,7 @@ ENV = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS"
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[Any] | None = None) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         assert process is None or process.poll() is None, f"it ended too early: {process.returncode}"
@@ -44,7 +44,7 @@ def test_row_6_what_asks_a_stage_to_stop_leaves_no_lock(number: signal.Signals, 
     process = subprocess.Popen(words, env=ENV, stderr=subprocess.PIPE)
     wait_for((tmp_path / "a.partial" / "half.txt").exists, process)
     process.send_signal(number)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 143 and b"Traceback" not in said
     assert list(tmp_path.iterdir()) == []
 
@@ -54,7 +54,7 @@ def test_row_6_under_nohup_a_closed_terminal_changes_nothing(tmp_path: Path) -> 
     process = subprocess.Popen(words, env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path)
     wait_for((tmp_path / "a.partial" / "half.txt").exists, process)
     process.send_signal(signal.SIGHUP)
-    assert process.wait(timeout=20) == 0 and (tmp_path / "a" / "manifest.json").is_file()
+    assert process.wait(timeout=300) == 0 and (tmp_path / "a" / "manifest.json").is_file()
 
 
 def test_a_handler_of_ones_own_stays() -> None:
@@ -120,7 +120,7 @@ def test_row_6_a_closed_terminal_saves_the_training(tiny_base: Path, tmp_path: P
     with at_a_terminal(words) as (process, close):
         wait_for(lambda: text(tmp_path / "made.step") == "2\n", process)
         close()
-        assert process.wait(timeout=60) == 143
+        assert process.wait(timeout=300) == 143
     found = checkpoints.last_whole(tmp_path / "made.partial" / "trainer")
     assert found is not None and 2 <= found.step < 40
     assert not output.exists() and not list(tmp_path.rglob("*.lock"))
@@ -142,7 +142,7 @@ def test_row_6_a_closed_terminal_saves_the_stage_of_a_pipeline(tiny_base: Path, 
     with at_a_terminal(words) as (process, close):
         wait_for((saved / "checkpoint-20").exists, process)
         close()
-        assert process.wait(timeout=60) == 143
+        assert process.wait(timeout=300) == 143
     found = checkpoints.last_whole(saved)
     assert found is not None and 20 < found.step < 4000 and found.step % 20, "one more than the regular ones"
     assert not list(tmp_path.rglob("*.lock"))

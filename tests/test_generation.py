@@ -24,7 +24,7 @@ from tables import each
 from r1hf.commands import work
 from r1hf.core.config import parse
 from r1hf.core.errors import DataError, StageError
-from r1hf.models import shards
+from r1hf.models import orphans, shards
 from r1hf.models.generation import Generated, generate, join
 from r1hf.models.orphans import Watch
 from r1hf.models.sampler_config import SamplingConfig
@@ -363,7 +363,37 @@ def test_what_an_engine_started_ends_with_the_process_that_started_it(tmp_path: 
     below = parent.children(recursive=True)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    assert len(below) == 4 and not psutil.wait_procs(below, timeout=60)[1]
+    assert len(below) == 4 and not psutil.wait_procs(below, timeout=300)[1]
+
+
+def test_an_engine_that_wrote_over_its_environment_ends_too(tmp_path: Path) -> None:
+    seen, numbers = tmp_path / "seen", tmp_path / "numbers"
+
+    def watch() -> None:
+        look = psutil.Process.children
+
+        def looked(process: psutil.Process, recursive: bool = False) -> list[psutil.Process]:
+            found = look(process, recursive)
+            seen.touch()
+            return found
+
+        psutil.Process.children = looked  # type: ignore[method-assign]
+        sys.stdin, sys.argv = os.fdopen(os.pipe()[0]), ["orphans", "carried by nobody"]
+        orphans.main()
+
+    def start() -> None:
+        engine = subprocess.Popen(["sleep", "600"], env={}, start_new_session=True)
+        numbers.with_suffix(".part").write_text(f"{engine.pid} {child(watch)}", encoding="utf-8")
+        numbers.with_suffix(".part").rename(numbers)
+        time.sleep(600)
+
+    pid = child(start)
+    while not (numbers.exists() and seen.exists()):
+        time.sleep(0.01)
+    below = [psutil.Process(int(number)) for number in numbers.read_text(encoding="utf-8").split()]
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert not psutil.wait_procs(below, timeout=300)[1]
 
 
 @pytest.mark.slow

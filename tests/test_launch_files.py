@@ -186,7 +186,7 @@ def steps(record: Path) -> list[list[str]]:
 
 def submit(script: str, *words: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["bash", f"recipes/slurm/{script}", *words], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120
+        ["bash", f"recipes/slurm/{script}", *words], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300
     )
 
 
@@ -246,7 +246,7 @@ def test_what_each_node_launches(slurm: Path, tmp_path: Path) -> None:
     recorder.chmod(0o755)
     env = job(slurm, "n1,n2", SLURM_PROCID="1", SLURM_GPUS_ON_NODE="8") | {"PYTHON": str(recorder)}
     done = subprocess.run(
-        ["bash", "recipes/slurm/node.sh", ZERO3, "2", "n1", SFT_RECIPE, *WORDS], cwd=ROOT, env=env, timeout=60
+        ["bash", "recipes/slurm/node.sh", ZERO3, "2", "n1", SFT_RECIPE, *WORDS], cwd=ROOT, env=env, timeout=300
     )
     assert done.returncode == 3, "the launcher's status"
     words = (slurm / "python").read_text(encoding="utf-8").splitlines()

@@ -16,6 +16,7 @@ from r1hf.commands.main import COMMANDS, main
 from r1hf.commands.run_recipe import _upstream
 from r1hf.core.graph import load_graph
 from r1hf.core.packaged import packaged
+from r1hf.core.yamlfile import read_yaml
 
 ROOT = Path(__file__).parents[1]
 WHEEL = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
@@ -41,7 +42,10 @@ def installed(site: Path, where: Path, *words: str) -> subprocess.CompletedProce
 
 def test_recipes_run_from_the_package_and_outputs_stay_in_the_working_directory(site: Path, tmp_path: Path) -> None:
     done = installed(site, tmp_path, "demo", "--list")
-    assert done.returncode == 0 and "16 stages: 0 done" in done.stdout, done.stderr
+    assert done.returncode == 0 and "16 stages: 0 done, 16 run" in done.stdout, done.stderr
+    stages = read_yaml(ROOT / "recipes/configs/tiny/pipeline.yaml").values["stages"]
+    lines = done.stdout.partition("16 stages: ")[2].splitlines()[1:]
+    assert [line.split()[2] for line in lines[: len(stages)]] == list(stages)
     assert f"recipes in {site}/r1hf/packaged/recipes" in installed(site, tmp_path, "recipe").stdout
     assert not list(tmp_path.iterdir())
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from small_run import BASE, GRPO, MODELS, ROOT, SFT, answered, arguments, launched, run_recipe, write
+from small_run import BASE, GRPO, MODELS, ROOT, SFT, answered, arguments, as_script, run_recipe, write
 from test_recipe_inputs import EVERY
 
 import r1hf
@@ -101,12 +100,13 @@ def test_a_base_replaces_the_base_and_another_place_is_written(world: Path) -> N
     assert verify(world / "sft") and contents(world / "base") == before
 
 
-def test_as_a_person_meets_it(world: Path) -> None:
+def test_as_a_person_meets_it(
+    world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = contents(world)
     given = inputs_of("r1_zero", world) | {"output_dir": world / "base"}
-    done = launched(sys.executable, "recipes/r1_zero.py", *arguments("r1_zero.yaml", **given))
-    assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert "is the input model: the stage would replace it" in done.stderr
+    assert as_script("r1_zero", arguments("r1_zero.yaml", **given), monkeypatch) == 2
+    assert "is the input model: the stage would replace it" in capsys.readouterr().err
     assert contents(world) == before
 
 

@@ -10,8 +10,8 @@ from tables import each
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from r1hf.core.errors import ConfigError
+from r1hf.core.gpus import parse_gpus
 from r1hf.models.shapes import BUILT_IN, built_in, from_config, shape_of
-from r1hf.preflight.estimate.gpus import parse_gpus
 
 SMALL = {
     "num_hidden_layers": 3,

@@ -25,6 +25,7 @@ from small_run import (
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, GenerationConfig
 
 from r1hf.core.errors import DataError
+from r1hf.data.decisions import Decision, Journal, key_of
 from r1hf.data.rows import load_rows
 from r1hf.explain.report.curves import points
 from r1hf.explain.report.load import load_run
@@ -52,6 +53,10 @@ def chain(tiny_base: Path, memorised: Path, tmp_path_factory: pytest.TempPathFac
         "cold_start", "cold_start", model=tiny_base, zero=memorised, prompts=known, problems=8, **sampling,
         min_rows_per_method=0,
     )  # fmt: skip
+    (first, *_) = load_rows(str(made["cold_start"] / "data.jsonl"))
+    person = Journal(made["cold_start"], "ann")
+    person.decide(Decision(key_of(first["question"], first["completion"]), "reject"))
+    person.close()
     make("sft1", "sft", model=memorised, data=made["cold_start"] / "data.jsonl", **SFT)
     make("reasoning_rl", "reasoning_rl", model=made["sft1"], prompts=train, **GRPO)
     general_sft = head(data / "general_sft.jsonl", runs / "general_sft.jsonl", 30)
@@ -183,7 +188,11 @@ def test_cold_start_keeps_good_rows_with_their_method(chain: dict[str, Path]) ->
 
 
 def test_the_first_fine_tuning_learns_think_and_answer(chain: dict[str, Path]) -> None:
-    assert manifest(chain["sft1"])["metrics"]["rows"] == manifest(chain["cold_start"])["metrics"]["kept"]
+    kept, found = manifest(chain["cold_start"])["metrics"]["kept"], manifest(chain["sft1"])
+    assert found["metrics"]["rows"] == kept - 1  # a person rejected one
+    review = found["metrics"]["review"]
+    assert (review["reject"], review["undecided"], review["trained_on"]) == (1, kept - 1, kept - 1)
+    assert [Path(one["path"]).name for one in found["inputs"]["review"]] == ["ann.jsonl", "review.jsonl"]
 
 
 def test_rejection_sampling_counts_all_and_mixes_three_to_one(chain: dict[str, Path]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ from small_run import (
     SFT,
     answered,
     arguments,
+    as_script,
     graph_of,
     head,
-    launched,
     recipe,
     run_recipe,
     without_template,
@@ -343,11 +342,13 @@ def test_bad_input_is_one_error_that_says_all(
     assert list(tmp_path.iterdir()) == [], "nothing was written"
 
 
-def test_bad_input_as_a_person_meets_it(bad: dict[str, str], tmp_path: Path) -> None:
+def test_bad_input_as_a_person_meets_it(
+    bad: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     given = filled({"model": "{bare}", "prompts": "{few}", **GRPO, "learning_rat": 1, "num_iterations": "two"}, bad)
     words = arguments("reasoning_rl.yaml", **given, output_dir=tmp_path / "made")
-    done = launched(sys.executable, "recipes/reasoning_rl.py", *words)
-    assert done.returncode == 2
-    assert "reasoning_rl.py: 4 problems in the configuration:" in done.stderr
-    assert "command line: unknown key 'learning_rat'; did you mean 'learning_rate'?" in done.stderr
-    assert "Traceback" not in done.stderr and list(tmp_path.iterdir()) == []
+    assert as_script("reasoning_rl", words, monkeypatch) == 2
+    said = capsys.readouterr().err
+    assert "reasoning_rl.py: 4 problems in the configuration:" in said
+    assert "command line: unknown key 'learning_rat'; did you mean 'learning_rate'?" in said
+    assert "Traceback" not in said and list(tmp_path.iterdir()) == []

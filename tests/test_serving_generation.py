@@ -55,7 +55,7 @@ def finish(events: "queue.Queue[Event]", n: int = 1) -> list[tuple[str, int, str
     """(text, tokens, finish reason) of each sample."""
     texts, ends = [""] * n, {}
     while len(ends) < n:
-        event = events.get(timeout=120)
+        event = events.get(timeout=300)
         texts[event.index] += event.text
         if event.finish:
             ends[event.index] = (event.tokens, event.finish)
@@ -126,7 +126,7 @@ def test_the_thinking_budget_closes_the_thought(generator: Generator, model: Loa
 def test_a_cancelled_request_stops_and_the_others_go_on(generator: Generator, model: LoadedModel) -> None:
     ids = model.tokenizer.encode(PROMPT)
     long, events = start(generator, model, ids, max_tokens=100_000, ignore_eos=True)
-    events.get(timeout=60)
+    events.get(timeout=300)
     _, other = start(generator, model, ids, max_tokens=5, ignore_eos=True)
     assert finish(other)[0][1] == 5
     long.cancelled = True
@@ -135,7 +135,7 @@ def test_a_cancelled_request_stops_and_the_others_go_on(generator: Generator, mo
 
 def test_a_failing_request_harms_no_other(generator: Generator, model: LoadedModel) -> None:
     _, events = start(generator, model, [10**9])
-    failure = events.get(timeout=60)
+    failure = events.get(timeout=300)
     assert failure.finish == "error" and "Error" in failure.text
     assert sample(generator, model, max_tokens=2, ignore_eos=True)[0][1] == 2
 

@@ -16,7 +16,7 @@ from serving_world import make_adapter, make_model
 from r1hf.core.errors import ConfigError
 from r1hf.serving.models import ServedModel, resolve
 
-pytestmark = pytest.mark.timeout(120)  # a pipe that is waited for
+pytestmark = pytest.mark.timeout(600)  # a pipe that is waited for
 MADE_BY = "provenance/manifest.json"
 MANIFEST = {
     "format": 1, "stage": "r1", "recipe": "sft", "command": [], "created": "", "seconds": 1.0, "peak_rss_mb": 1.0,

@@ -108,7 +108,7 @@ def test_streams_errors_and_cancellation(server: Served) -> None:
     stream = server.events(CHAT, {**ENDLESS, "model": "base"})
     next(stream), next(stream)
     stream.close()
-    wait_for(lambda: running(server) == 0, seconds=30)
+    wait_for(lambda: running(server) == 0)
 
 
 def test_a_killed_vllm_is_restarted(server: Served) -> None:
@@ -141,7 +141,7 @@ def test_a_small_model_answers_before_vllm_is_ready(models: Path, tmp_path: Path
         below = served.tree()
         assert [item for item in below if "EngineCore" in " ".join(item.cmdline())]
         served.end(signal.SIGKILL)
-        wait_for(lambda: gone(below), seconds=60)
+        wait_for(lambda: gone(below))
     finally:
         if psutil.pid_exists(served.process.pid):
             served.end(signal.SIGKILL)

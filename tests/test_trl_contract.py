@@ -13,6 +13,7 @@ import step_metrics_run
 from tables import each
 from trl import DistillationTrainer, GRPOConfig, GRPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
 from trl.models import unwrap_model_for_generation
+from trl.trainer import grpo_trainer
 from trl.trainer.utils import RepeatSampler
 
 from r1hf.trainers.cross_tokenizer import GOLDConfig, GOLDTrainer, ULDLoss
@@ -70,6 +71,11 @@ SIGNATURES: list[tuple[Callable[..., Any], list[str]]] = [
     (GOLDTrainer._maybe_add_completion_byte_offsets, ["self", "updated_slice"]),
     (ULDLoss._initialize_vocabulary_mapping, ["self"]),
     (ULDLoss._merge_probabilities_with_alignment_groups, ["self", "probs", "alignment_groups", "token_ids"]),
+    (grpo_trainer.VLLMGeneration.generate, ["self", "prompts", "images", "num_generations", "profiler"]),
+    *[
+        (getattr(grpo_trainer.VLLMGeneration, name), ["self"])
+        for name in ("_init_vllm", "_iter_named_params", "sync_weights")
+    ],
     (GRPOTrainer._compute_loss, ["self", "model", "inputs"]),
     (GRPOTrainer._generate_and_score_completions, ["self", "inputs"]),
     (GRPOTrainer.log, ["self", "logs", "start_time"]),

@@ -39,7 +39,7 @@ def _workers(pid):
         return []
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_row_19_hostile_text_is_judged(kind):
     text = HOSTILE[kind]
@@ -59,7 +59,7 @@ def test_hostile_texts_on_sixteen_threads_at_once():
     assert here == [False] * len(HOSTILE)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_threads_judge_as_the_main_thread_does():
     pairs = [("14", "14"), ("x + 1", "1 + x"), (r"\frac{n(n+1)}{2}", SYMBOLIC), ("n", SYMBOLIC), ("x", ENDLESS)]
     verdicts = []
@@ -69,7 +69,7 @@ def test_threads_judge_as_the_main_thread_does():
     assert verdicts == [verify_math(*pair) for pair in pairs] == [True, True, True, False, None]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_a_question_over_its_budget_costs_the_next_one_nothing():
     assert pool.judge(ENDLESS, SYMBOLIC) is False  # the prediction's fault
     assert pool.judge(r"\frac{n(n+1)}{2}", SYMBOLIC) is True
@@ -78,7 +78,7 @@ def test_a_question_over_its_budget_costs_the_next_one_nothing():
     assert pool.judge(r"\frac{n^2+n}{2}", SYMBOLIC) is True
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_a_killed_worker_is_replaced():
     assert pool.judge(r"\frac{n(n+1)}{2}", SYMBOLIC) is True
     for worker in _workers(os.getpid()):
@@ -86,13 +86,13 @@ def test_a_killed_worker_is_replaced():
     assert pool.judge(r"\frac{n}{2}(n+1)", SYMBOLIC) is True
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_a_worker_keeps_to_its_memory():
     assert pool.judge(r"\prod_{k=1}^{3} (2^{2^{40}})", SYMBOLIC) is False
     assert max((worker.memory_info().rss for worker in _workers(os.getpid())), default=0) < 2 << 30
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_a_reward_judges_its_batch_with_the_workers():
     golds = [SYMBOLIC, SYMBOLIC, "14", "???", ENDLESS]
     answers = [r"\frac{n(n+1)}{2}", "n", "14", "14", "x"]
@@ -123,7 +123,7 @@ def _start(body):
     )
 
 
-def _gone(processes, seconds=20):
+def _gone(processes, seconds=300):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes):
@@ -132,7 +132,7 @@ def _gone(processes, seconds=20):
     return False
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_no_process_is_left_at_exit():
     program = _start(
         rf"""
@@ -143,11 +143,11 @@ def test_no_process_is_left_at_exit():
     )
     assert program.stdout.readline() == "judged\n"
     workers = _workers(program.pid)
-    program.communicate(timeout=60)
+    program.communicate(timeout=300)
     assert workers and _gone(workers) and program.returncode == 0
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("fork", [False, True], ids=["alone", "with a forked child that holds the pipe"])
 def test_no_process_is_left_when_the_parent_is_killed(fork):
     program = _start(
@@ -173,7 +173,7 @@ def test_no_process_is_left_when_the_parent_is_killed(fork):
             process.kill()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_a_forked_child_has_workers_of_its_own():
     program = _start(
         rf"""
@@ -188,4 +188,4 @@ def test_a_forked_child_has_workers_of_its_own():
         assert verify_math(r"\frac{{n^2+n}}{{2}}", r"{SYMBOLIC}") is True
         """
     )
-    assert program.wait(timeout=100) == 0
+    assert program.wait(timeout=300) == 0

@@ -187,7 +187,7 @@ def test_the_split_does_not_depend_on_the_process_or_a_seed() -> None:
     )
     root = Path(__file__).resolve().parents[1]
     env = {"PYTHONPATH": str(root), "PYTHONHASHSEED": "12345", "PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=300)
     assert done.stdout.strip() == here, done.stderr
 
 

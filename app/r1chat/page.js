@@ -49,6 +49,22 @@
       if (toggle) set(toggle, "aria-expanded", String(sidebar.classList.contains("open")));
     }
   };
+  // #ask=…, as a report links to it: the question is put into the box, and sent by whoever reads it. Behind the #, so no
+  // server's log has it.
+  const questionOf = () => new URLSearchParams(location.hash.slice(1)).get("ask");
+  let asked = questionOf();
+  window.addEventListener("hashchange", () => {
+    asked = questionOf();
+    putQuestion();
+  });
+  const putQuestion = () => {
+    const box = document.querySelector("#r1-box textarea");
+    if (!asked || !box || !document.querySelector("#r1-status .r1-dot")) return;
+    box.value = asked.slice(0, 8000);
+    asked = null;
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+    history.replaceState(null, "", location.pathname + location.search);
+  };
   let planned = false;
   const mendSoon = () => {
     if (planned) return;
@@ -56,6 +72,7 @@
     requestAnimationFrame(() => {
       planned = false;
       mend();
+      putQuestion();
     });
   };
   new MutationObserver(mendSoon).observe(document.documentElement, {

@@ -118,7 +118,13 @@ class Page:
         self.stages.wire(controls)
         self.vote.wire(controls)
         self.prompt.wire(chat.held, controls)
+        self._wire_opening(controls)
+        self._wire_settings()
+        self.blocks.unload(shared.leave)
 
+    def _wire_opening(self, controls: Any) -> None:
+        """What happens when the page opens, and from then on at each tick."""
+        shared, chat = self.shared, self.chat
         health = [self.status, self.known, self.model, self.temperature, self.top_p, self.stages.models]
         view = [chat.box, chat.alert, chat.bot, chat.store, chat.send, chat.halt, self.chats]
         self.timer.tick(self.poll, [self.known, controls], health, queue=False, **shared.quiet)
@@ -130,6 +136,9 @@ class Page:
             queue=False,
             **shared.quiet,
         )
+
+    def _wire_settings(self) -> None:
+        shared, chat = self.shared, self.chat
         self.model.input(
             self.chosen,
             [self.model, self.language],
@@ -153,7 +162,6 @@ class Page:
         self.export.click(self.document, chat.held, text, queue=False, **shared.quiet).then(
             None, text, None, js="(text) => window.r1Download('r1hf-chat.json', text)", **shared.quiet
         )
-        self.blocks.unload(shared.leave)
 
     async def poll(self, known: Any, value: Any) -> list[Any]:
         """Status, and what follows from a list of models that this page has not seen yet."""

@@ -75,8 +75,8 @@ def _parts(only: str | None) -> tuple[str, ...]:
 
 def _run(options: argparse.Namespace, parts: tuple[str, ...]) -> int:
     from r1hf.commands.check_report import as_json, render
+    from r1hf.core.gpus import parse_gpus
     from r1hf.preflight.check import Asked, check
-    from r1hf.preflight.estimate.gpus import parse_gpus
     from r1hf.preflight.estimate.one_stage import Given
     from r1hf.preflight.facts import Machine
 

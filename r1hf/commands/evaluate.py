@@ -12,6 +12,9 @@ own; docs/evaluation.md says what it holds. Exit status: 0 done, 1 an error that
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
+import sys
 from pathlib import Path
 
 from r1hf.commands.table import table
@@ -29,17 +32,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", nargs="+", default=[], metavar="MODEL", help="stage directories or Hub ids")
     parser.add_argument("--output_dir", metavar="DIR", help="default: runs/evaluations/TASK-MODEL")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key; repeat it")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> int:
     if options.list:
-        return _list()
-    if options.rejudge is not None:
-        return _rejudge(options.rejudge)
-    return _evaluate(options)
+        return _list(options.json)
+    if not options.json:
+        _rejudge(options.rejudge) if options.rejudge is not None else _evaluate(options)
+        return 0
+    with contextlib.redirect_stdout(sys.stderr):  # progress
+        place = _rejudge(options.rejudge) if options.rejudge is not None else _evaluate(options)
+    print((place / "results.json").read_text("utf-8").rstrip())
+    return 0
 
 
-def _evaluate(options: argparse.Namespace) -> int:
+def _evaluate(options: argparse.Namespace) -> Path:
     from r1hf.core.config import parse
     from r1hf.evaluation.config import EvaluateConfig, model_name, preflight
     from r1hf.evaluation.run import evaluate
@@ -58,7 +66,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     evaluate(parsed, RECIPE)
     _show_kinds(Path(output))
     print(f"  {output}: results.json, samples.parquet; compare with: r1hf compare {output}:MODEL OTHER:MODEL")
-    return 0
+    return Path(output)
 
 
 def _show_kinds(place: Path) -> None:
@@ -66,7 +74,8 @@ def _show_kinds(place: Path) -> None:
     from r1hf.evaluation.compare import read_results
 
     for model, metrics in read_results(place)["models"].items():
-        kinds = metrics.get("kinds", {})
+        found = {kind: one for kind, one in metrics.get("by_kind", {}).items() if "counts" in one}
+        kinds = {kind: {"questions": one["questions"], **one["counts"]} for kind, one in found.items()}
         rows = [[kind, *map(str, counts.values())] for kind, counts in kinds.items()]
         if rows:
             totals = [str(sum(column)) for column in zip(*(counts.values() for counts in kinds.values()), strict=True)]
@@ -74,7 +83,7 @@ def _show_kinds(place: Path) -> None:
             print(f"  {model}, samples by kind of question\n{table(['kind', *heads], [*rows, ['all', *totals]])}")
 
 
-def _rejudge(place: Path) -> int:
+def _rejudge(place: Path) -> Path:
     from r1hf.evaluation.rejudge import CHANGES, rejudge, summary
 
     changes = rejudge(place)
@@ -84,15 +93,14 @@ def _rejudge(place: Path) -> int:
     print(
         f"{place}: {len(changes)} samples are judged otherwise; {CHANGES} lists them" if changes else "nothing changed"
     )
-    return 0
+    return place
 
 
-def _list() -> int:
+def _list(as_json: bool) -> int:
     from r1hf.evaluation.tasks import described, task_names
 
-    rows = []
-    for name in task_names():
-        task = described(name)
-        rows.append([name, task["benchmark"], str(task["k"]), task["source"], task["licence"]])
-    print(table(["task", "benchmark", "k", "source", "licence"], rows, left=5, indent=0))
+    keys = ("benchmark", "k", "source", "licence")
+    tasks = [{"task": name} | {key: described(name)[key] for key in keys} for name in task_names()]
+    rows = [[str(value) for value in task.values()] for task in tasks]
+    print(json.dumps(tasks, indent=2) if as_json else table(["task", *keys], rows, left=5, indent=0))
     return 0

@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     whole = parser.add_argument_group("of a run")
     whole.add_argument("--columns", metavar="WHAT=NAME,…", help="columns with names of their own: completion=text,…")
     whole.add_argument("--data", type=Path, metavar="FILE", help="prompts with gold answers, to judge completions by")
+    whole.add_argument("--html", type=Path, metavar="FILE", help="also write a page with its rollouts (r1hf report)")
     what = parser.add_argument_group("what is explained")
     what.add_argument("--example", choices=sorted(EXAMPLES), default="rewards", help="section 8 or 12 of the article")
     what.add_argument("--question", help="the question, together with --answer")
@@ -77,8 +78,8 @@ def run(options: argparse.Namespace) -> int:
         from r1hf.commands.explain_run import run as explain_run
 
         return explain_run(options)
-    if options.data is not None or options.columns is not None:
-        raise ConfigError("--data, --columns: they are read with a run: r1hf explain RUN")
+    if options.data is not None or options.columns is not None or options.html is not None:
+        raise ConfigError("--data, --columns, --html: they go with a run: r1hf explain RUN")
     example = None if options.completion or options.completions or options.question else EXAMPLES[options.example]
     groups = [example.group] if example else _groups(options)
     given = {policy: getattr(options, policy) for policy in POLICIES}

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from r1hf.commands.report import no_page
 from r1hf.commands.table import bullets, figure, short, table
-from r1hf.core.errors import R1Error
+from r1hf.core.errors import ConfigError, R1Error
 from r1hf.explain.health.diagnosis import Diagnosis
 from r1hf.explain.health.panel import Panel, examine, figures
 from r1hf.explain.health.series import Series
+from r1hf.explain.report.single import write_single
 from r1hf.explain.runs.columns import chosen_columns, messages_of
 from r1hf.explain.runs.golds import add_golds
 from r1hf.explain.runs.read import read_run
@@ -27,16 +29,20 @@ _WIDTH = 116
 def run(options: argparse.Namespace) -> int:
     """0: no fault found, 1: a fault, 2: nothing could be read."""
     try:
+        if problems := no_page(options.html, "--html"):
+            raise ConfigError(problems)
         columns = chosen_columns(options.columns)
         read = read_run(Path(options.run), columns)
         if options.data is not None:
             add_golds(read, options.data, columns)
         panel = examine(read)
+        if options.html is not None:
+            write_single(panel, options.html)
     except R1Error as error:
         print(f"r1hf explain: {error}", file=sys.stderr)
         return 2
     print(json.dumps(as_json(panel), ensure_ascii=False, indent=2) if options.json else render(panel))
-    return 1 if panel.faults else 0
+    return 1 if panel.found else 0
 
 
 def render(panel: Panel) -> str:
@@ -51,7 +57,7 @@ def render(panel: Panel) -> str:
 
 
 def _block(one: Diagnosis, place: int) -> str:
-    lines = [] if place == 0 and one.fault else [f"Also: {one.said}."]
+    lines = [] if place == 0 else [f"Also: {one.said}."]
     lines += _wrapped("seen", one.seen) + _wrapped("try", one.advice)
     for rollout in one.rollouts:
         question = short(question_text(messages_of(rollout.prompt)).strip(), 90)
@@ -104,12 +110,11 @@ def as_json(panel: Panel) -> dict[str, Any]:
     facts = panel.facts
     return {
         "run": str(facts.run.where),
-        "status": 1 if panel.faults else 0,
+        "status": 1 if panel.found else 0,
         "headline": panel.headline,
         "diagnoses": [
             {
                 "code": one.code,
-                "fault": one.fault,
                 "said": one.said,
                 "seen": list(one.seen),
                 "advice": list(one.advice),

@@ -12,8 +12,12 @@ Exit status: 0 done, 1 an error that can be mended.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from r1hf.core.config import Parsed, parse
 from r1hf.core.errors import ConfigError
@@ -45,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="the judge: a stage's directory or a Hub id")
     parser.add_argument("--output_dir", metavar="DIR", help="default: runs/judges/MODEL")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key; repeat it")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -56,7 +61,13 @@ def run(options: argparse.Namespace) -> int:
     named = {item.partition("=")[0] for item in options.set}
     parsed = parse((JudgeConfig,), [*(word for word in words if word[2:].partition("=")[0] not in named), *given])
     _preflight(parsed)
-    print(_measured(parsed))
+    if not options.json:
+        figures = _measured(parsed)
+        print(f"{told(figures)}\n  {output}: judged.jsonl, manifest.json")
+        return 0
+    with contextlib.redirect_stdout(sys.stderr):  # progress
+        figures = _measured(parsed)
+    print(json.dumps(figures | {"output_dir": output}, ensure_ascii=False, indent=2))
     return 0
 
 
@@ -73,7 +84,7 @@ def _preflight(parsed: Parsed) -> None:
     parsed.check()
 
 
-def _measured(parsed: Parsed) -> str:
+def _measured(parsed: Parsed) -> dict[str, Any]:
     (config,) = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
         rows = stage_rows(stage, "labelled", LABELLED)
@@ -83,4 +94,4 @@ def _measured(parsed: Parsed) -> str:
             figures, judgements = measure(judge, rows)
         write_rows(stage.work / "judged.jsonl", written(judgements, rows))
         stage.finish(figures)
-    return f"{told(figures)}\n  {config.output_dir}: judged.jsonl, manifest.json"
+    return figures

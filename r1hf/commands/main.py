@@ -22,7 +22,8 @@ COMMANDS = {
     "demo": ("r1hf.commands.run_recipe", "train the whole pipeline in the tiny world: recipe pipeline --config tiny"),
     "evaluate": ("r1hf.commands.evaluate", "evaluate models on a benchmark, or judge kept samples again"),
     "explain": ("r1hf.commands.explain", "what is wrong with a run, r1hf's or not; GRPO step by step"),
-    "init": ("r1hf.commands.init", "copy the recipes and configurations into a directory of yours"),
+    "export": ("r1hf.commands.export", "write a model as one GGUF file, for llama.cpp and what is built on it"),
+    "init": ("r1hf.commands.init", "begin with rows of your own, or with a copy of the recipes"),
     "check": (
         "r1hf.commands.check",
         "try a stage or a pipeline before it is launched",
@@ -32,6 +33,8 @@ COMMANDS = {
     "pull": ("r1hf.commands.pull", "download from the Hub, and prove whose it is by its signature"),
     "push": ("r1hf.commands.push", "push a run or a stage to the Hub, with its card"),
     "recipe": ("r1hf.commands.run_recipe", "run a recipe by its name, with a configuration of r1hf's or yours"),
+    "review": ("r1hf.commands.review", "accept, edit or reject the rows of cold start or rejection sampling"),
+    "report": ("r1hf.commands.report", "one HTML file about a run, r1hf's or not, or about runs side by side"),
     "rollouts": ("r1hf.commands.rollouts", "show what a policy wrote in training, with its rewards"),
     "work": ("r1hf.commands.work", "sample for a stage that runs, on another GPU or machine"),
     "serve": ("r1hf.commands.serve", "serve models over an OpenAI-compatible interface, with the chat if asked"),
@@ -47,8 +50,6 @@ _GONE = {"doctor": "check FILE.yaml", "dry-run": "check FILE.yaml --only rehears
 def main(argv: list[str] | None = None) -> int:
     """Runs one subcommand and returns its exit status: 1 for an error that a person can mend, 2 for wrong usage."""
     arguments = sys.argv[1:] if argv is None else argv
-    if arguments[:2] == ["report", "data"]:
-        arguments = ["audit", *arguments[2:]]
     mask_tracebacks()
     parser, name = _parser(), _command_name(arguments)
     if name is None:

@@ -5,11 +5,13 @@
     r1hf pull me/tiny-r1 --key publisher.pub --to models/r1
 
 Prints the directory. Have the key from its owner, not from the repository that it is to prove.
+Exit status: 0 done, 1 refused, or not to be had.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -25,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--issuer", metavar="URL", help="who knows that identity")
     parser.add_argument("--dataset", action="store_true", help="a data set, not a model")
     parser.add_argument("--to", type=Path, metavar="DIR", help="copy it there (default: the Hub's cache)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -47,7 +50,9 @@ def run(options: argparse.Namespace) -> int:
         print(f"note: nobody's signature was asked for; whose {pinned} is, is not known (--key)", file=sys.stderr)
     else:
         print(f"{pinned} is signed by {trust}", file=sys.stderr)
-    print(_copied(place, options.to) if options.to is not None else place)
+    where = _copied(place, options.to) if options.to is not None else place
+    signed = {"signed_by": None if trust is None else str(trust)}
+    print(json.dumps({"directory": str(where), "commit": str(pinned)} | signed) if options.json else where)
     return 0
 
 

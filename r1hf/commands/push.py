@@ -6,11 +6,13 @@
     r1hf push runs/tiny/r1 --repo me/tiny-r1 --dry-run
 
 Private unless --public. The token comes from `hf auth login` or HF_TOKEN. A push that was cut goes on when repeated.
+Exit status: 0 done, 1 refused, or cut.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -22,6 +24,7 @@ from r1hf.core.secrets import mask
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", type=Path, metavar="RUN_OR_STAGE", help="a run directory, or a finished stage in it")
     parser.add_argument("--repo", required=True, metavar="ORG/NAME", help="where to; further names begin with it")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--public", action="store_true", help="make the repositories public when all is there")
     parser.add_argument("--pr", action="store_true", help="propose the content in a pull request; no branch, no tag")
     parser.add_argument("--tag", help="name of the tag (default: the stage and a hash of the content)")
@@ -78,11 +81,12 @@ def run(options: argparse.Namespace) -> int:
             print("\n".join(map(str, write_cards(plan, options.cards))))
             return 0
         if options.dry_run:
-            print(describe(plan, asked))
+            said = describe(plan, asked)
+            print(json.dumps({"plan": said.splitlines()}, ensure_ascii=False, indent=2) if options.json else said)
             return 0
         if options.sign or options.sign_key:
             plan = plan.signed(Signer(options.sign_key))
-        done = push(plan, asked)
+        done = push(plan, asked, _tell) if options.json else push(plan, asked)
     except R1Error as error:
         print(mask(f"r1hf push: {error}"), file=sys.stderr)
         print(
@@ -90,11 +94,19 @@ def run(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 1
+    if options.json:
+        print(json.dumps({"places": done.places, "files": done.sent_files, "bytes": done.sent_bytes}, default=str))
+        return 0
     sent = (
         f"{done.sent_files} files, {memory(done.sent_bytes / 2**20)} sent" if done.sent_files else "nothing to upload"
     )
     print("\n".join([sent, *done.places]))
     return 0
+
+
+def _tell(text: str) -> None:
+    """Progress, beside the JSON."""
+    print(text, file=sys.stderr)
 
 
 def command(options: argparse.Namespace) -> list[str]:

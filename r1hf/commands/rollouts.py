@@ -5,11 +5,14 @@ The run need not be r1hf's: what `r1hf explain` reads is shown too.
 r1hf rollouts runs/tiny/r1_zero                       the last step
 r1hf rollouts runs/tiny/r1_zero --step 40 --wrong     what was answered wrongly in step 40
 r1hf rollouts runs/tiny/r1_zero --step all --reward 'format<1' --limit 20
+
+Exit status: 0 done, 1 nothing could be read, or an option is wrong.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import operator
 import re
 import sys
@@ -42,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--columns", metavar="WHAT=NAME,…", help="of other trainers' files: completion=text,…")
     parser.set_defaults(outcomes=None)
     parser.add_argument("--limit", type=int, default=8, help="rollouts shown (8)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -50,6 +54,10 @@ def run(options: argparse.Namespace) -> int:
     rows = _rows(directory, options.step) if directory else _foreign_rows(run_path, options)
     conditions = _conditions(options, list(rows[0]), files(directory)[-1] if directory else run_path)
     kept = [row for row in rows if all(keeps(row) for keeps in conditions)]
+    if options.json:
+        shown = {"rollouts": kept[: options.limit], "fit": len(kept), "of": len(rows), "step": options.step}
+        print(json.dumps(shown, ensure_ascii=False, indent=2, default=str))
+        return 0
     for row in kept[: options.limit]:
         print(render(row) + "\n")
     print(f"{min(len(kept), options.limit)} of {len(kept)} rollouts that fit, of {len(rows)} in step {options.step}")

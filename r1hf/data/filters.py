@@ -85,10 +85,10 @@ class SampleFilter:
     _seen: set[tuple[str, str]] = field(default_factory=set)
 
     def keeps(self, row: Row, sample: Completion, verdict: Verdict | None = None) -> bool:
-        return self.judge(row, sample, verdict) is None
+        return self.counted(row, sample, verdict) is None
 
-    def judge(self, row: Row, sample: Completion, verdict: Verdict | None = None) -> str | None:
-        """`reason`, counted."""
+    def counted(self, row: Row, sample: Completion, verdict: Verdict | None = None) -> str | None:
+        """`reason`, which is counted; the samples that come after are held against this one."""
         reason = self.reason(row, sample, verdict)
         if reason is None:
             self._seen.add((row["question"], _plain(sample.text)))

@@ -12,6 +12,9 @@ from r1hf.text.grammar import TAGS, Response, parse
 def as_targets(rows: Iterable[Row]) -> list[Row]:
     """Rows with their completions rewritten as think and answer where they are in the cold-start form, or a thought
     and an answer without tags, as published traces of R1 are. Others, such as answers without a thought, stay.
+
+    White space that one begins with goes: it would become one token with the line break that ends a prompt, and be
+    learned after a prompt that is never asked.
     """
     made = []
     for row in rows:
@@ -19,7 +22,7 @@ def as_targets(rows: Iterable[Row]) -> list[Row]:
         response = parse(text)
         if response.form == "cold_start" or _untagged(response):
             text = convert(response, "think_answer")
-        made.append({**row, "completion": text})
+        made.append({**row, "completion": text.lstrip()})
     return made
 
 

@@ -71,16 +71,8 @@ def _holds(said: str, text: str) -> bool:
     return re.search(f"{before}{re.escape(plain(text))}{edge}", plain(said)) is not None
 
 
-def by_kind(rows: Sequence[Row], groups: Sequence[Sequence[Any]]) -> dict[str, dict[str, int]]:
-    """Of each kind, in the order of the rows: questions, samples, and how many of these were right, declined, gave a
-    number where none is asked for, or were wrong otherwise. groups: Judged, a list for each question."""
-    found: dict[str, Counter[str]] = {}
-    for row, group in zip(rows, groups, strict=True):
-        if row["task"] != TASK:
-            continue
-        counts = found.setdefault(str(row.get("kind")), Counter())
-        counts["questions"] += 1
-        counts["samples"] += len(group)
-        counts.update(_COUNTS.get(item.why.rpartition(": ")[2], "wrong") for item in group)
-    names = ("questions", "samples", *_COUNTS.values(), "wrong")
-    return {kind: {name: counts[name] for name in names} for kind, counts in found.items()}
+def counted(groups: Sequence[Sequence[Any]]) -> dict[str, int]:
+    """Of so many samples, how many were right, declined, gave a number where none is asked for, or were wrong
+    otherwise. groups: Judged, a list for each question."""
+    found = Counter(_COUNTS.get(item.why.rpartition(": ")[2], "wrong") for group in groups for item in group)
+    return {"samples": found.total(), **{name: found[name] for name in (*_COUNTS.values(), "wrong")}}

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from r1hf.data.rows import Row
+from r1hf.evaluation import chat
 from r1hf.evaluation.judged import GENERAL, VOTING, Judged, same_answer
 from r1hf.evaluation.statistics import Interval, amount, interval
 from r1hf.evaluation.votes import by_value, majority, pass_at_k
@@ -94,12 +95,17 @@ def pass_metrics(groups: Groups) -> dict[str, Any]:
 
 
 def by_kind(groups: Groups, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    """`pass_metrics` of the problems of each `kind`; a row without one is of none."""
-    kinds: dict[str, list[Sequence[Judged]]] = {}
+    """`pass_metrics` of the problems of each `kind`; a row without one is of none. counts: of questions of a chat."""
+    kinds: dict[str, list[tuple[Row, Sequence[Judged]]]] = {}
     for row, group in zip(rows, groups, strict=True):
         if row.get("kind"):
-            kinds.setdefault(str(row["kind"]), []).append(group)
-    return {kind: pass_metrics(kinds[kind]) for kind in sorted(kinds)}
+            kinds.setdefault(str(row["kind"]), []).append((row, group))
+    found = {}
+    for kind in sorted(kinds):
+        chats = [group for row, group in kinds[kind] if row["task"] == chat.TASK]
+        counts = {"counts": chat.counted(chats)} if chats else {}
+        found[kind] = pass_metrics([group for _, group in kinds[kind]]) | counts
+    return found
 
 
 def _sizes(verdicts: Sequence[Sequence[float]]) -> list[int]:

@@ -16,7 +16,6 @@ from r1hf.core.errors import DataError
 from r1hf.core.files import write_atomic
 from r1hf.core.source import paths_of
 from r1hf.data.rows import Row, fingerprint, stage_rows, write_rows
-from r1hf.evaluation import chat
 from r1hf.evaluation.config import COLUMNS, PARTS, EvaluateConfig, model_name, ready, row_fault, sources
 from r1hf.evaluation.contamination import looked_for
 from r1hf.evaluation.judged import Judged
@@ -128,8 +127,6 @@ def write_results(folder: Path, samples: pa.Table, settings: dict[str, Any], sho
             found = reasoning_metrics(groups, rows) if part == "prompts" else general_metrics(rows, groups)
             intervals = metrics.get("intervals", {}) | found.get("intervals", {})
             metrics |= found | {"intervals": intervals, "template": table["template"][0].as_py()}
-            if kinds := chat.by_kind(rows, groups):
-                metrics["kinds"] = kinds
         models[name] = metrics
     report = {"format": FORMAT, "settings": settings, "models": models}
     write_atomic(folder / RESULTS, json.dumps(report, indent=2) + "\n")

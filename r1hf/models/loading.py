@@ -23,6 +23,8 @@ from transformers import (
 from r1hf.core import foreign_code
 from r1hf.core.errors import ConfigError
 from r1hf.core.files import read_object
+from r1hf.models import grouped_attention  # noqa: F401 (a model may ask for it)
+from r1hf.models.gguf_file import is_gguf, not_a_model
 from r1hf.stage.manifest import prove
 from r1hf.text import template_checks
 from r1hf.text.chat_templates import chat_template as chat_template
@@ -41,6 +43,8 @@ def loading(source: str) -> Iterator[None]:
     Raises ConfigError for these, for a configuration that no model can be built by, and for weights that are not whole
     or do not fit it; IntegrityError for a stage that is not its list.
     """
+    if is_gguf(source):
+        raise ConfigError(not_a_model(source))
     prove(Path(source), contents=False)  # a file that lies beside a model is loaded with it
     if wrong := foreign_code.faults(source.partition("@")[0]):
         raise ConfigError(wrong)
@@ -130,12 +134,12 @@ def find_tokenizer(source: str) -> Any:
     return load_tokenizer(source)
 
 
-def load_model(source: str) -> PreTrainedModel:
-    """A causal language model in float32, in evaluation mode. Raises ConfigError as `loading` does."""
+def load_model(source: str, dtype: str = "float32") -> PreTrainedModel:
+    """A causal language model, in evaluation mode. Raises ConfigError as `loading` does."""
     name, _, revision = source.partition("@")
     with loading(source):
         model = AutoModelForCausalLM.from_pretrained(
-            name, revision=revision or None, dtype="float32", **foreign_code.WEIGHTS
+            name, revision=revision or None, dtype=dtype, **foreign_code.WEIGHTS
         )
     return model.eval()
 
@@ -165,6 +169,9 @@ def save_model(
 
 def check_tokenizer(problems: list[str], key: str, source: str | None) -> PreTrainedTokenizerBase | None:
     """Adds what the tokenizer in the directory `source` would break in training, and returns it if it can be read."""
+    if source and is_gguf(source):
+        problems.append(f"{key}: {not_a_model(source)}")
+        return None
     if not source or not Path(source).is_dir():
         return None
     if (Path(source) / "adapter_config.json").exists() and not (Path(source) / "config.json").exists():

@@ -17,6 +17,9 @@ from typing import Any, NamedTuple
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
+from r1hf.models.grouped_attention import NAME, for_decoding
+
+FRONT = 512  # tokens that nearly always hold the nucleus
 REFILL = 0.85  # the cache is copied when this share of the places or fewer is taken
 
 
@@ -90,13 +93,23 @@ def pick(logits: torch.Tensor, uniform: torch.Tensor, temperature: float, top_p:
         return logits.argmax(dim=-1)
     shares, order = torch.softmax(logits.float() / temperature, dim=-1), None
     if top_p < 1:
-        shares, order = shares.sort(dim=-1, descending=True, stable=True)
+        shares, order = _front(shares, top_p)
         before = shares.cumsum(dim=-1) - shares
         before[:, 0] = 0
         shares = shares.masked_fill(before >= top_p, 0)
     edges = shares.double().cumsum(dim=-1)
     place = torch.searchsorted(edges, (uniform * edges[:, -1])[:, None], right=True).clamp(max=edges.shape[1] - 1)
     return (place if order is None else order.gather(1, place)).squeeze(1)
+
+
+def _front(shares: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """The likeliest tokens' shares, falling, and their places: FRONT of them where they hold `top_p` in every row, for
+    the sorting of a whole vocabulary takes longer than the model."""
+    if shares.shape[1] > FRONT:
+        front, order = shares.topk(FRONT, dim=-1)
+        if bool((front.sum(dim=-1) >= top_p).all()):
+            return front, order
+    return shares.sort(dim=-1, descending=True, stable=True)
 
 
 def _read(model: PreTrainedModel, rows: Sequence[Row]) -> _Batch:
@@ -109,9 +122,10 @@ def _read(model: PreTrainedModel, rows: Sequence[Row]) -> _Batch:
     length = ids.shape[1]
     causal = real[:, None, None, :] & torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
     causal |= torch.eye(length, dtype=torch.bool, device=ids.device)  # padding sees itself: no empty softmax
-    logits = model(
-        input_ids=ids, attention_mask=causal, position_ids=position, past_key_values=cache, logits_to_keep=1
-    ).logits[:, -1]
+    with for_decoding(model):
+        logits = model(
+            input_ids=ids, attention_mask=causal, position_ids=position, past_key_values=cache, logits_to_keep=1
+        ).logits[:, -1]
     index = torch.tensor(which, device=ids.device)
     cache.batch_select_indices(index)
     return _Batch([_Running(row) for row in rows], cache, real[index], position[index, -1:], logits[index])
@@ -120,12 +134,13 @@ def _read(model: PreTrainedModel, rows: Sequence[Row]) -> _Batch:
 def _step(model: PreTrainedModel, batch: _Batch, tokens: list[int]) -> _Batch:
     seen = torch.cat([batch.seen, batch.seen.new_ones(len(tokens), 1)], dim=1)
     position = batch.position + 1
-    logits = model(
-        input_ids=torch.tensor(tokens, device=seen.device)[:, None],
-        attention_mask=seen[:, None, None, :],
-        position_ids=position,
-        past_key_values=batch.cache,
-    ).logits[:, -1]
+    with for_decoding(model):
+        logits = model(
+            input_ids=torch.tensor(tokens, device=seen.device)[:, None],
+            attention_mask=seen[:, None, None, :],
+            position_ids=position,
+            past_key_values=batch.cache,
+        ).logits[:, -1]
     return batch._replace(seen=seen, position=position, logits=logits)
 
 
@@ -182,7 +197,10 @@ def unshareable(model: Any) -> list[str]:
     """Why a model cannot be given a mask of several rows' own, made here for all its layers."""
     text = model.config.get_text_config()
     reasons = []
-    if text._attn_implementation != "sdpa":  # eager adds a mask to the scores, and this one holds truth values
+    if text._attn_implementation not in (
+        "sdpa",
+        NAME,
+    ):  # eager adds a mask to the scores, and this one holds truth values
         reasons.append(f"needs a mask of its own, which {text._attn_implementation} attention does not take; use sdpa")
     kinds = getattr(text, "layer_types", None) or (["sliding"] if getattr(text, "sliding_window", None) else [])
     if any(kind != "full_attention" for kind in kinds):

@@ -10,6 +10,7 @@ from typing import Any
 from r1hf.core.errors import ConfigError
 from r1hf.core.files import read_object
 from r1hf.core.source import is_hub_id
+from r1hf.models.gguf_file import gguf_config, is_gguf
 
 KNOWN_TYPES = ("llama", "mistral", "qwen2", "qwen3", "deepseek_v3")
 
@@ -223,6 +224,15 @@ def _llama(layers: int, hidden: int, intermediate: int, heads: int) -> dict[str,
 
 # The published config.json of the models that the paper and the recipes name, so that a plan needs no network.
 BUILT_IN: dict[str, dict[str, Any]] = {
+    "SmolLM2-135M": {
+        **_llama(30, 576, 1536, 9),
+        **{
+            "num_key_value_heads": 3,
+            "vocab_size": 49152,
+            "max_position_embeddings": 8192,
+            "tie_word_embeddings": True,
+        },
+    },
     "Qwen2.5-0.5B": _qwen2(24, 896, 4864, 14, 2, 151936, True),
     "Qwen2.5-1.5B": _qwen2(28, 1536, 8960, 12, 2, 151936, True),
     "Qwen2.5-Math-1.5B": _qwen2(28, 1536, 8960, 12, 2, 151936, True),
@@ -272,6 +282,8 @@ def built_in(source: str) -> Shape | None:
 
 def shape_of(source: str) -> Shape:
     """The shape of a model directory, a Hub id in the cache, or a model that is built in. Raises ConfigError."""
+    if is_gguf(source):
+        return from_config(gguf_config(source), source)
     file = config_file(source)
     if file is not None:
         config = read_object(file)

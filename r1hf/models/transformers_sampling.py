@@ -26,7 +26,9 @@ class TransformersSampler(Sampler):
         source: str | PreTrainedModel,
         batch_size: int = 256,
         tokenizer: PreTrainedTokenizerBase | None = None,
+        dtype: str = "float32",
     ):
+        self.dtype = dtype
         if isinstance(source, str):
             super().__init__(source, batch_size, tokenizer)
         else:
@@ -35,7 +37,7 @@ class TransformersSampler(Sampler):
 
     @functools.cached_property
     def model(self) -> PreTrainedModel:
-        model = load_model(self.source)
+        model = load_model(self.source, self.dtype)
         if torch.cuda.is_available():
             model.to("cuda")
         return model

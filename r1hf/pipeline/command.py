@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from r1hf.core.graph import load_graph
-from r1hf.core.places import holds, protected
+from r1hf.core.places import EVENTS, holds, protected
 from r1hf.core.yamlfile import nearest
 from r1hf.pipeline import launch
 from r1hf.pipeline.check import check_stages
-from r1hf.pipeline.decisions import EVENTS, Planner
+from r1hf.pipeline.decisions import Planner
 from r1hf.pipeline.run import Runner, recover_stages, run_lock
 from r1hf.pipeline.schedule import capacity
 from r1hf.pipeline.view import table

@@ -12,14 +12,12 @@ from typing import Any, Literal
 from r1hf.core.errors import IntegrityError, StageError
 from r1hf.core.files import parse_json, read_bytes, sibling
 from r1hf.core.graph import Graph
+from r1hf.core.places import EVENTS
 from r1hf.pipeline.check import Checked
 from r1hf.pipeline.schedule import Load
 from r1hf.stage.manifest import MANIFEST, Manifest, git_state, input_records, verify, versions
 
 Action = Literal["done", "run", "refused", "left out"]
-
-
-EVENTS = "pipeline.jsonl"
 
 
 @dataclass(frozen=True)

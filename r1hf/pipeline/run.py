@@ -27,10 +27,11 @@ from typing import Any
 from r1hf.core.errors import ConfigError, IntegrityError, R1Error
 from r1hf.core.files import sibling
 from r1hf.core.graph import Graph
+from r1hf.core.places import EVENTS
 from r1hf.core.redaction import redact, redact_argv
 from r1hf.core.secrets import mask
 from r1hf.pipeline import launch
-from r1hf.pipeline.decisions import EVENTS, Decision, Planner
+from r1hf.pipeline.decisions import Decision, Planner
 from r1hf.pipeline.schedule import Capacity, startable
 from r1hf.pipeline.view import duration, expected_seconds, headline, sources
 from r1hf.stage.directory import recover, stage_lock

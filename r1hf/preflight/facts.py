@@ -10,12 +10,12 @@ from typing import Any
 from r1hf.core.errors import ConfigError, R1Error
 from r1hf.core.given import COMMAND_LINE
 from r1hf.core.given import Given as Value
+from r1hf.core.gpus import Cluster, here, parse_gpus
 from r1hf.core.hardware import has_gpu
 from r1hf.core.source import paths_of
 from r1hf.data.rows import Row, load_rows, without_gold
 from r1hf.models.loading import find_tokenizer
 from r1hf.models.shapes import Shape, shape_of
-from r1hf.preflight.estimate.gpus import Cluster, here, parse_gpus
 from r1hf.preflight.estimate.one_stage import Given, StagePlan, kind_of, plan_stage
 from r1hf.preflight.stages import Loaded
 

@@ -170,13 +170,13 @@ def held_out_questions(evaluation: Evaluation | None) -> set[str] | None:
 
 
 def root_of(made: Made) -> Parent | Made | None:
-    """The base at the beginning of the chain of `model` inputs: a model of a stage, an outside one, or None."""
+    """The base at the beginning of the chain of `model` inputs: a stage that made it or took it in, or a Parent."""
     found: Parent | Made | None = None
     step = made.model_parent()
     while step is not None:
         parent, origin = step
         found = parent if origin is None else origin
-        step = None if origin is None else origin.model_parent()
+        step = None if origin is None or origin.is_import else origin.model_parent()
     return found
 
 
@@ -186,7 +186,7 @@ def base_id(root: Parent | Made, run: Run) -> str | None:
         return run.base
     if isinstance(root, Made):
         place = run.places.get(root.name)
-        return place.repo if place else None
+        return root.taken_from or (place.repo if place else None)
     return root.repo
 
 
@@ -221,13 +221,14 @@ def _front(made: Made, place: Place, licence: str, run: Run) -> dict[str, Any]:
     made_data = {CONFIGS.get(Path(origin.manifest.recipe).stem, "") for origin in _origins(made)}
     data = {run.places[name].repo for name in made_data if name in run.places}
     recipe = Path(made.manifest.recipe).stem
-    kind = {"sft": "sft", "distill": "sft", "base": "base"}.get(recipe, "grpo")
+    kind = {"sft": "sft", "distill": "sft", "base": "base", "import_model": "base"}.get(recipe, "grpo")
     tags = ["reasoning", "r1hf", *(["distillation"] if recipe == "distill" else [])]
-    base = None if root is None else base_id(root, run)
+    base = made.taken_from or (None if root is None else base_id(root, run))
+    relation = "adapter" if made.is_adapter else "finetune"
     return {
         "license": licence,
         "base_model": base,
-        "base_model_relation": None if base is None else "adapter" if made.is_adapter else "finetune",
+        "base_model_relation": None if base is None or made.is_import else relation,
         "datasets": sorted(data | {p.repo for p in made.parents if p.repo and not p.is_model and not p.is_kept_out}),
         "language": languages(run.evaluation),
         "library_name": "peft" if made.is_adapter else "transformers",

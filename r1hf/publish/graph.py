@@ -10,6 +10,7 @@ from r1hf.publish.lineage import Made, Parent
 
 METHODS = {
     "base": "pretraining",
+    "import_model": "taken in",
     "r1_zero": "RL (GRPO)",
     "reasoning_rl": "RL (GRPO) with language consistency",
     "all_scenario_rl": "RL (GRPO) with preferences",

@@ -76,6 +76,18 @@ class Made:
         return fingerprint(chosen)
 
     @property
+    def taken_from(self) -> str | None:
+        """The Hub id of the model that this stage took in (recipes/import_model.py), where it is known."""
+        if not self.is_import:
+            return None
+        asked = next((parent.repo for parent in self.parents if parent.field == "model"), None)
+        return self.manifest.metrics.get("base_model") or asked
+
+    @property
+    def is_import(self) -> bool:
+        return Path(self.manifest.recipe).stem == "import_model"
+
+    @property
     def steps(self) -> int | None:
         """Optimizer steps of the training that made it."""
         steps = self.manifest.metrics.get("optimizer_steps", self.manifest.config.get("max_steps"))
@@ -171,11 +183,12 @@ def sources(made: Made, stated: dict[str, str]) -> list[Source]:
     stated: licences that the person names, by Hub id or path.
     """
     found: dict[str, Source] = {}
-    for _, parent, origin in ancestors(made):
+    for stage, parent, origin in ancestors(made):
         if origin is not None or parent.is_kept_out:
             continue
-        name = parent.repo or parent.path
-        licence = stated.get(name) or KNOWN.get(name) or _local_licence(parent)
+        name = stage.taken_from or parent.repo or parent.path
+        noted = stage.manifest.metrics.get("licence") if stage.is_import else None
+        licence = stated.get(name) or KNOWN.get(name) or noted or _local_licence(parent)
         role = "base or teacher" if parent.is_model else "data"
         found.setdefault(name, Source(name, role, licence))
     for root in own_roots(made):

@@ -13,7 +13,7 @@ from r1hf.publish.targets import Target
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = packaged("app")
-SKIPPED = {"__pycache__", "tests", ".gradio"}
+SKIPPED = {"__pycache__", "tests", ".gradio", "r1review"}  # the reviewers' page needs the whole library
 
 
 def space_target(repo: str, model: str, app: Path = APP) -> Target:

@@ -37,6 +37,7 @@ from r1hf.stage.directory import (
     sync_files,
     uninterrupted,
 )
+from r1hf.stage.given_inputs import stamps
 from r1hf.stage.hub_inputs import pin_inputs, with_commits, with_pins
 from r1hf.stage.libraries import quiet_libraries, set_seed, set_threads
 from r1hf.stage.locks import distributed_group, watch_parent
@@ -92,6 +93,7 @@ class Stage:
         self._stamps: dict[str, tuple[int, ...]] = {}
         self._pins: dict[str, Any] = {}
         self._git: dict[str, Any] = {}
+        self._read_whole: set[str] = set()
         self._started = 0.0
         self._old_handler: Any = None
 
@@ -122,7 +124,7 @@ class Stage:
     def _prepare(self) -> None:
         recover(self.output_dir)
         check_replaceable(self.output_dir, f"{self.recipe.parent.name}/{self.recipe.name}")
-        self._stamps = _stamps(self.parsed)  # before they are hashed
+        self._stamps = stamps(self.parsed)  # before they are hashed
         self._inputs = input_records(self.parsed.inputs)
         self._pins = pin_inputs(self.parsed)
         self._git = git_state(self.recipe.parent)
@@ -174,6 +176,15 @@ class Stage:
             return found[0] if self.main_process or group is not None else ask(*asked)
 
         return answer
+
+    def read_whole(self, name: str) -> None:
+        """Says that an input was read to its end: what is added to it from here on is for another run.
+
+        Raises StageError where it is no longer what it was when the stage began.
+        """
+        if self.main_process and input_records({name: self.parsed.inputs[name]})[name] != self._inputs[name]:
+            raise StageError(f"{name}: changed while it was read; repeat the same command")
+        self._read_whole.add(name)
 
     def say(self, text: str) -> None:
         """One line on the terminal, from the main process alone."""
@@ -242,13 +253,14 @@ class Stage:
 
     def _check_inputs(self) -> None:
         """Raises StageError where an input was replaced under way: this would be another's output than it says."""
-        if _stamps(self.parsed) == self._stamps:
+        if stamps(self.parsed) == self._stamps:
             return
+        held = {name: value for name, value in self.parsed.inputs.items() if name not in self._read_whole}
         try:
-            now = input_records(self.parsed.inputs)
+            now = input_records(held)
         except R1Error as error:
             raise StageError(f"an input was changed while the stage ran: {error}") from error
-        changed = [name for name in self._inputs if now.get(name) != self._inputs[name]]
+        changed = [name for name in held if now.get(name) != self._inputs[name]]
         if changed:
             raise StageError(
                 f"{', '.join(changed)}: replaced while the stage ran, which may have read some of each; nothing is "
@@ -276,26 +288,6 @@ def _asked_before(note: Path) -> dict[str, Any] | None:
         return None
     known = all(isinstance(before.get(key, {}), dict) for key in ("request", "inputs", "made_by"))
     return before if known and "request" in before and "inputs" in before else None
-
-
-def _stamps(parsed: Parsed) -> dict[str, tuple[int, ...]]:
-    """Of every file below the inputs, what changes when it is written or replaced: cheaper than its hash."""
-    found = {}
-    for _, text in parsed.input_paths:
-        for folder, _, names in os.walk(text):
-            for path in (Path(folder), *(Path(folder) / name for name in names)):
-                found[str(path)] = _stamp(path)
-        found[text] = _stamp(Path(text))
-    return found
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    try:
-        seen = path.stat()
-    except OSError:
-        return ()
-    # A directory's times change with what others put beside; its number tells whether it is another one.
-    return (seen.st_ino,) if path.is_dir() else (seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
 
 
 def _saves(config: Any) -> bool:

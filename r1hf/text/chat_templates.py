@@ -86,4 +86,18 @@ def dress(tokenizer: Any, name: str = AUTO, prefill: bool = False) -> None:
         tokenizer.eos_token = end
         if tokenizer.pad_token in (None, end):
             tokenizer.pad_token = next((token for token in pads if token in known), end)
+    if "bos_token" in text and not begins_text(tokenizer):
+        tokenizer.bos_token = None  # SmolLM2 calls the mark of a turn so, and no text of its training begins with it
     tokenizer.chat_template = text
+
+
+def begins_text(tokenizer: Any) -> bool:
+    """Whether the tokenizer itself begins a text with its start token, as Llama's does."""
+    return tokenizer.bos_token is not None and tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
+
+
+def padding_token(tokenizer: Any) -> str | None:
+    """A token to pad with that is not the end of a turn, of those that families of models have, or None."""
+    known = tokenizer.get_vocab()
+    pads = (token for _, _, tokens in FAMILIES.values() for token in tokens)
+    return next((token for token in pads if token in known and token != tokenizer.eos_token), None)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
+from r1hf.models.grouped_attention import for_decoding
 from r1hf.models.refill import left_padded
 
 SHRINK = 0.85  # the cache is copied when this share of the rows or fewer is still running
@@ -37,9 +38,10 @@ def sample(
     cache = DynamicCache(config=model.config)
     causal = real[:, None, None, :] & torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=device).tril()
     causal |= torch.eye(ids.shape[1], dtype=torch.bool, device=device)  # padding sees itself: no empty softmax
-    logits = model(
-        input_ids=ids, attention_mask=causal, position_ids=positions, past_key_values=cache, logits_to_keep=1
-    ).logits[:, -1]
+    with for_decoding(model):
+        logits = model(
+            input_ids=ids, attention_mask=causal, position_ids=positions, past_key_values=cache, logits_to_keep=1
+        ).logits[:, -1]
 
     rows = which.to(device)
     cache.batch_select_indices(rows)
@@ -63,11 +65,12 @@ def sample(
             token, seen, position, running, alive = token[keep], seen[keep], position[keep], running[keep], alive[keep]
         seen = torch.cat([seen, seen.new_ones(len(seen), 1)], dim=1)
         position = position + 1
-        logits = model(
-            input_ids=token[:, None],
-            attention_mask=seen[:, None, None, :],
-            position_ids=position,
-            past_key_values=cache,
-        ).logits[:, -1]
+        with for_decoding(model):
+            logits = model(
+                input_ids=token[:, None],
+                attention_mask=seen[:, None, None, :],
+                position_ids=position,
+                past_key_values=cache,
+            ).logits[:, -1]
     lengths = (made >= 0).sum(dim=1).tolist()
     return [row[:length] for row, length in zip(made.tolist(), lengths, strict=True)]

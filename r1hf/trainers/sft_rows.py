@@ -56,11 +56,14 @@ def _text(row: Row) -> Row:
     return {"question": row["prompt"][0]["content"], "completion": row["completion"][0]["content"]}
 
 
-def prepare(config: Any, folder: Path, tokenizer: Any, most: int | None, report: Path) -> dict[str, Any]:
+def prepare(
+    config: Any, folder: Path, tokenizer: Any, most: int | None, report: Path, given: list[Row] | None = None
+) -> dict[str, Any]:
     """Writes the rows of an SFTStageConfig into `folder`, and what they have to say, which is returned: `notes` for
     the manifest and `said` for the terminal. An interrupted run that asks for the same finds them there.
 
-    most: tokens of a row, None for any number. report: file that names the rows that cleaning leaves out.
+    most: tokens of a row, None for any number. report: file that names the rows that cleaning leaves out. given: the
+    rows, in their order, where `data` was read already.
     Raises DataError where no row is left.
     """
     if (folder / _TOLD).is_file():
@@ -68,7 +71,10 @@ def prepare(config: Any, folder: Path, tokenizer: Any, most: int | None, report:
     counts: dict[str, Any] = {}
     said: list[str] = []
     lengths: list[int] = []
-    rows = stream_rows(config.data, COLUMNS, config.seed, counts, said, config.max_bad_rows)
+    if given is None:
+        rows: Iterable[Row] = stream_rows(config.data, COLUMNS, config.seed, counts, said, config.max_bad_rows)
+    else:
+        rows = given
     write_table(folder / _ROWS, _short(rows, tokenizer, most, lengths))
     notes: list[tuple[str, str, Any]] = []
     said = [f"data: {text}" for text in said]
@@ -86,7 +92,8 @@ def prepare(config: Any, folder: Path, tokenizer: Any, most: int | None, report:
         gone = [one.number for one in removed]
         notes.append(("removed", "rows", found))
         said.append(sentence)
-    np.save(folder / _ORDER, _order(fits, gone, config.seed if len(specs(config.data)[0]) > 1 else None))
+    in_turn = given is None and len(specs(config.data)[0]) > 1  # sources one after the other
+    np.save(folder / _ORDER, _order(fits, gone, config.seed if in_turn else None))
     told = {"notes": notes, "said": said}
     beside = folder / f"{_TOLD}.partial"
     beside.write_text(json.dumps(told), encoding="utf-8")

@@ -52,6 +52,8 @@ class WorkSavingConfig(GRPOConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.use_vllm:
+            self.compact_generation = False  # vLLM leaves out the same by itself
         reasons = {"compact_generation": _generation_problems(self), "skip_zero_advantage": _skip_problems(self)}
         _settle(self, reasons)
         if self.share_prompts is None and self.num_generations * self.max_completion_length > SHARED_TOKENS:
@@ -71,7 +73,7 @@ def _settle(args: WorkSavingConfig, reasons: dict[str, list[str]]) -> None:
 def _generation_problems(args: WorkSavingConfig) -> list[str]:
     plain = {"top_p": (1.0,), "top_k": (0, -1), "min_p": (None, 0.0), "repetition_penalty": (1.0,)}
     changed = [f"{name} {getattr(args, name)}" for name, off in plain.items() if getattr(args, name) not in off]
-    others = ("generation_kwargs", "cache_implementation", "use_vllm", "use_transformers_continuous_batching")
+    others = ("generation_kwargs", "cache_implementation", "use_transformers_continuous_batching")
     changed += [name for name in others if getattr(args, name, None)]
     return [f"draws from the model's own distribution only; not with {name}" for name in changed]
 

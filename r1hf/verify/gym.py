@@ -56,7 +56,9 @@ def tagged(value: Any) -> Any:
         return {_TUPLE: [tagged(item) for item in value]}
     if isinstance(value, list):
         return [tagged(item) for item in value]
-    return value.item() if hasattr(value, "item") else value  # NumPy's scalars
+    if hasattr(value, "item"):  # NumPy's scalars
+        return value.item()
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)  # Fraction, date
 
 
 def untagged(value: Any) -> Any:

@@ -2,51 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-from .store import DATE, Commit, Entry, Refused, Repo, Store, is_lfs
+from .routing import Request, route, url_of
+from .store import DATE, Commit, Entry, Refused, Repo, is_lfs
 
-ROUTES: list[tuple[str, re.Pattern[str], Callable[..., Any]]] = []
 API = r"/api/(?P<kind>models|datasets|spaces)/(?P<name>[^/]+/[^/]+)"
 GIT = r"/(?P<kind>(?:datasets/|spaces/)?)(?P<name>[^/]+/[^/]+)"
-
-
-@dataclass
-class Request:
-    """One request; `body` yields its pieces once."""
-
-    store: Store
-    hub: Any
-    token: str | None
-    query: dict[str, str]
-    headers: Any
-    body: Callable[[], Iterator[bytes]]
-
-    def read(self) -> bytes:
-        return b"".join(self.body())
-
-    def json(self) -> Any:
-        return json.loads(self.read() or b"{}")
-
-    def repo(self, kind: str, name: str, write: bool = False) -> Repo:
-        if self.token is not None and self.token not in self.store.users:
-            raise Refused(401, "Invalid username or password.")
-        kind = kind.rstrip("/").removesuffix("s") or "model"
-        return self.store.repo(kind, name.removesuffix(".git"), self.token, write)
-
-
-def route(method: str, pattern: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    def add(function: Callable[..., Any]) -> Callable[..., Any]:
-        ROUTES.append((method, re.compile(pattern), function))
-        return function
-
-    return add
 
 
 @route("GET", "/api/whoami-v2")
@@ -74,9 +39,9 @@ def create(request: Request) -> Any:
         try:
             store.create(kind, name, private)
         except Refused as refused:
-            refused.extra["url"] = _url(request, kind, name)
+            refused.extra["url"] = url_of(request, kind, name)
             raise
-    return {"url": _url(request, kind, name), "name": name}
+    return {"url": url_of(request, kind, name), "name": name}
 
 
 @route("POST", "/api/validate-yaml")
@@ -173,7 +138,7 @@ def commit(request: Request, kind: str, name: str, revision: str) -> Any:
             pull = _open(request, repo, lines[0]["value"]["summary"])
             revision = f"refs/pr/{pull['num']}"
         made = request.store.commit(repo, revision, lines)
-    url = _url(request, repo.type, repo.id)
+    url = url_of(request, repo.type, repo.id)
     answer: dict[str, Any] = {"success": True, "commitOid": made.oid, "commitUrl": f"{url}/commit/{made.oid}"}
     if pull is not None:
         answer["pullRequestUrl"] = f"{url}/discussions/{pull['num']}"
@@ -335,62 +300,8 @@ def _file(request: Request, sha256: str, headers: dict[str, str]) -> Any:
     return status, (path, start, min(end, size)), headers | {"Content-Type": "application/octet-stream"}
 
 
-# collections
-
-
-@route("GET", "/api/collections")
-def list_collections(request: Request) -> Any:
-    owner = request.query.get("owner")
-    found = [item for item in request.store.collections.values() if owner in (None, item["owner"]["name"])]
-    return [
-        {key: value for key, value in item.items() if key != "position"} for item in found
-    ]  # the client numbers them
-
-
-@route("POST", "/api/collections")
-def create_collection(request: Request) -> Any:
-    body = request.json()
-    request.store.check_write(body["namespace"], request.token)
-    key = f"{body['namespace']}/{body['title']}"
-    plain = re.sub(r"[^a-z0-9]+", "-", body["title"].lower()).strip("-")
-    slug = f"{body['namespace']}/{plain}-{hashlib.sha1(key.encode()).hexdigest()[:24]}"
-    if slug in request.store.collections:
-        raise Refused(409, "This collection already exists", slug=slug)
-    request.store.collections[slug] = {
-        **{"slug": slug, "title": body["title"], "description": body.get("description"), "items": []},
-        **{"owner": {"name": body["namespace"]}, "lastUpdated": DATE, "position": 0, "theme": "green", "upvotes": 0},
-        "private": bool(body.get("private")),
-    }
-    return request.store.collections[slug]
-
-
-@route("GET", "/api/collections/(?P<slug>[^/]+/[^/]+)")
-def get_collection(request: Request, slug: str) -> Any:
-    if slug not in request.store.collections:
-        raise Refused(404, "no such collection")
-    return request.store.collections[slug]
-
-
-@route("POST", "/api/collections/(?P<slug>[^/]+/[^/]+)/items?")
-def add_item(request: Request, slug: str) -> Any:
-    collection, body = get_collection(request, slug), request.json()
-    request.store.check_write(slug.split("/")[0], request.token)
-    item = body["item"]
-    if any((old["type"], old["id"]) == (item["type"], item["id"]) for old in collection["items"]):
-        raise Refused(409, "already in the collection")
-    number = len(collection["items"])
-    note = {"note": {"html": body["note"], "text": body["note"]}} if body.get("note") else {}
-    collection["items"].append({**item, **note, "_id": f"{number:024x}", "position": number})
-    return collection
-
-
 def _described(path: str, entry: Entry) -> dict[str, Any]:
     found: dict[str, Any] = {"path": path, "size": entry.size, "oid": entry.oid}
     if entry.lfs:
         found["lfs"] = {"oid": entry.sha256, "size": entry.size, "pointerSize": 130, "sha256": entry.sha256}
     return found
-
-
-def _url(request: Request, kind: str, name: str) -> str:
-    prefix = "" if kind == "model" else f"{kind}s/"
-    return f"{request.hub.url}/{prefix}{name}"

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from . import hub_collections, routes  # noqa: F401  (they fill ROUTES)
 from .faults import Cut, Faults
-from .routes import ROUTES, Request
+from .routing import ROUTES, Request
 from .store import Refused, Store
 
 PIECE = 1 << 16

@@ -49,7 +49,7 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self, seconds: float = 120) -> Server:
+    def start(self, seconds: float = 300) -> Server:
         own = {name: value for name, value in os.environ.items() if not name.startswith(("R1HF_", "GRADIO_"))}
 
         def limit() -> None:
@@ -72,7 +72,7 @@ class Server:
         self.log.seek(0)
         return self.log.read().decode(errors="replace")
 
-    def wait(self, seconds: float = 120) -> Server:
+    def wait(self, seconds: float = 300) -> Server:
         """Waits until the process answers. Raises RuntimeError if it ends, or not within `seconds`."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -87,7 +87,7 @@ class Server:
     def stop(self, number: int = signal.SIGKILL) -> None:
         if self.process is not None:
             self.process.send_signal(number)
-            self.process.wait(30)
+            self.process.wait(300)
             self.process = None
 
 

@@ -369,3 +369,11 @@ def test_every_control_has_a_name(chat: ChatPage) -> None:
         assert chat.page.evaluate(nameless) == []
     assert chat.page.locator("[role=log]").count() == 1
     assert chat.page.locator("#r1-status [role=status]").count() == 1
+
+
+def test_a_question_from_a_report_stands_in_the_box_and_is_not_sent(chat: ChatPage, app: Server) -> None:
+    chat.page.goto(f"{app.url}#ask=What%20is%202%20%2B%202%3F%20%3Cb%3E")
+    chat.page.wait_for_function("document.querySelector('#r1-box textarea')?.value === 'What is 2 + 2? <b>'")
+    assert "#" not in chat.page.url and chat.page.locator("#r1-chat .user-row").count() == 0
+    chat.page.click("#r1-send")
+    chat.see("What is 2 + 2?", "#r1-chat .user-row")

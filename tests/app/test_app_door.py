@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from chat_servers import NO_GRADIO, Server, chat
+from tables import each
 
 pytest.importorskip("gradio", reason=NO_GRADIO)
 
@@ -34,7 +35,14 @@ def page(faulty: Server) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def strict(faulty: Server) -> Iterator[Server]:
     """Two questions a minute."""
-    with chat(faulty.url, R1HF_RATE="2", R1HF_MAX_QUESTION="100") as server:
+    with chat(faulty.url, R1HF_RATE="2") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def small(faulty: Server) -> Iterator[Server]:
+    """With few places, for short questions."""
+    with chat(faulty.url, R1HF_MAX_STREAMS="4", R1HF_MAX_WAITING="8", R1HF_MAX_QUESTION="100") as server:
         yield server
 
 
@@ -94,8 +102,8 @@ def test_proxies_are_believed_as_far_as_they_are_known(faulty: Server) -> None:
         assert sum(asyncio.run(main("2001:db8::{}"))) == 2  # a network of IPv6 is one client
 
 
-@pytest.mark.parametrize(
-    ("store", "controls", "said"),
+@each(
+    "store, controls, said",
     [
         ({}, {"use_system": True, "system": "s" * 101}, "system text is longer than 100"),
         ({"question": "q" * 200_000}, {}, "too long to be sent again"),
@@ -103,21 +111,20 @@ def test_proxies_are_believed_as_far_as_they_are_known(faulty: Server) -> None:
     ],
 )
 def test_the_limits_hold_for_all_that_is_sent(
-    faulty: Server, store: dict[str, str], controls: dict[str, Any], said: str
+    small: Server, store: dict[str, str], controls: dict[str, Any], said: str
 ) -> None:
     turn = {"question": store.get("question", "q"), "reply": {"answer": store.get("answer", "a"), "phase": "done"}}
     chats = [{"id": "1", "title": "t", "turns": [turn]}]
 
-    async def main(server: Server) -> str:
-        async with people(server) as (person,):
+    async def main() -> str:
+        async with people(small) as (person,):
             data = [
                 "hi", {**new_store(), "open": "1", "chats": chats},
                 {"language": "en", "model": "echo", "temperature": 0, "top_p": 1, **controls},
             ]  # fmt: skip
             return json.dumps([event async for event in person.events(data)])
 
-    with chat(faulty.url, R1HF_MAX_QUESTION="100") as server:
-        assert said in asyncio.run(main(server))
+    assert said in asyncio.run(main())
 
 
 @pytest.mark.parametrize(
@@ -239,13 +246,6 @@ def test_connections_that_stay_open_keep_nobody_out(page: Server, begun: bytes) 
                 connection.sendall(begun)
         for _ in range(3):
             assert asyncio.run(asked(page))
-
-
-@pytest.fixture(scope="module")
-def small(faulty: Server) -> Iterator[Server]:
-    """With few places."""
-    with chat(faulty.url, R1HF_MAX_STREAMS="4", R1HF_MAX_WAITING="8") as server:
-        yield server
 
 
 def test_a_question_right_behind_its_first_key_has_a_place(faulty: Server) -> None:

@@ -220,7 +220,7 @@ if __name__ == "__main__":
         assert page.stdout is not None
         worker = int(page.stdout.readline())
         page.kill()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while _lives(worker) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not _lives(worker)

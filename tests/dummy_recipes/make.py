@@ -21,6 +21,7 @@ class MakeConfig(StageConfig):
     text: str = ""
     comment: str = ""
     sleep: float = 0.0
+    beside: int = 0
     forbidden: bool = False
     exit_code: int = 0
     finish: bool = True
@@ -45,7 +46,7 @@ def main(
     parsed.check()
     with Stage(parsed, recipe=recipe) as stage:
         (stage.work / "half.txt").write_text("begun")
-        idle(config.sleep)
+        idle(config.sleep, config.beside)
         if config.exit_code:
             raise SystemExit(config.exit_code)
         read = [item.read_bytes() for _, path in parsed.input_paths for item in sorted(Path(path).rglob("*.txt"))]
@@ -62,14 +63,24 @@ def main(
             stage.finish({"digest": digest, "score": 0.25})
 
 
-def idle(seconds: float) -> None:
-    """Sleeps, and says so in a file outside the run directory: only a live process goes on."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+def idle(seconds: float, beside: int = 0) -> None:
+    """Sleeps, and says so in a file outside the run directory: only a live process goes on.
+
+    beside: not before so many processes have been busy, itself included.
+    """
+    end, last = time.monotonic() + seconds, time.monotonic() + 300
+    while time.monotonic() < end or len(busy()) < beside:
+        if time.monotonic() > max(end, last):
+            raise SystemExit("nothing else ran")
         if "PULSE" in os.environ:
             with open(os.environ["PULSE"], "a") as stream:
                 stream.write(f"{os.getpid()}\n")
         time.sleep(0.02)
+
+
+def busy() -> set[str]:
+    path = Path(os.environ.get("PULSE", ""))
+    return set(path.read_text().split()) if path.is_file() else set()
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ class Run:
         self.graph: dict[str, Any] = {
             "run_dir": str(self.dir),
             "seed": 1,
+            "launch": "fork",
             "stages": {
                 "base": {"recipe": "make", "config": "base.yaml"},
                 "left": {"recipe": "make", "config": "left.yaml", "inputs": {"model": "base"}},
@@ -93,7 +94,7 @@ class Run:
         return {name: (one.metrics, one.fingerprint, one.request) for name, one in manifests.items()}
 
 
-def wait_for(condition: Any, process: subprocess.Popen[str] | None = None, seconds: float = 30) -> None:
+def wait_for(condition: Any, process: subprocess.Popen[str] | None = None, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -326,7 +326,7 @@ def test_all_is_the_same_for_the_same_seed_in_another_process() -> None:
             [sys.executable, "-c", code],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             env={"PYTHONPATH": root, "PYTHONHASHSEED": hash_seed, "PYTHONIOENCODING": "utf-8"},
         ).stdout
         for hash_seed in ("1", "2")

@@ -14,7 +14,7 @@ SHOWN = 3  # rollouts
 @dataclass(frozen=True)
 class Diagnosis:
     """code: a name that stays. said: one sentence. seen: the figures behind it. advice: what to try, the likeliest
-    first. rollouts: completions that show it. fault: False where the run learns all the same.
+    first. rollouts: completions that show it.
     """
 
     code: str
@@ -22,7 +22,6 @@ class Diagnosis:
     seen: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
     rollouts: tuple[Rollout, ...] = field(default=(), repr=False)
-    fault: bool = True
 
 
 def some(rollouts: Iterable[Rollout], test: Callable[[Rollout], bool] | None = None) -> tuple[Rollout, ...]:

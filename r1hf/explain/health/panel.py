@@ -58,10 +58,6 @@ class Panel:
     found: tuple[Diagnosis, ...]
     facts: Facts
 
-    @property
-    def faults(self) -> tuple[Diagnosis, ...]:
-        return tuple(one for one in self.found if one.fault)
-
 
 def examine(run: RunTable) -> Panel:
     facts = Facts(run)
@@ -71,14 +67,13 @@ def examine(run: RunTable) -> Panel:
         known = {other.code for other in found}
         if one is not None and one.code not in known and not (known and one.code in _CONSEQUENCES):
             found.append(one)
-    found.sort(key=lambda one: not one.fault)
     return Panel(_headline(facts, found), tuple(found), facts)
 
 
 def _headline(facts: Facts, found: list[Diagnosis]) -> str:
-    if found and found[0].fault:
+    if found:
         return found[0].said[0].upper() + found[0].said[1:] + "."
-    return f"No fault found: {_course(facts)}" + (f"; but {found[0].said}." if found else ".")
+    return f"No fault found: {_course(facts)}."
 
 
 def _course(facts: Facts) -> str:

@@ -19,6 +19,11 @@ class Series:
         return bool(self.values)
 
     @property
+    def points(self) -> list[tuple[float, float]]:
+        """(step, value) in order."""
+        return [(float(step), value) for step, value in zip(self.steps, self.values, strict=True)]
+
+    @property
     def mean(self) -> float | None:
         return statistics.fmean(self.values) if self.values else None
 

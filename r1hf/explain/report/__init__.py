@@ -1,6 +1,10 @@
-"""The summary table, summary.json and report.html of a run."""
+"""The summary table, summary.json and report.html of a run.
 
-from r1hf.explain.report.html import write_report
-from r1hf.explain.report.summary import build_summary
+Imported from their own files when they are asked for: who wants a number in words need not load what reads rollouts.
+"""
 
-__all__ = ["build_summary", "write_report"]
+from __future__ import annotations
+
+from r1hf.core.lazy import lazily
+
+__getattr__, __all__ = lazily(__name__, {"html": ("write_report",), "summary": ("build_summary",)})

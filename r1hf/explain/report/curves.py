@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from markupsafe import Markup
-
-from r1hf.explain.report.charts import Point, Series, line_chart
+from r1hf.explain.report.charts import Chart, Point, Series
 from r1hf.explain.report.load import RunData
 from r1hf.explain.report.stages import info
 from r1hf.explain.report.text import number, words
@@ -22,7 +20,7 @@ class Panel:
     """One small chart, or the reason why there is none."""
 
     title: str
-    chart: Markup | None = None
+    chart: Chart | None = None
     legend: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -42,7 +40,7 @@ def points(rows: list[dict[str, Any]], *keys: str) -> list[Point]:
         found = [
             (step, value)
             for row in rows
-            if (step := _drawable(row.get("step"))) is not None and (value := _drawable(row.get(key))) is not None
+            if (step := drawable(row.get("step"))) is not None and (value := drawable(row.get(key))) is not None
         ]
         if found:
             return sorted(found)
@@ -95,10 +93,10 @@ def loss_curves(run: RunData) -> list[StageCurves]:
     for stage, rows in run.logs.items():
         loss = points(rows, "loss")
         if loss and not is_rl(rows):
-            chart = line_chart([Series("loss", "ink", loss)], f"{stage} loss", low=0.0)
+            chart = Chart(f"{stage} loss", (Series("loss", "ink", loss),), low=0.0)
             panels = [Panel("loss", chart)]
             if lines := _imbalance(rows):
-                experts = line_chart(lines, f"{stage} expert imbalance", low=1.0)
+                experts = Chart(f"{stage} expert imbalance", tuple(lines), low=1.0)
                 panels.append(Panel("expert imbalance", experts, [(line.css, line.label) for line in lines]))
             found.append(StageCurves(stage, info(stage).about, _last_step(rows), panels))
     return found
@@ -119,7 +117,7 @@ def _panels(rows: list[dict[str, Any]], stage: str, longest: float, truncated: f
     def several(title: str, lines: list[Series], **limits: Any) -> Panel:
         if not lines:
             return Panel(title)
-        chart = line_chart(lines, f"{stage} {title}", x_high=last, **limits)
+        chart = Chart(f"{stage} {title}", tuple(lines), stage, x_high=last, **limits)
         alone = len(lines) == 1 and lines[0].label == title
         return Panel(title, chart, [] if alone else [(line.css, line.label) for line in lines])
 
@@ -180,7 +178,7 @@ def _imbalance(rows: list[dict[str, Any]]) -> list[Series]:
     ]
 
 
-def _drawable(value: Any) -> float | None:
+def drawable(value: Any) -> float | None:
     """A finite number whose differences are finite too: a diverged loss must not break the page."""
     amount = number(value)
     return amount if amount is not None and abs(amount) < 1e100 else None

@@ -30,6 +30,12 @@ class RunData:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def tiny(self) -> bool:
+        """Whether this is the tiny world, which pretrains its base; others bring theirs."""
+        recipe = self.manifests.get("base", {}).get("recipe", "recipes/base.py")
+        return "base" in self.graph and Path(str(recipe)).stem == "base"
+
+    @property
     def missing(self) -> list[str]:
         """Stages of the graph that have no readable manifest."""
         return [stage for stage in self.graph if stage not in self.manifests]
@@ -49,7 +55,7 @@ def load_run(run_dir: Path, graph: Mapping[str, Sequence[str]]) -> RunData:
         if manifest is not None:
             run.manifests[stage] = manifest
             _note_changes(run_dir / stage, run.notes)
-        rows = _read_rows(run_dir / stage / "log.jsonl", run.notes)
+        rows = _read_rows(stage_place(run_dir, stage) / "log.jsonl", run.notes)
         # A stage that trains several models marks the rows of all but its main one.
         for name in dict.fromkeys(row.get("run") for row in rows):
             own = [row for row in rows if row.get("run") == name]
@@ -58,6 +64,13 @@ def load_run(run_dir: Path, graph: Mapping[str, Sequence[str]]) -> RunData:
         run.notes.insert(0, f"Not finished, so without a manifest: {', '.join(run.missing)}.")
     _load_evaluation(run)
     return run
+
+
+def stage_place(run_dir: Path, stage: str) -> Path:
+    """A stage's directory, or, while it is not finished, the one that it writes in."""
+    finished = run_dir / stage
+    partial = run_dir / f"{stage}.partial"
+    return partial if partial.is_dir() and not (finished / "manifest.json").exists() else finished
 
 
 def _load_evaluation(run: RunData) -> None:

@@ -30,6 +30,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     ),
     "group": ("group", "groupid", "promptid", "uid", "problemid", "questionid", "promptindex"),
     "tokens": ("tokens", "completiontokens", "responselength", "completionlength", "numtokens", "responsetokens"),
+    "reason": ("reason", "reasons", "why", "explanation", "feedback", "rewardreason", "critique"),
     "truncated": ("truncated", "istruncated", "clipped", "cutoff", "finishreason"),
     "advantage": ("advantage", "advantages"),
 }
@@ -133,6 +134,7 @@ def rollout(row: Mapping[str, Any], found: Mapping[str, str], components: Sequen
         group=None if value("group") is None else str(value("group")),
         tokens=number(value("tokens")),
         truncated=_truncated(value("truncated")),
+        reason=reason if isinstance(reason := value("reason"), str) and reason.strip() else None,
         place=place,
     )
 

@@ -21,7 +21,8 @@ _OUTCOME = re.compile(
 class Rollout:
     """One completion. rewards: by name, None where a reward did not judge. reward: what was paid in all.
 
-    right: what r1hf's verifier says of it, None without a gold answer. place: file and row.
+    right: what r1hf's verifier says of it, None without a gold answer. reason: what a reward said of it in words.
+    place: file and row.
     """
 
     step: int
@@ -35,6 +36,7 @@ class Rollout:
     tokens: float | None = None
     truncated: bool | None = None
     right: bool | None = None
+    reason: str | None = None
     place: str = ""
 
 

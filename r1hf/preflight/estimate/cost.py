@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from r1hf.preflight.estimate.gpus import PRICED
+from r1hf.core.gpus import PRICED
 from r1hf.preflight.estimate.one_stage import StagePlan, total_hours
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from r1hf.core.errors import ConfigError
+from r1hf.core.gpus import Cluster
 from r1hf.models.shapes import Shape, shape_of
 from r1hf.models.tensor_parallel import check_values
 from r1hf.preflight.estimate import peak_memory, step_time
-from r1hf.preflight.estimate.gpus import Cluster
 from r1hf.preflight.estimate.workload import OPTIMIZER_BYTES, Job, read_lora, read_sharding
 from r1hf.preflight.stages import Loaded
 from r1hf.trainers.batch_sizes import BatchSizes

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from r1hf.preflight.estimate.gpus import GIB, Device
+from r1hf.core.gpus import GIB, Device
 from r1hf.preflight.estimate.workload import Job
 
 TILE_TOKENS, TILE_VOCAB = 4096, 32768  # trl.kernels.chunked_logprob.TOKEN_CHUNK_SIZE, _CHUNKED_LOGPROB_CHUNK_SIZE

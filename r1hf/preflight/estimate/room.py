@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from r1hf.core.errors import ConfigError
+from r1hf.core.gpus import GIB
 from r1hf.models.shapes import Shape
-from r1hf.preflight.estimate.gpus import GIB
 from r1hf.preflight.estimate.one_stage import StagePlan, advice, kind_of
 from r1hf.preflight.finding import Finding, Grade
 

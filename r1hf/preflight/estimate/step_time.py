@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from r1hf.preflight.estimate.gpus import Device
+from r1hf.core.gpus import Device
 from r1hf.preflight.estimate.workload import Job
 
 

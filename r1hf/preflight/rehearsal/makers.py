@@ -12,6 +12,7 @@ from r1hf.core.files import read_object
 from r1hf.core.given import said
 from r1hf.core.graph import Graph, input_paths, load_graph
 from r1hf.core.yamlfile import read_yaml, read_yamls
+from r1hf.models.gguf_file import gguf_config, is_gguf
 from r1hf.models.shapes import BUILT_IN, base_of, built_in_name, config_file
 from r1hf.pipeline.recipes import find_recipe, recipe_directory
 
@@ -68,6 +69,8 @@ def architecture(source: str, makers: Sequence[Maker] = (), _seen: tuple[str, ..
 
     Raises ConfigError where none of them knows `source`.
     """
+    if is_gguf(source):
+        return Architecture(gguf_config(source), f"the header of {source}")
     file = config_file(source)
     if file is not None:
         config = read_object(file)
@@ -92,6 +95,8 @@ def _of_stage(source: Path, maker: Maker, makers: Sequence[Maker], seen: tuple[s
             shape = {"tie_word_embeddings": True, **models[name]}
             return Architecture({"model_type": shape.get("architecture"), **shape}, f"'{name}' of {maker.output_dir}")
     base = maker.values.get("model")
+    if maker.recipe == "import_model" and (taken := maker.values.get("base_model")):
+        base = taken  # what is taken in may not be here yet
     if not isinstance(base, str):
         raise ConfigError(f"{source}: the stage {maker.output_dir} names no model of which it could be made")
     return architecture(base, makers, seen)

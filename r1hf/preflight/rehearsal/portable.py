@@ -50,7 +50,7 @@ def portable(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     if values.get("optim") not in (None, *_OPTIMIZERS):
         untried.append(f"optim: {kept.pop('optim')}")
     init = kept.get("model_init_kwargs")
-    if isinstance(init, Mapping) and init.get("attn_implementation") not in (None, "sdpa", "eager"):
+    if isinstance(init, Mapping) and init.get("attn_implementation") not in (None, "sdpa", "eager", "grouped"):
         untried.append(f"attn_implementation: {init['attn_implementation']}")
         kept["model_init_kwargs"] = {key: value for key, value in init.items() if key != "attn_implementation"}
     return kept, untried

@@ -35,7 +35,7 @@ from r1hf.trainers.build_only import building
 # What makes data recipes and the base short; a key counts only where the recipe has it.
 _SHORT = {
     **{"documents": 300, "tokenizer_documents": 300, "problems": 2, "samples": 1, "k": 1, "general_k": 1},
-    **{"max_new_tokens": 8, "shown": []},
+    **{"max_new_tokens": 8, "shown": [], "undecided": "keep"},
 }
 _LIMITS = ("max_prompt_length", "max_length")
 _ROWS = 16
@@ -136,7 +136,7 @@ class _Attempt:
         made: dict[str, Any] = {}
         hints = typing.get_type_hints(type(self.config))
         for name, value in self.parsed.inputs.items():
-            if name == "rewards":  # files of code, which run as they are
+            if name == "rewards" or name not in hints:  # code, which runs as it is; what people decided of other rows
                 continue
             if _names_models(hints[name]):
                 sources = value if isinstance(value, list) else [value]

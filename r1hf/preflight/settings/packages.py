@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import r1hf
+from r1hf.core.hardware import has_cpu_vllm
 from r1hf.preflight.finding import Finding, Grade
 
 _CHECKED = (
@@ -58,7 +59,7 @@ def check_packages(values: Mapping[str, Any], launch_text: str = "", elsewhere: 
     return [
         Finding(grade, "packages", f"{why} needs {name}, which is not installed", _install(name))
         for name, why in needed(values, launch_text)
-        if _version(name) is None
+        if _version(name) is None and not (name == "vllm" and has_cpu_vllm())
     ]
 
 

@@ -1,4 +1,4 @@
-"""What a device offers: memory, arithmetic, bandwidth, and an assumed price."""
+"""What a device offers: memory, arithmetic, bandwidth, rated power, and an assumed price."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ PRICED = "2026-11"  # when the prices were assumed; they are round figures, not 
 class Device:
     """memory in bytes; flops: dense bf16 with float32 accumulation, a second; bandwidth in bytes a second.
 
-    price: US dollars an hour, assumed. Memory, arithmetic and bandwidth are the vendor's published figures. Of a
-    device that nobody listed all but memory is 0.
+    price: US dollars an hour, assumed. watts: the board's rated power. These, memory, arithmetic and bandwidth are the
+    vendor's published figures, the price is not. Of a device that nobody listed all but memory is 0.
     """
 
     name: str
@@ -25,24 +25,25 @@ class Device:
     flops: float
     bandwidth: float
     price: float
+    watts: float = 0.0
 
 
-def _gpu(name: str, gib: float, tflops: float, gb_per_second: float, price: float) -> Device:
-    return Device(name, gib * GIB, tflops * 1e12, gb_per_second * 1e9, price)
+def _gpu(name: str, gib: float, tflops: float, gb_per_second: float, price: float, watts: float) -> Device:
+    return Device(name, gib * GIB, tflops * 1e12, gb_per_second * 1e9, price, watts)
 
 
 DEVICES = {
     device.name: device
     for device in (
-        _gpu("H200", 140, 989, 4800, 3.5),
-        _gpu("H100", 79, 989, 3350, 2.5),
-        _gpu("H800", 79, 989, 3350, 2.0),
-        _gpu("A100-80", 79, 312, 2039, 1.6),
-        _gpu("A100-40", 39.5, 312, 1555, 1.2),
-        _gpu("L4", 22.5, 121, 300, 0.7),
-        _gpu("RTX4090", 23.5, 165, 1008, 0.4),
-        _gpu("RTX3090", 23.5, 71, 936, 0.25),
-        _gpu("A10", 22.5, 125, 600, 0.75),
+        _gpu("H200", 140, 989, 4800, 3.5, 700),
+        _gpu("H100", 79, 989, 3350, 2.5, 700),
+        _gpu("H800", 79, 989, 3350, 2.0, 700),
+        _gpu("A100-80", 79, 312, 2039, 1.6, 400),
+        _gpu("A100-40", 39.5, 312, 1555, 1.2, 400),
+        _gpu("L4", 22.5, 121, 300, 0.7, 72),
+        _gpu("RTX4090", 23.5, 165, 1008, 0.4, 450),
+        _gpu("RTX3090", 23.5, 71, 936, 0.25, 350),
+        _gpu("A10", 22.5, 125, 600, 0.75, 150),
     )
 }
 
@@ -81,9 +82,13 @@ def here() -> Cluster:
     if not torch.cuda.is_available():
         return Cluster(1, None)
     found = torch.cuda.get_device_properties(0)
-    listed = [device for device in DEVICES.values() if _plain(device.name) in _plain(found.name)]
-    device = listed[0] if listed else Device(found.name, 0.0, 0.0, 0.0, 0.0)
+    device = listed(found.name) or Device(found.name, 0.0, 0.0, 0.0, 0.0)
     return Cluster(torch.cuda.device_count(), replace(device, memory=float(found.total_memory)))
+
+
+def listed(name: str) -> Device | None:
+    """The device that a driver's name means, `NVIDIA H100 80GB HBM3`; None of one that is not in the table."""
+    return next((device for device in DEVICES.values() if _plain(device.name) in _plain(name)), None)
 
 
 def _plain(name: str) -> str:
