@@ -47,7 +47,8 @@ def make_trainer(kind: str, model: str, run: Path, tokenizer: Any, args: dict[st
     rows = load_rows(str(run / "rejection_sampling/data.jsonl" if kind == "sft" else run / "base/data/train.jsonl"))
     rows = shuffled(rows, seed)
     if kind == "sft":
-        from r1hf.trainers.sft import R1SFTConfig, R1SFTTrainer, sft_dataset
+        from r1hf.trainers.sft import R1SFTConfig, R1SFTTrainer
+        from r1hf.trainers.sft_rows import sft_dataset
 
         config = R1SFTConfig(**args, model_init_kwargs={"dtype": "float32"})
         return R1SFTTrainer(model=model, args=config, train_dataset=sft_dataset(rows), processing_class=tokenizer)

@@ -7,7 +7,8 @@ question's language, readable, and verified where the method asks for it.
 
 In:  model (the base), zero (R1-Zero), prompts (question, answer, language, task), rewriter (optional).
 Out: data.jsonl (one row an example, with its `method`), review.jsonl (each rewriting, before and after, with the
-     reason if it is not kept), rejected.jsonl (three samples of each reason).
+     reason if it is not kept), rejected.jsonl (three samples of each reason), audit.parquet (every sample and what
+     became of it), removed.jsonl (leaks and near-duplicates).
 Run: accelerate launch recipes/cold_start.py --config recipes/configs/tiny/cold_start.yaml
 Deviations: the paper's annotators look at every row; here people come in with `r1hf review`, or not at all.
 """
@@ -18,10 +19,13 @@ from dataclasses import dataclass, field
 
 from r1hf.commands.recipe import run
 from r1hf.core.config import Parsed, parse
+from r1hf.core.errors import NothingKept
 from r1hf.core.source import Source
+from r1hf.data.audit import FILE, Audit
 from r1hf.data.cold_start import (
     REWRITE_FIELDS,
     Candidate,
+    Taken,
     check_floor,
     check_templates,
     drafts,
@@ -31,10 +35,12 @@ from r1hf.data.cold_start import (
     rewritten_by_rule,
     take,
 )
+from r1hf.data.decisions import key_of
 from r1hf.data.drawing import Drawing
 from r1hf.data.filters import SampleFilter, rejected_rows
 from r1hf.data.language_column import check_languages
 from r1hf.data.rows import Row, check_rows, stage_rows, write_rows
+from r1hf.evaluation.cleaning_keys import CleaningKeys, check_cleaning, cleaned
 from r1hf.models.loading import check_chat_template
 from r1hf.models.sampler_config import SamplingConfig, check_sampler, load_sampler
 from r1hf.models.sampling import Limits
@@ -52,7 +58,7 @@ def _by_language(name: str) -> dict[str, str]:
 
 
 @dataclass(kw_only=True)
-class ColdStartConfig(SamplingConfig):
+class ColdStartConfig(CleaningKeys, SamplingConfig):
     model: str = field(metadata={"input": True, "help": "the base that is prompted"})
     zero: str = field(metadata={"input": True, "help": "R1-Zero, whose outputs are rewritten"})
     prompts: Source = field(metadata={"input": True, "help": f"prompts with the columns {', '.join(COLUMNS)}"})
@@ -98,6 +104,7 @@ def preflight(parsed: Parsed) -> None:
         if config.rewriter is not None:
             check_chat_template(parsed.problems, "rewriter", config.rewriter)
             check_templates(parsed.problems, "rewrite_template", config.rewrite_template, rows, REWRITE_FIELDS)
+        check_cleaning(parsed.problems, config, config.max_bad_rows)
         check_sampler(parsed.problems, config)
 
 
@@ -122,14 +129,10 @@ def sampled(config: ColdStartConfig, rows: list[Row], queue: list[Row], draw: Dr
 
 
 def selected(
-    config: ColdStartConfig, made: dict[str, list[Candidate]]
-) -> tuple[list[Row], dict[str, SampleFilter], dict[str, str]]:
-    """The kept rows of every method, its filter with the counts, and why the others are not kept.
-
-    Rewritings are verified like the rest.
-    """
-    kept: list[Row] = []
-    filters, reasons = {}, dict[str, str]()
+    config: ColdStartConfig, made: dict[str, list[Candidate]], audit: Audit
+) -> tuple[Taken, dict[str, SampleFilter]]:
+    """What is kept of every method, and its filter with the counts. Rewritings are verified like the rest."""
+    taken, filters = Taken([], [], {}), {}
     for method in METHODS:
         judge = filters[method] = SampleFilter(
             form="cold_start",
@@ -139,10 +142,24 @@ def selected(
             max_paragraph=config.max_paragraph,
         )
         verdicts = by_rules([row for row, _ in made[method]], [sample.text for _, sample in made[method]])
-        rows, rejected = take(made[method], verdicts, judge, method, config.rows_per_method)
-        kept += rows
-        reasons |= rejected
-    return kept, filters, reasons
+        one = take(made[method], verdicts, judge, method, config.rows_per_method, audit)
+        taken = Taken(taken.rows + one.rows, taken.places + one.places, taken.reasons | one.reasons)
+    return taken, filters
+
+
+def clean(stage: Stage, taken: Taken, filters: dict[str, SampleFilter], audit: Audit) -> list[Row]:
+    """The rows without leaks of benchmarks and near-duplicates, where the configuration asks for it."""
+    removed = cleaned(stage, stage.config, taken.rows)
+    audit.drop_removed(taken.places, removed)
+    for one in removed:
+        row = taken.rows[one.number]
+        filters[row["method"]].rejected[one.reason] += 1
+        taken.reasons[key_of(row["question"], row["completion"])] = one.reason
+    gone = {one.number for one in removed}
+    kept = [row for number, row in enumerate(taken.rows) if number not in gone]
+    if not kept:
+        raise NothingKept(f"all {len(gone)} rows repeat benchmarks or each other; look at the prompts")
+    return kept
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -153,10 +170,13 @@ def main(argv: list[str] | None = None) -> None:
     with Stage(parsed, recipe=__file__) as stage:
         rows = shuffled(stage_rows(stage, "prompts", COLUMNS), config.seed)[: config.problems]
         queue: list[Row] = []
-        kept, filters, reasons = selected(config, sampled(config, rows, queue, Drawing(stage, config)))
+        audit = Audit()
+        taken, filters = selected(config, sampled(config, rows, queue, Drawing(stage, config)), audit)
         check_floor(filters, config.min_rows_per_method, len(rows))
+        kept = clean(stage, taken, filters, audit)
         write_rows(stage.work / "data.jsonl", shuffled(kept, config.seed))
-        write_rows(stage.work / "review.jsonl", review_rows(queue, reasons, kept))
+        audit.write(stage.work / FILE)
+        write_rows(stage.work / "review.jsonl", review_rows(queue, taken.reasons, kept))
         write_rows(
             stage.work / "rejected.jsonl",
             (row for method, item in filters.items() for row in rejected_rows(item.shown, method=method)),

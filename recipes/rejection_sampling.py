@@ -8,25 +8,28 @@ of writing, facts, self-identity, translation.
 In:  model (Dev2), prompts (question, answer, language, task), general (question, completion, ...), judge (optional)
      with judge_labelled (question, answer, completion, correct), by which its error rate is measured.
 Out: data.jsonl, the mix that the second SFT and the students are trained on; prompts.jsonl, every prompt with its
-     pass rate, which RL can choose by; spare.jsonl, good rows beyond the ratio; rejected.jsonl, some of each reason.
+     pass rate, which RL can choose by; spare.jsonl, good rows beyond the ratio; rejected.jsonl, some of each reason;
+     audit.parquet, every sample and what became of it (`r1hf audit`); removed.jsonl, leaks and near-duplicates.
 Run: accelerate launch recipes/rejection_sampling.py --config recipes/configs/tiny/rejection_sampling.yaml
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from r1hf.commands.recipe import run
 from r1hf.core.config import Parsed, parse
 from r1hf.core.errors import NothingKept
 from r1hf.core.source import Source
+from r1hf.data.audit import FILE, NOT_CHOSEN, SPARE, Audit
 from r1hf.data.choose import Choice, choose, exact, exact_mix
 from r1hf.data.drawing import Drawing
 from r1hf.data.filters import SampleFilter, Verdict, described, rejected_rows
 from r1hf.data.language_column import check_languages
 from r1hf.data.pass_rates import with_pass_rate
 from r1hf.data.rows import Row, check_rows, stage_rows, write_rows
+from r1hf.evaluation.cleaning_keys import CleaningKeys, check_cleaning, cleaned
 from r1hf.models.loading import check_chat_template
 from r1hf.models.sampler_config import SamplingConfig, check_sampler, load_sampler
 from r1hf.models.sampling import Completion, Limits
@@ -37,11 +40,17 @@ from r1hf.stage.stage import Stage
 from r1hf.trainers.rl import COLUMNS, shuffled
 
 GENERAL_COLUMNS = ("question", "completion")
-NOT_CHOSEN = "not_chosen"
+
+
+class Kept(NamedTuple):
+    """A kept sample as a row, and its place in the audit."""
+
+    place: int
+    row: Row
 
 
 @dataclass(kw_only=True)
-class RejectionSamplingConfig(JudgeKeys, SamplingConfig):
+class RejectionSamplingConfig(CleaningKeys, JudgeKeys, SamplingConfig):
     model: str = field(metadata={"input": True, "help": "the model that is sampled, Dev2"})
     prompts: Source = field(metadata={"input": True, "help": f"prompts with the columns {', '.join(COLUMNS)}"})
     general: Source = field(metadata={"input": True, "help": "non-reasoning rows: question and completion"})
@@ -70,6 +79,7 @@ def preflight(parsed: Parsed) -> None:
         check_rows(parsed.problems, "general", config.general, GENERAL_COLUMNS, max_bad=config.max_bad_rows)
         check_chat_template(parsed.problems, "model", config.model)
         check_judge(parsed.problems, config, config.max_bad_rows)
+        check_cleaning(parsed.problems, config, config.max_bad_rows)
         check_sampler(parsed.problems, config)
 
 
@@ -99,20 +109,41 @@ def select(
     groups: list[list[Completion]],
     verdicts: list[list[Verdict]],
     judge: SampleFilter,
-) -> list[Row]:
-    """The kept samples as rows, each with who judged it."""
-    kept: list[Row] = []
+    audit: Audit,
+) -> list[Kept]:
+    """The kept samples as rows, each with who judged it and its place in the audit."""
+    kept: list[Kept] = []
     for row, group, found in zip(rows, groups, verdicts, strict=True):
-        good = [place for place, sample in enumerate(group) if judge.keeps(row, sample, found[place])]
-        chosen = choose([group[place] for place in good], config.keep_per_prompt, config.choose)
-        if len(chosen) < len(good):
-            judge.rejected[NOT_CHOSEN] += len(good) - len(chosen)
-        for place in (good[number] for number in chosen):
-            kept.append({**row, "completion": group[place].text.strip(), "judged_by": found[place].by})
+        reasons = [judge.counted(row, sample, verdict) for sample, verdict in zip(group, found, strict=True)]
+        places = [audit.add(row, *one) for one in zip(group, found, reasons, strict=True)]
+        good = [number for number, reason in enumerate(reasons) if reason is None]
+        chosen = [
+            good[number] for number in choose([group[one] for one in good], config.keep_per_prompt, config.choose)
+        ]
+        for number in set(good) - set(chosen):
+            judge.rejected[NOT_CHOSEN] += 1
+            audit.drop(places[number], NOT_CHOSEN)
+        for number in chosen:
+            made = {**row, "completion": group[number].text.strip(), "judged_by": found[number].by}
+            kept.append(Kept(places[number], made))
     return kept
 
 
-def mixed(stage: Stage, reasoning: list[Row], general: list[Row], ratio: float) -> tuple[list[Row], list[Row]]:
+def clean(
+    stage: Stage, reasoning: list[Kept], general: list[Row], judge: SampleFilter, audit: Audit
+) -> tuple[list[Kept], list[Row]]:
+    """Both without leaks of benchmarks and near-duplicates, where the configuration asks for it."""
+    removed = cleaned(stage, stage.config, [one.row for one in reasoning] + general)
+    audit.drop_removed([one.place for one in reasoning], removed)
+    judge.rejected.update(one.reason for one in removed if one.number < len(reasoning))
+    gone = {one.number for one in removed}
+    return (
+        [one for number, one in enumerate(reasoning) if number not in gone],
+        [row for number, row in enumerate(general, len(reasoning)) if number not in gone],
+    )
+
+
+def mixed(stage: Stage, reasoning: list[Kept], general: list[Row], ratio: float) -> tuple[list[Row], list[Kept]]:
     """(the mix in exactly the ratio, the good reasoning rows beyond it)."""
     sizes = exact_mix(len(reasoning), len(general), ratio)
     if sizes.reasoning < len(reasoning):
@@ -124,7 +155,7 @@ def mixed(stage: Stage, reasoning: list[Row], general: list[Row], ratio: float) 
     elif sizes.general != exact(ratio) * sizes.reasoning:
         stage.say(f"mix: {sizes.reasoning} reasoning and {sizes.general} general rows are too few for {ratio:.4g}")
     rows = shuffled(reasoning, stage.config.seed) if sizes.reasoning < len(reasoning) else reasoning
-    return rows[: sizes.reasoning] + general[: sizes.general], rows[sizes.reasoning :]
+    return [one.row for one in rows[: sizes.reasoning]] + general[: sizes.general], rows[sizes.reasoning :]
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -143,7 +174,8 @@ def main(argv: list[str] | None = None) -> None:
         draw = Drawing(stage, config)
         groups = sampled(config, rows, draw)
         verdicts, about = verdicts_of(config, rows, groups, draw)
-        reasoning = select(config, rows, groups, verdicts, judge)
+        audit = Audit()
+        reasoning, general = clean(stage, select(config, rows, groups, verdicts, judge, audit), general, judge, audit)
         if not reasoning:
             raise NothingKept(
                 f"no sample of {len(rows)} prompts was kept: {judge.counts()}; is {config.model} trained?\n"
@@ -151,7 +183,10 @@ def main(argv: list[str] | None = None) -> None:
             )
         mix, spare = mixed(stage, reasoning, general, config.general_ratio)
         write_rows(stage.work / "data.jsonl", shuffled(mix, config.seed))
-        write_rows(stage.work / "spare.jsonl", spare)
+        write_rows(stage.work / "spare.jsonl", (one.row for one in spare))
+        for one in spare:
+            audit.drop(one.place, SPARE)
+        audit.write(stage.work / FILE)
         write_rows(stage.work / "prompts.jsonl", map(with_pass_rate, rows, verdicts))
         write_rows(stage.work / "rejected.jsonl", rejected_rows(judge.shown))
         stage.finish(

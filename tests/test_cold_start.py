@@ -9,6 +9,7 @@ import pytest
 from tables import each
 
 from r1hf.core.errors import DataError, NothingKept
+from r1hf.data.audit import Audit
 from r1hf.data.cold_start import (
     check_floor,
     check_templates,
@@ -19,6 +20,7 @@ from r1hf.data.cold_start import (
     take,
     template_for,
 )
+from r1hf.data.decisions import key_of
 from r1hf.data.filters import SampleFilter, Verdict, by_rule
 from r1hf.data.rows import Row
 from r1hf.models.sampling import Completion, Limits
@@ -63,12 +65,25 @@ def test_a_rewriting_is_verified_again(reply: str, kept: bool) -> None:
     assert len(asked) == 2 and "final answer is right" in asked[0] and "final answer is wrong" in asked[1]
     assert [row["before"] for row in queue] == [MESSY.text, WRONG.text] and made[1] == (ROW, CUT)
     judge = SampleFilter(form="cold_start")
-    rows, reasons = take(made, [by_rule(*candidate) for candidate in made], judge, "rewrite", 9)
+    rows, _, reasons = take(made, [by_rule(*candidate) for candidate in made], judge, "rewrite", 9, Audit())
     assert [row["completion"] for row in rows] == ([CLEAR] if kept else [])
     (shown,) = review_rows(queue, reasons, rows)
     assert (shown["before"], shown["after"]) == (MESSY.text, queue[0]["after"]) and shown["answer"] == "14"
     assert (shown["reason"] is None) == kept
     assert judge.kept + sum(judge.counts().values()) == 3 and judge.counts()["truncated"] == 1
+
+
+def test_people_see_why_a_rewriting_is_not_kept_and_no_leak() -> None:
+    texts = [CLEAR.replace("first", f"first{number}") for number in range(4)]
+    queue = [{**ROW, "before": MESSY.text, "after": f"{text}\n"} for text in texts]
+    samples = [(ROW, Completion(text, 60, False)) for text in texts]
+    audit, judge = Audit(), SampleFilter(form="cold_start")
+    rows, places, reasons = take(samples, [by_rule(*one) for one in samples], judge, "rewrite", 3, audit)
+    assert (len(rows), places, judge.counts()) == (3, [0, 1, 2], {"not_chosen": 1})
+    assert [row["reason"] for row in audit.rows] == [None] * 3 + ["not_chosen"]
+    reasons |= {key_of(ROW["question"], texts[1]): "near_duplicate", key_of(ROW["question"], texts[2]): "leak"}
+    shown = review_rows(queue, reasons, rows[:1])
+    assert [row["reason"] for row in shown] == [None, "near_duplicate", "not_chosen"]
 
 
 @each(

@@ -9,8 +9,8 @@ from typing import Any
 from small_run import SFT, answered, recipe, run_recipe, write
 from tables import each
 
+from r1hf.data.overlap import Overlap, Questions, texts_of, words
 from r1hf.evaluation.contamination import Data, contamination, learned_from, sentences
-from r1hf.evaluation.overlap import Overlap, Questions, texts_of, words
 
 ROBE = "A robe takes 2 bolts of blue fiber and half that much white fiber. How many bolts in total does it take?"
 TRIANGLE = r"In triangle $ABC$, the angle $A$ is $30^\circ$ and $AB = 3x + 4$. Find the length of $BC$ when $x = 2$."

@@ -25,7 +25,7 @@ from r1hf.data.rows import Row
 from r1hf.pipeline import launch
 from r1hf.rewards.guard import guarded
 from r1hf.trainers import checkpoints
-from r1hf.trainers.sft import sft_dataset
+from r1hf.trainers.sft_rows import sft_dataset
 from r1hf.trainers.table import table
 
 

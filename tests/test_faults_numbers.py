@@ -16,7 +16,8 @@ from transformers import Trainer, TrainerCallback
 from trl import SFTTrainer
 
 from r1hf.core.errors import StageError
-from r1hf.trainers.sft import R1SFTConfig, sft_dataset
+from r1hf.trainers.sft import R1SFTConfig
+from r1hf.trainers.sft_rows import sft_dataset
 
 
 class Poison(TrainerCallback):

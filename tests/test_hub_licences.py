@@ -1,10 +1,15 @@
 """The licence chain: what a base or data forbids."""
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from r1hf.publish.licences import KEEPS, NO_DERIVATIVES, NONCOMMERCIAL, OWN, PERMISSIVE, LicenceError, Source, choose
+from r1hf.publish.lineage import Made, sources
 
 KNOWN = sorted(PERMISSIVE | KEEPS | NONCOMMERCIAL | NO_DERIVATIVES)
 
@@ -58,3 +63,11 @@ def test_what_is_chosen_never_frees_what_a_source_binds(licences: list[str | Non
     assert all(licence == chosen for licence in licences if licence in KEEPS)
     if NONCOMMERCIAL & set(licences):
         assert chosen in NONCOMMERCIAL
+
+
+def test_a_benchmark_that_was_kept_out_is_no_source(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    bench = {"path": "org/bench@1", "fingerprint": "f", "repo": "org/bench"}
+    inputs: Any = {"prompts": {"path": "a.jsonl", "fingerprint": "g"}, "decontaminate": [bench]}
+    vars(made)["manifest"] = SimpleNamespace(stage="mix", inputs=inputs, outputs={}, config={})
+    assert [source.name for source in sources(made, {})] == ["a.jsonl"]

@@ -11,7 +11,8 @@ from small_run import CPU, SFT, answered, log, manifest, run_recipe, write
 
 from r1hf.data.rows import Row
 from r1hf.models.loading import load_model, load_tokenizer
-from r1hf.trainers.sft import R1SFTConfig, R1SFTTrainer, sft_dataset
+from r1hf.trainers.sft import R1SFTConfig, R1SFTTrainer
+from r1hf.trainers.sft_rows import sft_dataset
 from r1hf.world import general
 
 LONGEST = 160

@@ -31,7 +31,8 @@ from r1hf.trainers.callbacks import train
 from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
 from r1hf.trainers.resume import StopOnSignal
 from r1hf.trainers.rl import prompt_rows
-from r1hf.trainers.sft import R1SFTConfig, R1SFTTrainer, sft_dataset
+from r1hf.trainers.sft import R1SFTConfig, R1SFTTrainer
+from r1hf.trainers.sft_rows import sft_dataset
 
 STEPS = 6
 SAVED = {**CPU, "save_strategy": "steps", "save_steps": 1, "max_steps": STEPS, "num_threads": 1}

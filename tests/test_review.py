@@ -1,10 +1,8 @@
-"""Decisions of people: kept at once, undone, checked as the stage checks, exchanged with an editor, and agreed on."""
+"""Decisions of people: kept at once, undone, checked as the stage checks, and agreed on."""
 
 from __future__ import annotations
 
-import itertools
 import json
-import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,12 +12,10 @@ import pytest
 from review_world import ROW, cold_start, good
 from tables import each
 
-from r1hf.commands.main import main
 from r1hf.core.errors import ConfigError, DataError, IntegrityError, StageError
-from r1hf.data.agreement import agreements, kappa, outcome
+from r1hf.data.agreement import agreements
 from r1hf.data.decisions import Decision, Journal, check_reviewer, decided_by_all, folder_of, key_of, read
 from r1hf.data.review_queue import load_items
-from r1hf.selection.exchange import export, take_in
 from r1hf.selection.review import Filters, Review, find_stage_to_review
 
 KEYS = [key_of(ROW["question"], good(number)) for number in range(1, 5)]
@@ -237,43 +233,6 @@ def test_a_full_disk_is_said_and_leaves_no_half_line(stage: Path, monkeypatch: p
     assert list(decided_by_all(stage)["ann"]) == KEYS[:1] == list(journal.decided)
 
 
-def test_kappa_is_what_counting_every_pair_of_answers_gives() -> None:
-    def brute(pairs: list[tuple[str, str]]) -> float:
-        observed = sum(a == b for a, b in pairs) / len(pairs)
-        chance = sum(a == b for (a, _), (_, b) in itertools.product(pairs, pairs)) / len(pairs) ** 2
-        return (observed - chance) / (1 - chance)
-
-    draw = random.Random(0)
-    for size in range(2, 60):
-        pairs = [(draw.choice("aer"), draw.choice("aer")) for _ in range(size)] + [("a", "r"), ("r", "e")]
-        assert kappa(pairs) == pytest.approx(brute(pairs))
-    table = [("yes", "yes")] * 20 + [("yes", "no")] * 5 + [("no", "yes")] * 10 + [("no", "no")] * 15
-    assert kappa(table) == pytest.approx(0.4)  # the textbook's example
-    assert kappa([("a", "a"), ("r", "r")]) == 1.0 and kappa([("a", "r"), ("r", "a")]) == -1.0
-    assert kappa([]) is None and kappa([("a", "a")] * 3) is None
-
-
-@each(
-    "said, holds",
-    [
-        ([("accept", None)], "accept"),
-        ([("accept", None), ("accept", None)], "accept"),
-        ([("accept", None), ("reject", None)], None),
-        ([("accept", None), ("edit", "x")], None),
-        ([("edit", "x"), ("edit", "x")], "edit"),
-        ([("edit", "x"), ("edit", "y")], None),
-        ([("edit", "x"), ("edit", "y"), ("edit", "y")], "edit"),
-        ([("accept", None), ("reject", None), ("reject", None)], "reject"),
-        ([("accept", None), ("reject", None), ("edit", "x")], None),
-    ],
-)
-def test_what_most_reviewers_say_holds(said: list[tuple[str, str | None]], holds: str | None) -> None:
-    held = outcome([Decision(KEYS[0], *one) for one in said])
-    assert (held and held.kind) == holds
-    if holds == "edit":
-        assert held and held.text == said[-1][1]
-
-
 def test_two_reviewers_agree_or_are_shown_where_not(by: Callable[[str], Review]) -> None:
     ann, bob = by("ann"), by("bob")
     for review, kinds in ((ann, "aarr"), (bob, "arrr")):
@@ -286,75 +245,6 @@ def test_two_reviewers_agree_or_are_shown_where_not(by: Callable[[str], Review])
     assert ann.shown(Filters("conflicts")) == bob.shown(Filters("conflicts")) == [KEYS[1]]
     bob.decide(KEYS[1], "accept")
     assert ann.shown(Filters("conflicts")) == [] and agreements(ann.everybody(), KEYS)[0]["alike"] == 4
-
-
-def rewrite(path: Path, change: Callable[[int, dict[str, object]], object]) -> None:
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    path.write_text("".join(f"{json.dumps(change(n, row) or row)}\n" for n, row in enumerate(lines)))
-
-
-def test_a_round_trip_through_an_editor(stage: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "rows.jsonl"
-    assert main(["review", str(stage.parent), "--export", str(file), "--reviewer", "ann"]) == 0
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
-    assert [line["key"] for line in lines] == [*KEYS, WRONG, BEYOND] and {line["decision"] for line in lines} == {""}
-    assert lines[0]["before"] and lines[4]["reason"] == "wrong_answer" and lines[1]["completion"] == good(2)
-    command = ["review", str(stage), "--import", str(file), "--reviewer", "ann"]
-    assert main(command) == 0 and "0 decisions new or changed" in capfd.readouterr().out
-    made = {
-        0: {"decision": "accept"},
-        1: {"decision": "reject"},
-        4: {"decision": "edit", "completion": good(9)},
-    }
-    rewrite(file, lambda number, row: row | made.get(number, {}))
-    for new, same in ((3, 0), (0, 3)):
-        assert main(command) == 0
-        said = capfd.readouterr().out
-        assert f"{new} decisions new or changed, {same} as before; 3 rows undecided, 0 lines not taken" in said
-    kinds = {key: one.kind for key, one in decided_by_all(stage)["ann"].items()}
-    assert kinds == {KEYS[0]: "accept", KEYS[1]: "reject", WRONG: "edit"}
-    assert main(["review", str(stage), "--export", str(file), "--reviewer", "ann"]) == 0
-    again = [json.loads(line) for line in file.read_text().splitlines()]
-    assert [row["decision"] for row in again] == ["accept", "reject", "", "", "edit", ""]
-    assert again[4]["completion"] == good(9)
-    assert main(command) == 0 and "0 decisions new or changed, 3 as before" in capfd.readouterr().out
-
-
-@each(
-    "number, change, why",
-    [
-        (0, {"decision": "yes"}, "decision is 'yes'; write accept, edit, reject, or nothing"),
-        (0, {"key": "0" * 16, "decision": "accept"}, "names no row of"),
-        (0, {"key": None}, "key None names no row"),
-        (0, {"completion": good(9)}, "completion was changed, and decision is ''; write edit"),
-        (0, {"completion": good(9), "decision": "accept"}, "completion was changed, and decision is 'accept'"),
-        (0, {"completion": good(9, "15"), "decision": "edit"}, "edit: wrong_answer"),
-        (0, {"completion": None, "decision": "edit"}, "completion is None, not the text of the row"),
-        (0, {"completion": 5}, "completion is 5, not the text"),
-        (4, {"decision": "accept"}, "accept: wrong_answer"),
-        (0, {"key": KEYS[1], "decision": "accept", "completion": good(2)}, None),  # line 2 is then the same row again
-        (0, "not json", "rows.jsonl:1: not JSON"),
-        (0, "[]", "expected a JSON object"),
-    ],
-    ids=lambda value: str(value)[:60],
-)
-def test_a_bad_line_is_named_and_the_others_are_taken(number: int, change: object, why: str, tmp_path: Path) -> None:
-    stage = cold_start(tmp_path / repr(change)[:20].replace("/", "") / str(number) / "cold_start")
-    review, file = Review(stage, "ann"), tmp_path / "rows.jsonl"
-    assert export(review, file) == 6
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
-    lines[2]["decision"] = "reject"
-    if isinstance(change, dict):
-        lines[number] |= change
-    texts = [json.dumps(line) for line in lines]
-    if isinstance(change, str):
-        texts[number] = change
-    file.write_text("\n".join(texts))
-    found = take_in(review, file)
-    review.close()
-    (bad,) = found.bad
-    assert f"{file}:{number + 1 if why else 2}: " in bad and (why or "the row of line 1 again") in bad
-    assert decided_by_all(stage)["ann"][KEYS[2]].kind == "reject"
 
 
 @each(

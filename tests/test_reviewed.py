@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,16 @@ from r1hf.core.errors import DataError
 from r1hf.core.graph import load_graph
 from r1hf.data.decisions import Decided, Decision, Journal, folder_of, key_of
 from r1hf.data.review_queue import Item
-from r1hf.data.rows import stage_rows, write_rows
+from r1hf.data.rows import write_rows
+from r1hf.data.targets import as_targets
 from r1hf.pipeline.check import Checked
 from r1hf.pipeline.decisions import Planner
 from r1hf.stage.manifest import verify
 from r1hf.stage.stage import Stage
-from r1hf.trainers.reviewed import Undecided, add_reviews, applied, reviewed
-from r1hf.trainers.sft import COLUMNS, SFTStageConfig
+from r1hf.text.chat_templates import chat_template
+from r1hf.trainers.reviewed import Undecided, add_reviews, applied
+from r1hf.trainers.sft import R1SFTConfig, SFTStageConfig, sft_rows
+from r1hf.world.models import train_tokenizer
 
 KEYS = [key_of(ROW["question"], good(number)) for number in range(1, 5)]
 BEYOND = key_of(ROW["question"], good(6))
@@ -65,10 +69,20 @@ def test_what_is_trained_on(ann: Decided, bob: Decided, undecided: Undecided, le
     assert figures["of_other_rows"] == sum(key not in (*KEYS, BEYOND) for key in ann)
 
 
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As much of a model as the rows need: its tokenizer."""
+    place = tmp_path_factory.mktemp("base")
+    tokenizer = train_tokenizer([good(number) for number in range(1, 10)], 400)
+    tokenizer.chat_template = chat_template()
+    tokenizer.save_pretrained(place)
+    (place / "config.json").write_text("{}")
+    return place
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> Path:
-    (tmp_path / "base").mkdir()
-    (tmp_path / "base/config.json").write_text("{}")
+def world(base: Path, tmp_path: Path) -> Path:
+    shutil.copytree(base, tmp_path / "base")
     cold_start(tmp_path / "run/cold_start")
     return tmp_path
 
@@ -88,14 +102,18 @@ def asked(world: Path, **more: Any) -> Parsed:
 
 
 def train(world: Path, during: Decision | None = None, **more: Any) -> list[str]:
-    """What `recipes/sft.py` does up to the training: returns the completions, which become its output."""
+    """What `recipes/sft.py` does up to the training: returns the completions, as they were in the data."""
+    texts = [good(number) for number in range(1, 10)]
+    targets = as_targets([{**ROW, "completion": text} for text in texts])
+    said = {target["completion"]: text for target, text in zip(targets, texts, strict=True)}
+    args = R1SFTConfig(output_dir=str(world / "args"), use_cpu=True, bf16=False)
     with Stage(asked(world, **more), recipe=ROOT / "recipes/sft.py") as stage:
-        rows = reviewed(stage, stage_rows(stage, "data", COLUMNS), stage.config.undecided)  # type: ignore[attr-defined]
+        rows = sft_rows(stage, args).to_list()
         if during is not None:
             decide(world, "ann", during)
         write_rows(stage.work / "rows.jsonl", rows)
         stage.finish({"rows": len(rows)})
-    return [row["completion"] for row in rows]
+    return [said[row["completion"][0]["content"]] for row in rows]
 
 
 def planned(world: Path, **more: Any) -> tuple[str, str]:

@@ -12,6 +12,7 @@ import pytest
 from tables import each
 
 from r1hf.data.filters import REASONS, SampleFilter, Verdict, described
+from r1hf.data.readability import is_garbled
 from r1hf.models.sampling import Completion
 from r1hf.text.forms import to_cold_start
 from r1hf.text.prompt_templates import load
@@ -152,6 +153,12 @@ BAD = [
     ("long_paragraph", EN, "sampled", think(" ".join(f"Item {n} is part {n * n} of it." for n in range(50)) + " 14")),
     ("garbled", EN, "sampled", think("3 * 4 = 12 \ufffd\ufffd 2 + 12 = 14")),
     ("garbled", EN, "few_shot", cold(f"{STEPS}\x07")),
+    ("garbled", EN, "sampled", think("3 * 4 = 12, and 2 +\u200b 12 = 14")),
+    ("garbled", EN, "sampled", think("3 * 4 = 12, a\u200dnd 2 + 12 = 14")),
+    ("garbled", EN, "sampled", think("\ufeff3 * 4 = 12, and 2 + 12 = 14")),
+    ("garbled", EN, "sampled", think("3 * 4 = 12, and \u202e41 = 21 + 2")),
+    ("garbled", EN, "sampled", think("3 * 4 = 12, mul\u00adtiplied, and \u20662 + 12 = 14\u2069")),
+    ("garbled", ZH, "sampled", think("先算\u200b乘法：3 * 4 = 12，再算 2 + 12 = 14。")),
     # The form of sections 7 and 12
     ("no_thought", EN, "sampled", "<answer>14</answer>"),
     ("no_thought", EN, "sampled", "3 * 4 = 12, 2 + 12 = 14. The answer is 14."),
@@ -262,3 +269,21 @@ def test_worked_solutions_in_the_cold_start_form_are_kept() -> None:
         row = {"question": question, "answer": gold, "language": "en", "task": "reasoning"}
         judge.keeps(row, Completion(to_cold_start(body, body.splitlines()[-1]), 100, False))
     assert judge.kept >= 0.98 * len(solutions), judge.counts()
+
+
+@each(
+    "text",
+    [
+        "می\u200cخواهم",
+        "क्\u200dष",
+        "👩\u200d💻 and 👍🏽 ❤️",
+        "ภาษา\u200bไทย",
+        "\u0600\u0661\u0662",
+        "שלום (ABC)\u200f 12",
+        "\u2067שלום\u2069",
+        "a\tb\r\nc",
+        "x² ≤ √2 → ∞ e\u0301",
+    ],
+)
+def test_format_characters_that_a_script_needs_are_not_garbled(text: str) -> None:
+    assert not is_garbled(text)

@@ -13,7 +13,7 @@ from small_run import recipe, run_recipe, write
 from tables import each
 
 from r1hf.core.errors import ConfigError, DataError
-from r1hf.data.choose import choose, exact_mix
+from r1hf.data.choose import choose, exact, exact_mix
 from r1hf.data.filters import Verdict
 from r1hf.data.pass_rates import check_bounds, with_pass_rate, within
 from r1hf.models.sampling import Completion
@@ -90,6 +90,22 @@ def test_the_shortest_comes_first_wherever_it_was_sampled() -> None:
     assert choose(SAMPLES[::-1], 2, "shortest") == [3, 2]
 
 
+@each(
+    "ratio, part",
+    [
+        (0.333, (1, 3)),
+        (0.3333, (1, 3)),
+        (0.667, (2, 3)),
+        (0.28, (7, 25)),
+        (0.3, (3, 10)),
+        (0.301, (301, 1000)),
+        (2, (2, 1)),
+    ],
+)
+def test_a_rounded_ratio_means_its_fraction(ratio: float, part: tuple[int, int]) -> None:
+    assert exact(ratio).as_integer_ratio() == part
+
+
 @given(st.integers(0, 400), st.integers(0, 400), st.sampled_from([0.0, 1 / 3, 0.25, 0.5, 1.0, 2 / 3, 2.0]))
 def test_the_mix_is_exact(reasoning: int, general: int, ratio: float) -> None:
     mix = exact_mix(reasoning, general, ratio)
@@ -112,7 +128,8 @@ def test_too_few_rows_for_the_ratio_are_said_and_no_others(
 ) -> None:
     said: list[str] = []
     stage: Any = SimpleNamespace(say=said.append, config=SimpleNamespace(seed=0))
-    recipe("rejection_sampling").mixed(stage, [{}] * reasoning, [{}] * general, ratio)
+    module = recipe("rejection_sampling")
+    module.mixed(stage, [module.Kept(0, {})] * reasoning, [{}] * general, ratio)
     assert any("too few" in line for line in said) == short, said
 
 

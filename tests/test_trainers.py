@@ -22,7 +22,8 @@ from r1hf.stage.stage import Stage
 from r1hf.trainers.callbacks import train
 from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer, check_prompt_count
 from r1hf.trainers.rl import prompt_rows
-from r1hf.trainers.sft import R1SFTConfig, R1SFTTrainer, sft_dataset
+from r1hf.trainers.sft import R1SFTConfig, R1SFTTrainer
+from r1hf.trainers.sft_rows import sft_dataset
 from r1hf.world import general
 
 

@@ -28,7 +28,8 @@ from r1hf.models.loading import load_tokenizer
 from r1hf.stage.libraries import quiet_libraries, set_seed
 from r1hf.trainers.grpo import R1GRPOConfig, R1GRPOTrainer
 from r1hf.trainers.rl import prompt_rows
-from r1hf.trainers.sft import R1SFTConfig, R1SFTTrainer, sft_dataset
+from r1hf.trainers.sft import R1SFTConfig, R1SFTTrainer
+from r1hf.trainers.sft_rows import sft_dataset
 
 WORLD = int(os.environ.get("WORLD_SIZE", "1"))
 SHARED = {**CPU, "max_steps": 6, "gradient_accumulation_steps": 2, "logging_steps": 1, "learning_rate": 1e-3}

@@ -8,14 +8,20 @@ from typing import Any
 
 from r1chat.defang import html
 
+from r1hf.data.audit import NOT_CHOSEN
+from r1hf.data.cleaning import NEAR
 from r1hf.data.decisions import Decision
 from r1hf.data.filters import REASONS
-from r1hf.data.review_queue import NOT_CHOSEN, Item
+from r1hf.data.review_queue import Item
 from r1hf.selection.edits import Checked
 
 _MARKS = re.compile(r"\| ?special_token ?\||</?(?:think|answer)>")
 _DONE = {"accept": "accepted", "edit": "edited", "reject": "rejected"}
-_WHY = {**REASONS, NOT_CHOSEN: "good, and more than the stage was asked to keep"}
+_WHY = {
+    **REASONS,
+    NOT_CHOSEN: "good, and more than the stage was asked to keep",
+    NEAR: "good, and says nearly what another row says",
+}
 NOTHING_LEFT = '<p class="rv-none" id="rv-none">No row is left here. Choose other filters, or close the page.</p>'
 
 

@@ -15,6 +15,7 @@ from r1hf.core.secrets import mask, mask_tracebacks
 from r1hf.core.yamlfile import nearest
 
 COMMANDS = {
+    "audit": ("r1hf.commands.audit", "what became of the samples of cold start and rejection sampling"),
     "chat": ("r1hf.commands.serve", "serve a run, and open the chat in the browser: serve --chat"),
     "compare": ("r1hf.commands.compare", "hold evaluated models against each other, question by question"),
     "completion": ("r1hf.commands.completion", "print the completion of commands and options for bash or zsh"),

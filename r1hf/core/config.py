@@ -120,6 +120,10 @@ class _Field:
         return self.item.default
 
 
+def _itself(value: Any) -> Any:
+    return value
+
+
 def parse(schemas: Sequence[type], argv: list[str] | None = None, planned: Iterable[str] = ()) -> Parsed:
     """Fills the dataclasses `schemas` from `--config file.yaml` and `--key value` overrides (r1hf/core/given.py).
 
@@ -144,6 +148,7 @@ def parse(schemas: Sequence[type], argv: list[str] | None = None, planned: Itera
         if key in given:
             try:
                 value = settled(convert(given[key], entry.annotation), text=entry.is_input)
+                value = entry.item.metadata.get("named", _itself)(value)
                 refuse(key, value, keys[schema])
                 values[schema][key] = value
             except ValueError as error:

@@ -41,7 +41,8 @@ class Spec:
     """One source and the rows that are taken of it.
 
     columns: own name -> the source's name. values: columns with one value for every row. where: column -> the value
-    or values to keep; min and max: column -> bound, inclusive; all three name columns as the source does. limit: most
+    or values to keep; min and max: column -> bound, inclusive; all three name columns as the source does. part: which
+    share of the rows, by the hash of their question: [0.9, 1] is the same tenth however many rows come. limit: most
     rows, drawn with the seed. weight: share in a mixture, relative to the others'.
     """
 
@@ -54,6 +55,7 @@ class Spec:
     where: dict[str, Any] = field(default_factory=dict)
     min: dict[str, Number] = field(default_factory=dict)
     max: dict[str, Number] = field(default_factory=dict)
+    part: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=2, max_length=2)] | None = None
     limit: Annotated[int, Field(gt=0)] | None = None
     weight: Annotated[float, Field(gt=0)] | None = None
 
@@ -100,7 +102,10 @@ def _spec(content: dict[str, Any]) -> tuple[Spec | None, list[str]]:
     if problems:
         return None, problems
     try:
-        return _ADAPTER.validate_python(content), []
+        spec = _ADAPTER.validate_python(content)
+        if spec.part is not None and spec.part[0] >= spec.part[1]:
+            return None, [f"part: {spec.part} holds no rows; write [from, to], such as [0, 0.95]"]
+        return spec, []
     except ValidationError as error:
         wrong = {".".join(str(part) for part in one["loc"][:2]): one for one in error.errors()}
         quotes = {

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Literal, NamedTuple, TypeVar
 
+from r1hf.data.near_duplicates import jaccard, shingles
 from r1hf.models.sampling import Completion
 from r1hf.text.repetition import units
 
 Choice = Literal["first", "shortest", "diverse"]
 Item = TypeVar("Item")
-_NGRAM = 3
+_SIMPLE, _ROUNDED = 12, Fraction(1, 2000)  # a third, written with three digits
 
 
 def choose(samples: Sequence[Completion], most: int | None, how: Choice) -> list[int]:
@@ -25,29 +26,23 @@ def choose(samples: Sequence[Completion], most: int | None, how: Choice) -> list
         places.sort(key=lambda place: (samples[place].tokens, place))
     if most is None or len(places) <= most:
         return places
-    return _spread(places, [_ngrams(sample.text) for sample in samples], most) if how == "diverse" else places[:most]
+    return (
+        _spread(places, [shingles(units(sample.text)) for sample in samples], most)
+        if how == "diverse"
+        else places[:most]
+    )
 
 
 def _spread(places: list[int], ngrams: list[frozenset[tuple[str, ...]]], most: int) -> list[int]:
     chosen, left = places[:1], places[1:]
-    likeness = {place: _alike(ngrams[place], ngrams[chosen[0]]) for place in left}
+    likeness = {place: jaccard(ngrams[place], ngrams[chosen[0]]) for place in left}
     while left and len(chosen) < most:
         best = min(left, key=lambda place: likeness[place])
         chosen.append(best)
         left.remove(best)
         for place in left:
-            likeness[place] = max(likeness[place], _alike(ngrams[place], ngrams[best]))
+            likeness[place] = max(likeness[place], jaccard(ngrams[place], ngrams[best]))
     return chosen
-
-
-def _ngrams(text: str) -> frozenset[tuple[str, ...]]:
-    found = units(text)
-    return frozenset(zip(*(found[start:] for start in range(_NGRAM)), strict=False))
-
-
-def _alike(one: frozenset[tuple[str, ...]], other: frozenset[tuple[str, ...]]) -> float:
-    """Jaccard's share of what both have."""
-    return len(one & other) / len(one | other) if one or other else 1.0
 
 
 class Mix(NamedTuple):
@@ -58,7 +53,10 @@ class Mix(NamedTuple):
 
 
 def exact(ratio: float) -> Fraction:
-    """The ratio that a decimal stands for: 1/3 for 0.3333333333333333."""
+    """The ratio that a decimal stands for: 1/3 for 0.3333333333333333, and for 0.333."""
+    simple = Fraction(ratio).limit_denominator(_SIMPLE)
+    if simple and abs(simple - Fraction(ratio)) <= _ROUNDED:
+        return simple
     return Fraction(ratio).limit_denominator(1000)
 
 

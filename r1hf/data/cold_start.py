@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from r1hf.core.errors import ConfigError, DataError, NothingKept
+from r1hf.data.audit import NOT_CHOSEN, Audit
+from r1hf.data.cleaning import LEAK
 from r1hf.data.decisions import key_of
 from r1hf.data.drawing import Asking, Drawing
 from r1hf.data.filters import SampleFilter, Verdict, described
-from r1hf.data.review_queue import NOT_CHOSEN
 from r1hf.data.rewrite import rewrite
 from r1hf.data.rows import Row
 from r1hf.models.sampling import Completion, Limits, Sampler
@@ -167,27 +169,49 @@ def _cut(sample: Completion) -> Completion:
     return sample if found is None else Completion(sample.text[: found.start()].rstrip(), sample.tokens, False)
 
 
+class Taken(NamedTuple):
+    """Rows that are kept, their places in the audit, and why a row of a key (`key_of`) is not among them."""
+
+    rows: list[Row]
+    places: list[int]
+    reasons: dict[str, str]
+
+
 def take(
-    candidates: Sequence[Candidate], verdicts: Sequence[Verdict], judge: SampleFilter, method: str, most: int
-) -> tuple[list[Row], dict[str, str]]:
-    """(up to `most` rows that the filter keeps, why a row of a key (`key_of`) is not among them); all are counted."""
-    kept: list[Row] = []
-    reasons: dict[str, str] = {}
+    candidates: Sequence[Candidate],
+    verdicts: Sequence[Verdict],
+    judge: SampleFilter,
+    method: str,
+    most: int,
+    audit: Audit,
+) -> Taken:
+    """Up to `most` rows that the filter keeps; all are judged and counted."""
+    taken = Taken([], [], {})
     for (row, sample), verdict in zip(candidates, verdicts, strict=True):
         reason = judge.counted(row, sample, verdict)
-        reasons.setdefault(key_of(row["question"], sample.text), reason or NOT_CHOSEN)
-        if reason is None:
-            kept.append({**row, "completion": sample.text.strip(), "method": method})
-    return kept[:most], reasons
+        place = audit.add(row, sample, verdict, reason, method)
+        taken.reasons.setdefault(key_of(row["question"], sample.text), reason or NOT_CHOSEN)
+        if reason is None and len(taken.rows) < most:
+            taken.rows.append({**row, "completion": sample.text.strip(), "method": method})
+            taken.places.append(place)
+        elif reason is None:
+            judge.rejected[NOT_CHOSEN] += 1
+            audit.drop(place, NOT_CHOSEN)
+    return taken
 
 
 def review_rows(queue: Iterable[Row], reasons: Mapping[str, str], kept: Iterable[Row]) -> list[Row]:
-    """What people look at: each rewriting once, with the reason for which it is not among the `kept` rows, or None."""
+    """What people look at: each rewriting once, with the reason for which it is not among the `kept` rows, or None.
+
+    Leaks of benchmarks are not shown: nobody is to bring one back.
+    """
     taken = {key_of(row["question"], row["completion"]) for row in kept}
     rows: dict[str, Row] = {}
     for row in queue:
         key = key_of(row["question"], row["after"])
-        rows.setdefault(key, {**row, "reason": None if key in taken else reasons[key]})
+        reason = None if key in taken else reasons[key]
+        if reason != LEAK:
+            rows.setdefault(key, {**row, "reason": reason})
     return list(rows.values())
 
 

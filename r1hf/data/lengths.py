@@ -32,17 +32,26 @@ def drop_long(stage: Stage, key: str, rows: Sequence[Row], counts: Sequence[int]
 
     Raises DataError with the distribution of lengths where none is left.
     """
-    kept = [row for row, count in zip(rows, counts, strict=True) if count <= most]
-    dropped = len(rows) - len(kept)
-    if rows and not kept:
+    dropped, said = long_told(key, counts, most, option)
+    stage.note("too_long", key, dropped)
+    if said:
+        stage.say(said)
+    return [row for row, count in zip(rows, counts, strict=True) if count <= most]
+
+
+def long_told(key: str, counts: Sequence[int], most: int, option: str) -> tuple[int, str]:
+    """(how many of these are longer than `most`, a sentence about them). Raises DataError where all are."""
+    dropped = sum(count > most for count in counts)
+    if counts and dropped == len(counts):
         raise DataError(
-            f"{key}: all {len(rows)} rows are longer than {option} {most}: {_distribution(counts)} tokens; "
+            f"{key}: all {len(counts)} rows are longer than {option} {most}: {_distribution(counts)} tokens; "
             f"raise {option}, or give shorter rows"
         )
-    stage.note("too_long", key, dropped)
-    if dropped:
-        stage.say(f"{key}: {dropped} of {len(rows)} rows dropped, longer than {option} {most} (longest {max(counts)})")
-    return kept
+    if not dropped:
+        return 0, ""
+    return dropped, (
+        f"{key}: {dropped} of {len(counts)} rows dropped, longer than {option} {most} (longest {max(counts)})"
+    )
 
 
 def _distribution(counts: Iterable[int]) -> str:

@@ -10,6 +10,7 @@ import re
 import unicodedata
 
 from r1hf.text.language import target_counts
+from r1hf.text.language.words import HAN, KANA
 from r1hf.text.repetition import units
 
 # A name, a unit behind a number, a word that the question has too: of no language that could be wrong.
@@ -55,6 +56,11 @@ _FILLER = re.compile(
 )
 _HMM = re.compile(r"\bhm{2,}\b", re.IGNORECASE)
 _TRAILING_OFF = re.compile(r"[^\W\d_] ?(?:\.{3,}|…+)(?=\s+\w|\s*$|[\u4e00-\u9fff])")
+# Of Unicode's Cf: signs of Arabic and Syriac, marks of direction, and what no writing needs.
+_SEEN = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2"
+_DIRECTIONS = "\u061c\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069"
+_NEVER = "\ufeff\u202d\u202e\ufff9\ufffa\ufffb\u00ad"
+_CJK = re.compile(f"[{HAN}{KANA}]")
 _MOST_HMM, _MOST_TRAILS = 1, 2
 
 
@@ -112,11 +118,29 @@ def is_messy(text: str) -> bool:
 
 
 def is_garbled(text: str) -> bool:
-    """Whether a text holds characters of no script: U+FFFD, control characters, private use, half a character."""
-    return any(
-        char == "\ufffd" or (unicodedata.category(char) in ("Cc", "Co", "Cs") and char not in "\n\t\r")
-        for char in text
-    )
+    """Whether a text holds characters of no script (U+FFFD, control characters, private use, half a character), or
+    invisible ones where no script has them: a zero-width space within English or Chinese, marks of direction without
+    a word that is written from right to left."""
+    before = " "
+    for char in text:
+        kind = unicodedata.category(char)
+        if char == "\ufffd" or (kind in ("Cc", "Co", "Cs") and char not in "\n\t\r"):
+            return True
+        if kind != "Cf":
+            before = char
+        elif _invisible(char, before, text):
+            return True
+    return False
+
+
+def _invisible(char: str, before: str, text: str) -> bool:
+    """Whether a format character (Unicode's Cf) does not belong after `before`: Persian, Hindi, Thai and emoji need
+    some."""
+    if char in _SEEN:
+        return False
+    if char in _DIRECTIONS:
+        return not any(unicodedata.bidirectional(one) in ("R", "AL") for one in text)
+    return char in _NEVER or before.isascii() or bool(_CJK.match(before))
 
 
 def longest_paragraph(text: str) -> int:

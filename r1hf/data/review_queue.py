@@ -8,13 +8,13 @@ from pathlib import Path
 
 from r1hf.core.errors import DataError
 from r1hf.core.files import is_file
+from r1hf.data.audit import NOT_CHOSEN
 from r1hf.data.decisions import key_of
 from r1hf.data.lines import numbered_jsonl
 from r1hf.data.rows import Row
 from r1hf.text.language import target_of
 
 DATA, REVIEW = "data.jsonl", "review.jsonl"
-NOT_CHOSEN = "not_chosen"
 
 
 @dataclass(frozen=True)

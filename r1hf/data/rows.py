@@ -81,7 +81,7 @@ class _Reading:
         kept, dropped, total = [], self.counts[label]["dropped"], len(rows) + len(bad)
         for place, row in zip(where, rows, strict=True):
             try:
-                _check(place, row, self.columns)
+                check_row(place, row, self.columns)
                 kept.append((place, row))
             except DataError as error:
                 bad.append(str(error))
@@ -115,12 +115,22 @@ def stage_rows(stage: Stage, key: str, columns: Iterable[str] = ()) -> list[Row]
     rows = load_rows(source, columns, stage.config.seed, counts, notes, allowed, stage.agreed(unjudged))
     for text in notes:
         stage.say(f"{key}: {text}")
-    if not isinstance(source, str) or any(count["dropped"] for count in counts.values()):
+    if told := counts_told(key, source, counts):
         stage.note("data", key, counts)
-        for name, count in counts.items():
-            lost = "".join(f", {number} dropped by {test}" for test, number in count["dropped"].items())
-            stage.say(f"{key}: {count['used']} of {count['rows']} rows of {name}{lost}")
+    for text in told:
+        stage.say(text)
     return rows
+
+
+def counts_told(key: str, source: Source, counts: Mapping[str, Any]) -> list[str]:
+    """Sentences about what each source gave; none of a plain file that gave all."""
+    if isinstance(source, str) and not any(count["dropped"] for count in counts.values()):
+        return []
+    lost = {
+        name: "".join(f", {number} dropped by {test}" for test, number in count["dropped"].items())
+        for name, count in counts.items()
+    }
+    return [f"{key}: {count['used']} of {count['rows']} rows of {name}{lost[name]}" for name, count in counts.items()]
 
 
 def _plain(source: str, reading: _Reading) -> list[Row]:
@@ -188,9 +198,7 @@ def _selected(found: list[Spec], seed: int, reading: _Reading) -> list[Row]:
 
 
 def _take(spec: Spec, one: sources.Selection, seed: int, most: int | None, reading: _Reading) -> list[Row]:
-    kept = one.kept
-    if most is not None and most < len(kept):
-        kept = sorted(random.Random(seed + 1).sample(kept, most))
+    kept = drawn(one.kept, most, seed)
     rows = sources.take(spec, kept, one.table.rows)
     label = spec.label if spec.label not in reading.counts else f"{spec.label} ({len(reading.counts) + 1})"
     reading.counts[label] = {**one.counts, "used": len(rows)}
@@ -198,7 +206,12 @@ def _take(spec: Spec, one: sources.Selection, seed: int, most: int | None, readi
     return reading.checked(where, rows, label, list(one.table.bad))
 
 
-def _check(where: str, row: Row, columns: Sequence[str]) -> None:
+def drawn(kept: list[int], most: int | None, seed: int) -> list[int]:
+    """At most `most` of the rows of one source of a mixture, in their order."""
+    return kept if most is None or most >= len(kept) else sorted(random.Random(seed + 1).sample(kept, most))
+
+
+def check_row(where: str, row: Row, columns: Sequence[str]) -> None:
     """The row has `columns`, with values that training and the rewards can use; its answer becomes text."""
     missing = [name for name in columns if name not in row]
     if missing:
@@ -226,7 +239,7 @@ def usable(rows: Sequence[Row]) -> list[Row]:
     kept = []
     for row in rows:
         with contextlib.suppress(DataError):
-            _check("", dict(row), names)
+            check_row("", dict(row), names)
             kept.append(row)
     return kept or list(rows)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import random
 from collections.abc import Iterable, Sequence
@@ -197,7 +199,31 @@ def _filtered(spec: Spec, dataset: Dataset) -> tuple[list[int], dict[str, int]]:
         left = rows[np.asarray(mask)[rows]]
         dropped[f"{key} {name}"] = len(rows) - len(left)
         rows = left
+    if spec.part is not None:
+        left = rows[_within(spec, dataset, rows)]
+        dropped["part"] = len(rows) - len(left)
+        rows = left
     return rows.tolist(), dropped
+
+
+def _within(spec: Spec, dataset: Dataset, rows: Any) -> list[bool]:
+    """Which rows lie in the spec's part. Rows of one question are in one part, as are all rows that a file will have.
+
+    Of a source without questions the whole row is what it is known by.
+    """
+    low, high = spec.part or (0.0, 1.0)
+    source = spec.columns.get("question", "question")
+    if source in dataset.column_names or source.split(".")[0] in dataset.column_names:
+        known: Iterable[Any] = values_of(column(spec.label, dataset, source).take(rows))
+    else:
+        known = (json.dumps(dataset[place], sort_keys=True, default=str) for place in rows.tolist())
+    return [low <= _share(str(one)) < high for one in known]
+
+
+def _share(text: str) -> float:
+    """From 0 up to 1, even over all texts; case and spaces do not count."""
+    plain = " ".join(text.casefold().split())
+    return int.from_bytes(hashlib.sha256(plain.encode(errors="replace")).digest()[:7], "big") / 2**56
 
 
 def _test(spec: Spec, key: str, name: str, value: Any, array: Any) -> Any:

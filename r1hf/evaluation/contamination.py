@@ -12,15 +12,19 @@ from typing import Any, NamedTuple
 
 from r1hf.core.errors import ConfigError, DataError, IntegrityError, StageError
 from r1hf.core.source import Source, paths_of
+from r1hf.data.overlap import N, Overlap, Questions, texts_of, words
 from r1hf.data.rows import Row, load_rows
 from r1hf.evaluation.config import EvaluateConfig, sources
-from r1hf.evaluation.overlap import N, Overlap, Questions, texts_of, words
 from r1hf.stage.hub_refs import repo_type_of
 from r1hf.stage.manifest import Manifest, find_stage, fingerprint_path, read_manifest
 from r1hf.stage.stage import Stage
 
 EXAMPLES = 5
-_NOT_LEARNED = ("held_out", "rewards")  # inputs of a training stage that its model does not learn from
+_NOT_LEARNED = (
+    "held_out",
+    "rewards",
+    "decontaminate",
+)  # inputs of a training stage that its model does not learn from
 
 
 class Data(NamedTuple):

@@ -40,3 +40,32 @@ def described(name: str) -> dict[str, Any]:
     if file.problems:
         raise ConfigError(file.problems)
     return file.values
+
+
+def questions_of(source: Any) -> Any:
+    """A data field in which benchmarks stand by name (`gsm8k`, `math_500` or MATH-500) as the sources of their
+    questions; what else it names stays. Raises ValueError for a word that is neither a name nor a place.
+    """
+    if isinstance(source, list | tuple):
+        return [one for item in source for one in _listed(questions_of(item))]
+    if not isinstance(source, str) or Path(source).exists() or "/" in source or Path(source).suffix:
+        return source
+    known = {_plain(name): name for name in task_names()}
+    if _plain(source) not in known:
+        hint = nearest(source, task_names())
+        raise ValueError(f"no benchmark or file '{source}'; {hint}")
+    path = task_file(known[_plain(source)])
+    prompts = described(path.stem).get("prompts")
+    if prompts is None:
+        raise ValueError(f"the benchmark '{source}' names no questions of its own; name their file")
+    if (beside := path.with_suffix(".jsonl")).is_file():  # named from the checkout
+        return str(beside)
+    return {key: value for key, value in prompts.items() if key != "limit"} if isinstance(prompts, dict) else prompts
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()

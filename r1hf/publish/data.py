@@ -12,11 +12,15 @@ from typing import Any
 
 from r1hf.core.errors import StageError
 from r1hf.core.source import with_paths
+from r1hf.data.audit import FILE
+from r1hf.data.cleaning import LEAK, NEAR
 from r1hf.data.rows import Row, load_rows
+from r1hf.explain.funnel import funnel
 from r1hf.publish.files import PROVENANCE, Upload, file
 from r1hf.publish.lineage import Made, Parent
 from r1hf.stage.manifest import MANIFEST, fingerprint_path, sha256_file, verify
 
+_GOOD = ("duplicate", "not_chosen", NEAR, LEAK)  # samples that passed every filter
 HELD_OUT = {"reasoning": "prompts", "general": "general_prompts"}  # configuration -> the evaluation's field
 
 
@@ -27,6 +31,7 @@ class DataConfig:
     splits: a file of JSON lines, or its content where the rows were selected from other files or mixed. made: the
     stage whose manifest vouches for the rows. generators: the models that wrote them, by input field.
     rejected: how many samples each filter dropped; sampled: how many there were, None where nothing was sampled.
+    funnel: how many samples reached each step, from the stage's audit; empty where there is none.
     """
 
     name: str
@@ -40,17 +45,14 @@ class DataConfig:
     sampled: int | None = None
     kept: int | None = None
     other_rows: int = 0
+    funnel: dict[str, int] = field(default_factory=dict)
 
     @property
     def pass_rate(self) -> float | None:
         """The share of samples that passed all filters but the one for duplicates."""
         if not self.sampled:
             return None
-        return (
-            1
-            - sum(count for reason, count in self.rejected.items() if reason not in ("duplicate", "not_chosen"))
-            / self.sampled
-        )
+        return 1 - sum(count for reason, count in self.rejected.items() if reason not in _GOOD) / self.sampled
 
     @property
     def rows(self) -> dict[str, int]:
@@ -155,6 +157,13 @@ def _sampling(made: Made) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
+def _funnel(made: Made) -> dict[str, int]:
+    if FILE not in made.manifest.outputs:
+        return {}
+    (told,) = funnel(made.directory).values()
+    return dict(told["steps"])
+
+
 def _cold_start(made: Made) -> list[DataConfig]:
     inputs, metrics = _by_field(made), made.manifest.metrics
     rejected: dict[str, int] = {}
@@ -174,6 +183,7 @@ def _cold_start(made: Made) -> list[DataConfig]:
             rejected,
             metrics["kept"] + sum(rejected.values()),
             metrics["kept"],
+            funnel=_funnel(made),
         )
     ]
 
@@ -194,6 +204,7 @@ def _mix(made: Made) -> list[DataConfig]:
             metrics["sampled"],
             metrics["kept"],
             metrics.get("general", 0),
+            _funnel(made),
         )
     ]
 

@@ -30,6 +30,11 @@ class Parent:
     def is_model(self) -> bool:
         return repo_type_of(self.field) == "model"
 
+    @property
+    def is_kept_out(self) -> bool:
+        """True for benchmarks whose questions the stage took care not to hold: no part of what it made."""
+        return self.field == "decontaminate"
+
 
 @dataclass(frozen=True)
 class Made:
@@ -179,7 +184,7 @@ def sources(made: Made, stated: dict[str, str]) -> list[Source]:
     """
     found: dict[str, Source] = {}
     for stage, parent, origin in ancestors(made):
-        if origin is not None:
+        if origin is not None or parent.is_kept_out:
             continue
         name = stage.taken_from or parent.repo or parent.path
         noted = stage.manifest.metrics.get("licence") if stage.is_import else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,9 +11,9 @@ from trl import SFTConfig, SFTTrainer
 from r1hf.core.config import Parsed, StageConfig
 from r1hf.core.errors import DataError
 from r1hf.core.source import Source
-from r1hf.data.lengths import drop_long, token_counts
-from r1hf.data.rows import Row, check_rows, stage_rows
-from r1hf.data.targets import as_targets
+from r1hf.data.rows import stage_rows
+from r1hf.data.stream import check_stream
+from r1hf.evaluation.cleaning_keys import REMOVED, CleaningKeys, check_cleaning
 from r1hf.models.loading import loading, training_arguments
 from r1hf.stage.given_inputs import preflight_inputs
 from r1hf.stage.stage import Stage
@@ -24,15 +23,13 @@ from r1hf.trainers.memory import MemoryConfig
 from r1hf.trainers.memory_batches import TunedMemory
 from r1hf.trainers.nonfinite import FiniteSteps
 from r1hf.trainers.resume import ExactResume
-from r1hf.trainers.reviewed import Undecided, add_reviews, reviewed
-from r1hf.trainers.table import table
+from r1hf.trainers.reviewed import INPUT, Undecided, add_reviews, reviewed
+from r1hf.trainers.sft_rows import COLUMNS, mapped, prepare
 from r1hf.trainers.training_tokenizer import TemplateConfig, check_training_template, training_tokenizer
-
-COLUMNS = ("question", "completion")
 
 
 @dataclass(kw_only=True)
-class SFTStageConfig(TemplateConfig, AdapterConfig, StageConfig):
+class SFTStageConfig(CleaningKeys, TemplateConfig, AdapterConfig, StageConfig):
     """A model to start from and rows to learn."""
 
     model: str = field(metadata={"input": True, "help": "the base to start from: a stage's directory or a Hub id"})
@@ -100,18 +97,6 @@ class R1SFTTrainer(ExactResume, FiniteSteps, TunedMemory, SFTTrainer):
             )
 
 
-def _turns(row: Row) -> list[dict[str, str]]:
-    return [
-        {"role": "user", "content": row["question"]},
-        {"role": "assistant", "content": row["completion"]},
-    ]
-
-
-def sft_dataset(rows: Iterable[Row]) -> Dataset:
-    """Rows with `question` and `completion` as TRL's conversational prompt and completion."""
-    return table([{"prompt": turns[:1], "completion": turns[1:]} for turns in map(_turns, rows)])
-
-
 def preflight_sft(parsed: Parsed) -> None:
     """Adds what is wrong to `parsed.problems`, and to its inputs what people decided about the rows."""
     add_reviews(parsed)
@@ -119,21 +104,29 @@ def preflight_sft(parsed: Parsed) -> None:
     config, args = parsed.configs[0], parsed.configs[-1]
     if config is not None:
         check_adapter(parsed.problems, config, args)
-        check_rows(parsed.problems, "data", config.data, COLUMNS, max_bad=config.max_bad_rows)
+        check_stream(parsed.problems, "data", config.data, COLUMNS, config.max_bad_rows)
+        check_cleaning(parsed.problems, config, config.max_bad_rows)
         check_training_template(parsed.problems, config)
 
 
-def sft_rows(stage: Stage, args: R1SFTConfig) -> list[Row]:
-    """The rows of `data` as people decided on them, as targets to learn, without those longer than `max_length`."""
+def sft_rows(stage: Stage, args: R1SFTConfig) -> Dataset:
+    """The rows of `data` as people decided on them, as prompts and targets, without those that are longer than
+    `max_length`, leaks and near-duplicates: a table that the main process writes, and that all map into their memory.
+    """
     config: SFTStageConfig = stage.config  # type: ignore[assignment]
-    rows = as_targets(reviewed(stage, stage_rows(stage, "data", COLUMNS), config.undecided))
-    if args.max_length is None or config.too_long != "drop":
-        return rows
-    counts = token_counts([_turns(row) for row in rows], training_tokenizer(config))
-    return drop_long(stage, "data", rows, counts, args.max_length, "max_length")
+    folder, most = stage.checkpoints / "rows", args.max_length if config.too_long == "drop" else None
+    tokenizer, decided = training_tokenizer(config), None
+    if INPUT in stage.parsed.inputs or config.undecided == "drop":  # few enough rows for memory
+        decided = reviewed(stage, stage_rows(stage, "data", COLUMNS), config.undecided)
+    told = stage.agreed(lambda: prepare(config, folder, tokenizer, most, stage.work / REMOVED, decided))()
+    for group, name, value in told["notes"]:
+        stage.note(group, name, value)
+    for text in told["said"]:
+        stage.say(text)
+    return mapped(folder)
 
 
-def sft_trainer(stage: Stage, rows: list[Row], args: R1SFTConfig) -> R1SFTTrainer:
+def sft_trainer(stage: Stage, rows: Dataset, args: R1SFTConfig) -> R1SFTTrainer:
     """The trainer of the stage's model on `rows`."""
     config: SFTStageConfig = stage.config  # type: ignore[assignment]
     args.output_dir = str(stage.checkpoints)
@@ -142,7 +135,7 @@ def sft_trainer(stage: Stage, rows: list[Row], args: R1SFTConfig) -> R1SFTTraine
         return R1SFTTrainer(
             model=config.model,
             args=args,
-            train_dataset=sft_dataset(rows),
+            train_dataset=rows,
             processing_class=training_tokenizer(config),
             peft_config=lora(config),
             quantization_config=quantization(config),

@@ -20,6 +20,8 @@ def made_up(field: str, count: int, languages: Collection[str] | None = None) ->
     """`count` rows for an input field: general prompts where its name says so, else problems with all columns that
     any recipe reads. languages: only these, where a prompt template knows no other.
     """
+    if field == "decontaminate":  # not what the other fields get, or nothing would be left
+        return [{"question": "Which question stands in none of the rows that were made up for this rehearsal?"}]
     if field.startswith("general"):
         rows = [_general(prompt.row()) for prompt in training_prompts()]
     else:

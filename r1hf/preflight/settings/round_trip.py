@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from r1hf.core.errors import ConfigError, R1Error
 from r1hf.core.source import paths_of
-from r1hf.data.rows import load_rows
+from r1hf.data.stream import stream_rows
 from r1hf.models.loading import load_generation_config
 from r1hf.preflight.finding import Finding
 from r1hf.text import template_checks
@@ -70,7 +71,7 @@ def _example(values: Mapping[str, Any]) -> tuple[str, str]:
         try:
             from r1hf.data.targets import as_targets
 
-            rows = as_targets(load_rows(source, ("question", "completion"))[:1])
+            rows = as_targets(islice(stream_rows(source, ("question", "completion")), 1))
             return str(rows[0]["question"]), str(rows[0]["completion"])
         except (R1Error, KeyError, IndexError):
             pass

@@ -38,6 +38,11 @@ def words(text: str) -> list[str]:
     return found if found[-1] == _END and len(found) > 1 else [*found, _END]
 
 
+def bare_of(marked: Sequence[str]) -> list[str]:
+    """The words without the ends of sentences."""
+    return [word for word in marked if word != _END]
+
+
 def texts_of(value: Any) -> Iterator[str]:
     """Every text in a row, however deep."""
     if isinstance(value, str):
@@ -74,7 +79,7 @@ class Questions:
         self.needed: list[int] = []  # how many different runs each question has
         for number, question in enumerate(questions):
             marked = words(question)
-            bare = [word for word in marked if word != _END]
+            bare = bare_of(marked)
             runs = set(_windows(bare, _size(bare)))
             self.needed.append(len(runs))
             for run in runs:
@@ -95,7 +100,7 @@ class Questions:
                 window = tuple(marked[start : start + length])
                 for number in self.sentences.get(window, ()):
                     self._note(overlap, number, Found(source, row, _shown(window)), whole=True)
-        bare = [word for word in marked if word != _END]
+        bare = bare_of(marked)
         runs = {run for size in self.sizes for run in _windows(bare, size) if run in self.runs}
         if not runs:
             return
@@ -123,4 +128,4 @@ def _windows(items: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
 
 
 def _shown(run: Sequence[str]) -> str:
-    return " ".join(word for word in run if word != _END)
+    return " ".join(bare_of(run))
