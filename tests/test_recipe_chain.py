@@ -98,7 +98,7 @@ def test_a_stage_leaves_a_manifest_that_holds(chain: dict[str, Path], stage: str
     found = verify(chain[stage])
     assert (found.stage, found.seed) == (stage, 42)
     assert found.seconds > 0 and found.peak_rss_mb > 0 and found.config["num_threads"] == 1
-    assert set(found.inputs) == set(GRAPH[stage].inputs)
+    assert set(found.inputs) - {"review"} == set(GRAPH[stage].inputs)  # people are no part of the graph
     assert not [path for path in chain[stage].rglob("*") if path.name == "trainer" and any(path.iterdir())]
     assert all(math.isfinite(value) for value in numbers(found.metrics))
     assert not [name for name in json.dumps(found.metrics).split('"') if name.endswith(("_time", "runtime"))]
