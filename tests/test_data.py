@@ -393,7 +393,7 @@ def test_taking_judges_all_and_keeps_the_first() -> None:
     candidates = [(row, Completion(f" {row['completion']}\n", 20, False)) for row in rows]
     candidates.insert(1, (rows[0], Completion("nonsense", 2, False)))
     verdicts = [by_rule(*candidate) for candidate in candidates]
-    kept, _ = take(candidates, verdicts, judge, "rewrite", 2, Audit())
+    kept, *_ = take(candidates, verdicts, judge, "rewrite", 2, Audit())
     assert [row["completion"] for row in kept] == [row["completion"] for row in rows[:2]]
     assert {row["method"] for row in kept} == {"rewrite"} and kept[0]["id"] == rows[0]["id"]
     assert judge.kept == 5 and judge.counts() == {"not_chosen": 3, "no_thought": 1}
