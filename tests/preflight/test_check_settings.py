@@ -120,6 +120,7 @@ def test_packages_that_are_missing_or_another_version(settings, monkeypatch, cha
 
 def test_a_package_is_installed_by_a_command_that_works_here(settings, monkeypatch):
     monkeypatch.setattr(packages, "_version", lambda name: None)
+    monkeypatch.setattr(packages, "has_cpu_vllm", lambda: False)
     found = settings("r1_zero", use_cpu="", bf16=True, rollout_engine="vllm_colocate", report_to="wandb")
     advice = {one["found"].split()[-5]: one["advice"] for one in found.report["findings"] if one["what"] == "packages"}
     assert advice["vllm,"] == "make install EXTRAS=dev,vllm" and advice["wandb,"] == "make install EXTRAS=dev,tracking"
@@ -154,4 +155,4 @@ def test_every_pipeline_that_is_shipped_passes_and_can_be_estimated(check, file)
     assert not [one for one in wrong if "needs vLLM, which is not installed" not in one["found"]]
     assert wrong or found.estimates
     said = found.found("skipped", "memory")
-    assert all("trains and samples no model" in why for why in said), said
+    assert all("trains and samples no model" in why or "is not planned" in why for why in said), said
