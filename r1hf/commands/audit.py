@@ -1,8 +1,10 @@
 """Says what became of the samples of cold start and rejection sampling, from what they left in audit.parquet.
 
-r1hf audit runs/mine                                       every data stage of a run
-r1hf audit runs/mine/rejection_sampling --json             one stage, for programs
-r1hf audit runs/mine --svg funnel.svg                      the funnels as a picture
+    r1hf audit runs/mine                                       every data stage of a run
+    r1hf audit runs/mine/rejection_sampling --json             one stage, for programs
+    r1hf audit runs/mine --svg funnel.svg                      the funnels as a picture
+
+Exit status: 0 shown, 1 an error that can be mended.
 """
 
 from __future__ import annotations
