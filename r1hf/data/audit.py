@@ -11,13 +11,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from r1hf.data.cleaning import LEAK, NEAR, Removed
 from r1hf.data.filters import REASONS, Verdict
 from r1hf.data.rows import Row
-from r1hf.models.sampling import Completion
 from r1hf.text.language import target_of
+
+if TYPE_CHECKING:  # torch comes with it, and what reads an audit needs none
+    from r1hf.models.sampling import Completion
 
 FILE = "audit.parquet"
 STEPS = ("sampled", "parsed", "right", "readable", "chosen", "kept")

@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from r1hf.data.form_faults import form_fault, verifies
 from r1hf.data.readability import has_code, is_garbled, is_messy, language_fault, longest_paragraph, rambles
 from r1hf.data.rows import Row
-from r1hf.models.sampling import Completion
 from r1hf.text.grammar import Mode, parse
 from r1hf.text.language import target_of
 from r1hf.text.repetition import repeats_itself
 from r1hf.verify import read_answer, verify_math
+
+if TYPE_CHECKING:  # torch comes with it
+    from r1hf.models.sampling import Completion
 
 SHOWN = 3  # samples that stand for a reason
 _SHOWN_LENGTH = 400  # characters
