@@ -69,5 +69,5 @@ def test_a_benchmark_that_was_kept_out_is_no_source(tmp_path: Path) -> None:
     made = Made(tmp_path)
     bench = {"path": "org/bench@1", "fingerprint": "f", "repo": "org/bench"}
     inputs: Any = {"prompts": {"path": "a.jsonl", "fingerprint": "g"}, "decontaminate": [bench]}
-    vars(made)["manifest"] = SimpleNamespace(stage="mix", inputs=inputs, outputs={}, config={})
+    vars(made)["manifest"] = SimpleNamespace(stage="mix", recipe="sft.py", inputs=inputs, outputs={}, config={})
     assert [source.name for source in sources(made, {})] == ["a.jsonl"]
