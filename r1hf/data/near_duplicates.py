@@ -40,7 +40,7 @@ def check_near_duplicates(problems: list[str], threshold: float | None) -> None:
     if not LEAST <= threshold <= 1:
         problems.append(f"near_duplicates: {threshold:g} is no share from {LEAST:g} to 1; 0.8 is usual")
     if importlib.util.find_spec("rensa") is None:
-        problems.append("near_duplicates: rensa, which finds them, is not installed: make install EXTRAS=data")
+        problems.append("near_duplicates: rensa, which finds them, is not installed: make install EXTRAS=dev,data")
 
 
 class NearDuplicates:
