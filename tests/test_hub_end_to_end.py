@@ -34,7 +34,8 @@ def trained(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_recipe("sft", model=run / "base", data=mix, output_dir=run / "r1", **training)
     measured = {"models": [str(run / "base"), str(run / "r1")], "prompts": run / "base/data/held_out.jsonl"}
     measured |= {"general_prompts": run / "base/data/general_held_out.jsonl", "longer_prompts": "null"}
-    run_recipe("evaluate", output_dir=run / "evaluate", k=2, general_k=1, shown=[QUESTION], **measured)
+    asked = json.loads((run / "base/data/held_out.jsonl").read_text(encoding="utf-8").splitlines()[0])["question"]
+    run_recipe("evaluate", output_dir=run / "evaluate", k=2, general_k=1, shown=[asked], **measured)
     return run
 
 
