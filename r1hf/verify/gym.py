@@ -41,11 +41,13 @@ def gym_rows(dataset: str, size: int, seed: int = 42, **config: Any) -> list[dic
     if dataset == "composite":
         raise ConfigError("composite is a mix of data sets: call gym_rows for each of them, and mix the rows")
     made = reasoning_gym.create_dataset(dataset, size=size, seed=seed, **config)
-    rows = []
-    for entry in made:
-        task = {"dataset": dataset, "config": tagged(config), "entry": tagged(entry)}
-        rows.append({"question": entry["question"], "answer": entry["answer"], "gym": json.dumps(task)})
-    return rows
+    return [gym_row(dataset, config, entry) for entry in made]
+
+
+def gym_row(dataset: str, config: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """One task of a data set as a row of `gym_rows`."""
+    task = {"dataset": dataset, "config": tagged(config), "entry": tagged(entry)}
+    return {"question": entry["question"], "answer": entry["answer"], "gym": json.dumps(task)}
 
 
 def tagged(value: Any) -> Any:

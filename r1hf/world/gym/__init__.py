@@ -7,7 +7,6 @@ are held out by their template too.
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import count, islice
@@ -15,7 +14,7 @@ from typing import Any
 
 from r1hf.core.errors import ConfigError
 from r1hf.data.rows import Row
-from r1hf.verify.gym import check_installed, tagged
+from r1hf.verify.gym import check_installed, gym_row
 from r1hf.world.arithmetic import story_problem
 from r1hf.world.expressions import text
 from r1hf.world.gym.solutions import SOLUTIONS, arithmetic
@@ -56,14 +55,8 @@ def _gym(name: str, config: Mapping[str, Any], seed: int, held_out: bool) -> Ite
             if name == "gsm_symbolic" and (made.task_indices[place] % _HELD_OUT_TEMPLATES == 0) != held_out:
                 continue
             entry = made[place]
-            task = {"dataset": name, "config": tagged(config), "entry": tagged(entry)}
-            yield {
-                "question": entry["question"].strip(),
-                "answer": entry["answer"],
-                "task": "gym",
-                "gym": json.dumps(task),
-                "thought": SOLUTIONS[name](entry),
-            }
+            row = gym_row(name, config, entry)
+            yield {**row, "question": row["question"].strip(), "task": "gym", "thought": SOLUTIONS[name](entry)}
 
 
 def _stories(seed: int, held_out: bool) -> Iterator[Row]:
