@@ -33,6 +33,7 @@ class Faults:
     def __init__(self) -> None:
         self.answers: list[Answer] = []
         self.events = 0
+        self.round = 0
         self.cut_at: int | None = None
         self.down = False
         self.on_cut: Callable[[], None] | None = None
@@ -55,8 +56,9 @@ class Faults:
         return None
 
     def cut(self, at: int, stay_down: bool = False, on_cut: Callable[[], None] | None = None) -> None:
-        """Cuts the connection at the `at`-th event from now, once or (`stay_down`) until `heal`."""
+        """Cuts the connection at the `at`-th event of requests from now, once or (`stay_down`) until `heal`."""
         with self._lock:
+            self.round += 1
             self.events, self.cut_at, self.on_cut, self._stay = 0, at, on_cut, stay_down
 
     def heal(self) -> None:
@@ -65,9 +67,14 @@ class Faults:
             self.cut_at, self.on_cut, self.down = None, None, False
             self.answers.clear()
 
-    def event(self) -> None:
-        """Called by the server wherever a connection can end. Raises Cut."""
+    def event(self, of_round: int) -> None:
+        """Called by the server wherever a connection can end, with `round` as the request found it. Raises Cut.
+
+        A client has its answer before the server's last event: that one must not count for a cut asked for since.
+        """
         with self._lock:
+            if of_round != self.round:
+                return
             self.events += 1
             due = self.cut_at is not None and self.events >= self.cut_at
             if due:

@@ -78,7 +78,8 @@ class Handler(BaseHTTPRequestHandler):
         path, faults = unquote(parts.path), self.hub.faults
         with self.hub.store.lock:
             self.hub.requests.append((self.command, HIDDEN.sub("***", self.path)))
-        faults.event()
+        self._round = faults.round
+        faults.event(self._round)
         raw_path = parts.path  # a quoted slash in a revision must not end it
         query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         request = Request(self.hub.store, self.hub, self._token(), query, self.headers, self._body)
@@ -113,6 +114,7 @@ class Handler(BaseHTTPRequestHandler):
         return token.strip() if kind.lower() == "bearer" and token else None
 
     _read = False
+    _round = 0
 
     def _body(self) -> Iterator[bytes]:
         self._read = True
@@ -132,7 +134,7 @@ class Handler(BaseHTTPRequestHandler):
         piece = self.rfile.read(size)
         if len(piece) < size:
             raise Cut  # the client is gone
-        self.hub.faults.event()
+        self.hub.faults.event(self._round)
         return piece
 
     def _drain(self) -> None:
@@ -143,7 +145,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, content: Any, headers: dict[str, str], message: str = "") -> None:
         """Sends JSON, text, bytes, or a file (as a (Path, start, end) triple)."""
-        self.hub.faults.event()
+        self.hub.faults.event(self._round)
         body: bytes | None = None
         if not isinstance(content, tuple):
             body = content if isinstance(content, bytes) else json.dumps(content).encode()
@@ -159,7 +161,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         for piece in [body] if body is not None else _pieces(*content):
             self.wfile.write(piece)
-            self.hub.faults.event()
+            self.hub.faults.event(self._round)
 
 
 def _pieces(path: Path, start: int, end: int) -> Iterator[bytes]:
