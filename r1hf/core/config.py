@@ -19,7 +19,7 @@ import sys
 import typing
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from r1hf.core.convert import convert, type_name
 from r1hf.core.errors import ConfigError, R1Error
@@ -41,6 +41,10 @@ class StageConfig:
     seed: int = field(default=42, metadata={"help": "seed of every random generator"})
     num_threads: int | None = field(
         default=None, metadata={"help": "torch's intra-op threads; sums, and so results, depend on it"}
+    )
+    matmul_precision: Literal["highest", "high", "medium"] = field(
+        default="highest",
+        metadata={"help": "of float32 matrices, as torch.set_float32_matmul_precision; results depend on it"},
     )
     max_bad_rows: float = field(
         default=MAX_BAD,

@@ -95,7 +95,7 @@ def _template(sampler: Sampler, template: str | None) -> str:
 def settings_of(config: EvaluateConfig, questions: dict[str, list[Row]]) -> dict[str, Any]:
     """What the numbers depend on, besides the models."""
     own = ("temperature", "top_p", "max_new_tokens", "k", "general_k", "seed", "instruction", "reading", "force_think")
-    told = ("benchmark", "source", "licence", "sampler", "vllm", "batch_size", "num_threads")
+    told = ("benchmark", "source", "licence", "sampler", "vllm", "batch_size", "num_threads", "matmul_precision")
     found = versions()
     return {
         **{key: getattr(config, key) for key in (*own, *told)},

@@ -25,7 +25,7 @@ from r1hf.models.sampler_config import SamplingConfig, open_sampler, settings_of
 from r1hf.models.sampling import Ask, Completion, Limits, Sampler, whole
 from r1hf.models.shards import Claim, Request, Shards, completions, write_parquet
 from r1hf.models.workers import beside
-from r1hf.stage.libraries import set_threads
+from r1hf.stage.libraries import set_matmul_precision, set_threads
 
 LEDGER, PROMPTS = "ledger.json", "prompts.parquet"
 EMPTY = "empty answer"
@@ -242,6 +242,7 @@ def join(folder: Path) -> None:
     if len(list(folder.glob("checkpoint-*.parquet"))) * asked["prompts_of_a_shard"] >= asked["prompts"]:
         return
     set_threads(ledger["settings"].get("num_threads"))
+    set_matmul_precision(ledger["settings"].get("matmul_precision", "highest"))
     source = ledger["model"] if os.path.isdir(ledger["model"]) else ledger["path"]
     with open_sampler(ledger["settings"], source) as sampler:
         request = Request(

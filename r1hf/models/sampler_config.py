@@ -185,10 +185,12 @@ def load_sampler(config: SamplingConfig, source: str) -> Sampler:
 def settings_of(config: SamplingConfig) -> dict[str, Any]:
     """What a sampler is made of, ready for JSON: `open_sampler` of another process makes the same one.
 
-    num_threads: for that process; this one has it from its stage.
+    num_threads, matmul_precision: for that process; this one has them from its stage.
     """
     found: dict[str, Any] = {"sampler": config.sampler, "batch_size": config.batch_size}
     found["num_threads"] = config.num_threads
+    if config.matmul_precision != "highest":
+        found["matmul_precision"] = config.matmul_precision
     if config.sampler == "transformers" and config.dtype != "float32":
         found["dtype"] = config.dtype
     if config.sampler in OVER_VLLM:

@@ -39,7 +39,7 @@ from r1hf.stage.directory import (
 )
 from r1hf.stage.given_inputs import stamps
 from r1hf.stage.hub_inputs import pin_inputs, with_commits, with_pins
-from r1hf.stage.libraries import quiet_libraries, set_seed, set_threads
+from r1hf.stage.libraries import quiet_libraries, set_matmul_precision, set_seed, set_threads
 from r1hf.stage.locks import distributed_group, watch_parent
 from r1hf.stage.manifest import (
     LOG,
@@ -116,6 +116,7 @@ class Stage:
             self.resumed = self.resume and any(self.checkpoints.rglob("checkpoint-*"))  # rank 0 has cleared the rest
         set_seed(self.config.seed)
         set_threads(self.config.num_threads)
+        set_matmul_precision(self.config.matmul_precision)
         quiet_libraries()
         for note in self.parsed.notes:
             self.say(f"note: {note}")

@@ -17,7 +17,7 @@ _DEVICE = {
     *("torch_compile_mode", "use_liger_kernel", "liger_kernel_config", "load_in_4bit", "deepspeed", "fsdp"),
     *("fsdp_config", "parallelism_config", "use_transformers_continuous_batching", "use_cpu", "num_threads"),
     *("ddp_backend", "dataloader_num_workers", "dataloader_prefetch_factor", "dataloader_persistent_workers"),
-    *("activation_offloading", "probe_longest", "padding_free"),
+    *("activation_offloading", "probe_longest", "padding_free", "matmul_precision"),
 }
 _OUTSIDE = {
     *(
@@ -32,7 +32,7 @@ _OUTSIDE = {
     *("report_to", "log_completions_hub_repo", "trackio_space_id", "run_name", "project"),
 }
 _ENGINES = {"sampler", "vllm", "openai", "ray", "servers", "workers"}  # what samples is Transformers, here
-_QUIET = {"use_cpu", "num_threads", "probe_longest"}  # nobody misses these
+_QUIET = {"use_cpu", "num_threads", "matmul_precision", "probe_longest"}  # nobody misses these
 _OPTIMIZERS = {"adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "adagrad", "rmsprop"}
 
 
