@@ -64,10 +64,29 @@ AttentionMaskInterface.register(NAME, sdpa_mask)
 @contextlib.contextmanager
 def for_decoding(model: PreTrainedModel) -> Iterator[None]:
     """A model on a CPU decodes with grouped attention in place of PyTorch's own, where that is faster: with heads in
-    groups, or in half precision."""
+    groups, in half precision, or with float32 matrices multiplied in bfloat16."""
     text = model.config.get_text_config()
     heads = getattr(text, "num_attention_heads", 1)
     slow = getattr(text, "num_key_value_heads", heads) != heads or model.dtype != torch.float32
+    with _in_place_of_sdpa(model, slow or _rounded()):
+        yield
+
+
+@contextlib.contextmanager
+def for_training(model: PreTrainedModel) -> Iterator[None]:
+    """A model on a CPU trains with grouped attention where float32 matrices are multiplied in bfloat16: PyTorch's own
+    then takes four times as long."""
+    with _in_place_of_sdpa(model, _rounded()):
+        yield
+
+
+def _rounded() -> bool:
+    return torch.get_float32_matmul_precision() != "highest"
+
+
+@contextlib.contextmanager
+def _in_place_of_sdpa(model: PreTrainedModel, slow: bool) -> Iterator[None]:
+    text = model.config.get_text_config()
     if text._attn_implementation != "sdpa" or model.device.type != "cpu" or not slow:
         yield
         return

@@ -31,12 +31,12 @@ def set_threads(threads: int | None) -> None:
 def set_matmul_precision(precision: str) -> None:
     """How exactly torch multiplies float32 matrices; sums stay in float32.
 
-    `medium` rounds the factors to bfloat16, which is more than twice as fast on processors that multiply such, and
-    would only lose precision on others: these stay with `highest`.
+    `medium` rounds the factors to bfloat16, which is more than twice as fast on processors that multiply such (AVX-512
+    BF16, AMX), and would only lose precision on others: these stay with `highest`.
     """
     if "torch" in sys.modules:
         torch = importlib.import_module("torch")
-        able = torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        able = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
         torch.set_float32_matmul_precision(precision if able else "highest")
 
 

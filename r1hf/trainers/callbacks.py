@@ -15,6 +15,7 @@ from transformers.trainer_utils import SaveStrategy
 from r1hf.core.errors import StageError
 from r1hf.core.files import sibling
 from r1hf.core.progress import Progress
+from r1hf.models.grouped_attention import for_training
 from r1hf.stage.stage import Stage
 from r1hf.trainers.build_only import builder
 from r1hf.trainers.checkpoints import Checkpoint, last_whole
@@ -168,7 +169,8 @@ def train(trainer: Trainer, stage: Stage, label: str | None = None) -> dict[str,
             if isinstance(trainer, ExactResume):
                 trainer.stateful["experts"] = callback.experts
         try:
-            _run(trainer, start)
+            with for_training(trainer.model):
+                _run(trainer, start)
         finally:
             callback.experts.close()
     steps, wanted = trainer.state.global_step, trainer.args.max_steps
