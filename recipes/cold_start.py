@@ -39,6 +39,7 @@ from r1hf.data.decisions import key_of
 from r1hf.data.drawing import Drawing
 from r1hf.data.filters import SampleFilter, rejected_rows
 from r1hf.data.language_column import check_languages
+from r1hf.data.options import with_options_shown
 from r1hf.data.rows import Row, check_rows, stage_rows, write_rows
 from r1hf.evaluation.cleaning_keys import CleaningKeys, check_cleaning, cleaned
 from r1hf.models.loading import check_chat_template
@@ -168,7 +169,8 @@ def main(argv: list[str] | None = None) -> None:
     parsed.check()
     (config,) = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
-        rows = shuffled(stage_rows(stage, "prompts", COLUMNS), config.seed)[: config.problems]
+        rows = with_options_shown(stage_rows(stage, "prompts", COLUMNS))
+        rows = shuffled(rows, config.seed)[: config.problems]
         queue: list[Row] = []
         audit = Audit()
         taken, filters = selected(config, sampled(config, rows, queue, Drawing(stage, config)), audit)

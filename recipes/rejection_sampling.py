@@ -27,6 +27,7 @@ from r1hf.data.choose import Choice, choose, exact, exact_mix
 from r1hf.data.drawing import Drawing
 from r1hf.data.filters import SampleFilter, Verdict, described, rejected_rows
 from r1hf.data.language_column import check_languages
+from r1hf.data.options import with_options_shown
 from r1hf.data.pass_rates import with_pass_rate
 from r1hf.data.rows import Row, check_rows, stage_rows, write_rows
 from r1hf.evaluation.cleaning_keys import CleaningKeys, check_cleaning, cleaned
@@ -164,7 +165,7 @@ def main(argv: list[str] | None = None) -> None:
     parsed.check()
     (config,) = parsed.configs
     with Stage(parsed, recipe=__file__) as stage:
-        rows = stage_rows(stage, "prompts", COLUMNS)
+        rows = with_options_shown(stage_rows(stage, "prompts", COLUMNS))
         general = shuffled(stage_rows(stage, "general", GENERAL_COLUMNS), config.seed)
         judge = SampleFilter(
             max_tokens=config.max_tokens,

@@ -23,6 +23,8 @@ Number = int | float
 MAX_BAD = 0.01  # share of a source's rows that may be unusable
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+(@[\w./-]+)?$")
 _PACKAGE = re.compile(r"^package:([A-Za-z0-9][\w.-]*)$")
+_GYM = re.compile(r"^gym:([a-z0-9_]+)$")
+GYM_ROWS = 1000  # where a source of reasoning-gym has no limit
 
 
 def is_hub_id(text: str) -> bool:
@@ -36,6 +38,12 @@ def package_name(text: str) -> str | None:
     return found[1] if found else None
 
 
+def gym_name(text: str) -> str | None:
+    """The name in `gym:NAME`, a data set of reasoning-gym, whose rows are made; None for any other text."""
+    found = _GYM.match(text)
+    return found[1] if found else None
+
+
 @dataclass(kw_only=True)
 class Spec:
     """One source and the rows that are taken of it.
@@ -43,7 +51,8 @@ class Spec:
     columns: own name -> the source's name. values: columns with one value for every row. where: column -> the value
     or values to keep; min and max: column -> bound, inclusive; all three name columns as the source does. part: which
     share of the rows, by the hash of their question: [0.9, 1] is the same tenth however many rows come. limit: most
-    rows, drawn with the seed. weight: share in a mixture, relative to the others'.
+    rows, drawn with the seed. weight: share in a mixture, relative to the others'. settings: of a `gym:` data
+    set, whose limit is how many rows are made.
     """
 
     path: Annotated[str, Field(min_length=1)]
@@ -58,6 +67,7 @@ class Spec:
     part: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=2, max_length=2)] | None = None
     limit: Annotated[int, Field(gt=0)] | None = None
     weight: Annotated[float, Field(gt=0)] | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def place(self) -> str:
@@ -96,7 +106,7 @@ def specs(value: Source) -> tuple[list[Spec], list[str]]:
 def _spec(content: dict[str, Any]) -> tuple[Spec | None, list[str]]:
     problems = [f"unknown key '{key}'; {nearest(str(key), _KEYS)}" for key in content if key not in _KEYS]
     if "path" not in content:
-        problems.append("path is missing: a file, a directory or a Hub id (org/name)")
+        problems.append("path is missing: a file, a directory, a Hub id (org/name) or gym:NAME")
     if "@" in str(content.get("path")) and content.get("revision"):
         problems.append(f"revision: {content['path']} names one already")
     if problems:
@@ -105,6 +115,8 @@ def _spec(content: dict[str, Any]) -> tuple[Spec | None, list[str]]:
         spec = _ADAPTER.validate_python(content)
         if spec.part is not None and spec.part[0] >= spec.part[1]:
             return None, [f"part: {spec.part} holds no rows; write [from, to], such as [0, 0.95]"]
+        if spec.settings and gym_name(spec.path) is None:
+            return None, [f"settings: only a data set of reasoning-gym takes them (gym:NAME), not {spec.path}"]
         return spec, []
     except ValidationError as error:
         wrong = {".".join(str(part) for part in one["loc"][:2]): one for one in error.errors()}

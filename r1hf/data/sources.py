@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from r1hf.core.columns import column, one_type, values_of
 from r1hf.core.errors import DataError
 from r1hf.core.files import encoding_of
-from r1hf.core.source import Spec
+from r1hf.core.source import Spec, gym_name
 from r1hf.core.yamlfile import BOOLEANS, nearest
 from r1hf.data import bad
 from r1hf.data.golds import lacks_gold
+from r1hf.data.gym_source import gym_table
 from r1hf.data.lines import COMPRESSED, ending, open_bytes
 from r1hf.data.mended import arrow_reads, csv_table, json_table
 
@@ -49,6 +50,8 @@ def read(spec: Spec) -> Table:
         datasets.disable_progress_bars()
     path = Path(spec.path)
     try:
+        if gym_name(spec.path) is not None:
+            return Table(gym_table(spec))
         if path.is_file():
             return _read_file(spec, path)
         if path.is_dir() and (path / "dataset_dict.json").exists():

@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from r1hf.core.errors import DataError
+from r1hf.data.options import LETTERS, options_text
 from r1hf.data.rows import Row
 from r1hf.models.sampling import Sampler
 from r1hf.text.grammar import THINK_OPEN, opening
 
 Gold = Literal["answer", "place"]
-LETTERS = string.ascii_uppercase
 
 
 def with_options(row: Row, options: Sequence[str], gold: Gold) -> Row:
@@ -40,15 +39,6 @@ def with_options(row: Row, options: Sequence[str], gold: Gold) -> Row:
             raise DataError(f"answer {place} is not the position of an option: {row['question']!r:.60}")
         return {**row, "choices": texts, "answer": LETTERS[int(place)]}
     return {**row, "choices": texts} if texts else row
-
-
-def options_text(choices: Any) -> str:
-    """A) …, one a line; nothing without choices."""
-    if isinstance(choices, Mapping):
-        labels = choices.get("label") or list(choices)
-        texts = choices.get("text") or list(choices.values())
-        return "\n".join(f"{label}) {text}" for label, text in zip(labels, texts, strict=True))
-    return "\n".join(f"{letter}) {text}" for letter, text in zip(LETTERS, choices or (), strict=False))
 
 
 def question_text(row: Row, instruction: str | None) -> str:

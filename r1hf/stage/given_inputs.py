@@ -7,7 +7,7 @@ from pathlib import Path
 
 from r1hf.core.config import Parsed
 from r1hf.core.files import sibling
-from r1hf.core.source import is_hub_id, package_name
+from r1hf.core.source import gym_name, is_hub_id, package_name
 from r1hf.stage.manifest import MANIFEST
 
 
@@ -19,8 +19,8 @@ def preflight_inputs(parsed: Parsed) -> None:
             continue
         if sibling(path, "partial").exists() and not (path / MANIFEST).exists():
             parsed.problems.append(f"{name}: the stage that makes {text} did not finish; run it again")
-        elif package_name(text) is not None:
-            continue  # installed or not, which the reader of models says
+        elif package_name(text) is not None or gym_name(text) is not None:
+            continue  # installed or not, which the reader says
         elif not path.exists() and (parsed.said.made_by_the_graph(name) or not is_hub_id(text)):
             parsed.problems.append(f"{name}: {text} does not exist; {_who_makes(name, path, parsed)}")
         elif path.is_dir() and not any(path.iterdir()):

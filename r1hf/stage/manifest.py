@@ -20,7 +20,7 @@ from typing import Any
 
 from r1hf.core.errors import ConfigError, IntegrityError, StageError
 from r1hf.core.files import read_object
-from r1hf.core.source import is_hub_id, paths_of
+from r1hf.core.source import gym_name, is_hub_id, paths_of
 from r1hf.stage.contents import MANIFEST, files_under, is_plain, shape_problem, strangers
 
 LOG = "log.jsonl"
@@ -247,6 +247,11 @@ def input_record(path: str, check: bool = True) -> dict[str, str]:
         return {"path": path, "fingerprint": fingerprint_path(Path(path))}
     if is_hub_id(path):
         return {"path": path, "fingerprint": f"hub:{path}"}
+    if gym_name(path) is not None:
+        try:
+            return {"path": path, "fingerprint": f"reasoning-gym {importlib.metadata.version('reasoning-gym')}"}
+        except importlib.metadata.PackageNotFoundError:
+            raise StageError(f"{path} needs the package reasoning-gym: make install EXTRAS=dev,gym") from None
     raise StageError(f"the input {path} does not exist")
 
 

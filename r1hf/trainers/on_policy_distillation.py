@@ -17,6 +17,7 @@ from r1hf.core.config import Parsed, StageConfig
 from r1hf.core.errors import ConfigError, StageError
 from r1hf.core.source import Source
 from r1hf.data.lengths import drop_long, token_counts
+from r1hf.data.options import with_options_shown
 from r1hf.data.rows import Row, check_rows, stage_rows
 from r1hf.models.loading import check_chat_template, check_tokenizer, load_tokenizer, loading, training_arguments
 from r1hf.models.vocabulary import compare, is_byte_level
@@ -205,7 +206,7 @@ def tokenizers(stage: Stage) -> tuple[PreTrainedTokenizerBase, PreTrainedTokeniz
 def question_rows(stage: Stage, tokenizer: PreTrainedTokenizerBase) -> list[Row]:
     """The rows of `prompts`, without those that are longer than `max_prompt_length`."""
     config: OnPolicyStageConfig = stage.config  # type: ignore[assignment]
-    rows = stage_rows(stage, "prompts", COLUMNS)
+    rows = with_options_shown(stage_rows(stage, "prompts", COLUMNS))
     if config.max_prompt_length is None:
         return rows
     counts = token_counts(student_prompts(rows), tokenizer, add_generation_prompt=True)

@@ -14,6 +14,7 @@ from r1hf.core.given import COMMAND_LINE
 from r1hf.core.source import Source
 from r1hf.data.language_column import check_languages
 from r1hf.data.lengths import drop_long, token_counts
+from r1hf.data.options import with_options_shown
 from r1hf.data.pass_rates import check_bounds, within
 from r1hf.data.rows import Row, check_rows, stage_rows
 from r1hf.models.loading import check_tokenizer, loading, training_arguments
@@ -199,7 +200,7 @@ def prompt_text(prompt: Any, tokenizer: Any) -> str:
 def rl_rows(stage: Stage, key: str) -> list[Row]:
     """The rows of a prompt field, without those whose prompt is longer than `max_prompt_length`."""
     config: RLConfig = stage.config  # type: ignore[assignment]
-    rows = stage_rows(stage, key, COLUMNS)
+    rows = with_options_shown(stage_rows(stage, key, COLUMNS))
     if key == "prompts" and not (config.min_pass_rate is None and config.max_pass_rate is None):
         chosen = within(rows, config.min_pass_rate, config.max_pass_rate)
         stage.say(f"{key}: {len(chosen)} of {len(rows)} have a pass rate within the bounds")
