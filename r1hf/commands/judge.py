@@ -24,9 +24,9 @@ from r1hf.core.errors import ConfigError
 from r1hf.core.source import Source
 from r1hf.data.drawing import Drawing
 from r1hf.data.rows import check_rows, stage_rows, write_rows
+from r1hf.evaluation.judge import TEMPLATES, Judge
 from r1hf.models.loading import check_chat_template
 from r1hf.models.sampler_config import SamplingConfig, check_sampler, load_sampler
-from r1hf.selection.judge import TEMPLATES, Judge
 from r1hf.selection.judging import check_judge_templates
 from r1hf.selection.measure import LABELLED, labels, measure, told, written
 from r1hf.stage.given_inputs import preflight_inputs

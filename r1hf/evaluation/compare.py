@@ -21,7 +21,7 @@ from r1hf.stage.directory import sibling
 from r1hf.stage.manifest import read_manifest, verify
 
 # What a number depends on so much that two of them with another value are not about the same thing.
-BINDING = ("questions", "temperature", "top_p", "max_new_tokens", "instruction", "reading", "force_think")
+BINDING = ("questions", "temperature", "top_p", "max_new_tokens", "instruction", "reading", "force_think", "judge")
 NAMED = ("k", "general_k", "seed", "sampler", "engine", "judges", "batch_size")  # what is said, and is no obstacle
 
 

@@ -11,12 +11,13 @@ from r1hf.core.errors import ConfigError, DataError
 from r1hf.core.source import Source
 from r1hf.data.language_column import check_languages
 from r1hf.data.rows import Row, check_rows, check_tasks
-from r1hf.evaluation import chat
+from r1hf.evaluation import chat, held_against
 from r1hf.evaluation.judged import GENERAL, PROBLEMS, Reading
+from r1hf.evaluation.preferences import TASK as PAIR
 from r1hf.evaluation.programs import with_tests
 from r1hf.evaluation.prompting import Gold, with_options
 from r1hf.models.loading import check_chat_template, check_tokenizer
-from r1hf.models.sampler_config import SamplingConfig, check_sampler
+from r1hf.models.sampler_config import check_sampler
 from r1hf.sandbox import check_sandbox
 from r1hf.stage.given_inputs import preflight_inputs
 from r1hf.text import prompt_templates as templates
@@ -30,7 +31,7 @@ PARTS = ("prompts", "longer_prompts")  # the inputs that hold problems
 
 
 @dataclass(kw_only=True)
-class EvaluateConfig(SamplingConfig):
+class EvaluateConfig(held_against.PairKeys):
     models: list[str] = field(metadata={"input": True, "help": "stage directories or Hub ids"})
     base_model: str | None = field(
         default=None, metadata={"input": True, "help": "the base that the models came from: evaluated too, first"}
@@ -99,6 +100,7 @@ def preflight(parsed: Parsed) -> None:
         if question not in known:
             parsed.problems.append(f"shown: {question!r} is among none of prompts, longer_prompts and general_prompts")
     check_sampler(parsed.problems, config)
+    held_against.check_pairs(parsed.problems, config, rows)
     if config.force_think and config.sampler == "openai" and config.openai.get("api") == "chat":
         parsed.problems.append("force_think: a chat server ends the prompt itself; write openai: {api: completions}")
     for model in config.models:
@@ -174,6 +176,8 @@ def row_fault(row: Row, config: EvaluateConfig | AsTheyAre) -> str | None:
         return str(error)
     if row["task"] == "gym" and not row.get("gym"):
         return "task gym, and no column gym; r1hf.verify.gym_rows makes such rows"
+    if row["task"] == PAIR:
+        return held_against.fault(row)
     return chat.fault(row) if row["task"] == chat.TASK else None
 
 

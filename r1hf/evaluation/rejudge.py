@@ -16,6 +16,7 @@ from r1hf.core.errors import StageError
 from r1hf.data.rows import load_rows, write_rows
 from r1hf.evaluation.compare import read_results
 from r1hf.evaluation.judged import Reading, judge_all
+from r1hf.evaluation.preferences import TASK as PAIR
 from r1hf.evaluation.run import JUDGES, SHOWN, write_results
 from r1hf.evaluation.samples import SAMPLES, read_table, verdict_of
 from r1hf.models.sampling import Completion
@@ -68,7 +69,9 @@ def _again(samples: pa.Table, reading: Reading) -> tuple[pa.Table, list[dict[str
     rows = [json.loads(line["row"]) for line in lines]
     completions = [Completion(line["completion"], line["tokens"], line["finish"] == "length") for line in lines]
     changes = []
-    for line, item in zip(lines, judge_all(rows, completions, reading), strict=True):
+    for line, row, item in zip(lines, rows, judge_all(rows, completions, reading), strict=True):
+        if row["task"] == PAIR:
+            continue  # a model judged it, and is not asked again
         new = verdict_of(item)
         if any(line[key] != new[key] for key in ("correct", "answer", "well_formed")):
             where = {key: line[key] for key in ("model", "part", "question", "sample")}

@@ -12,14 +12,16 @@ from typing import Any
 import pyarrow as pa
 
 from r1hf.core.config import Parsed
-from r1hf.core.errors import DataError
+from r1hf.core.errors import ConfigError, DataError
 from r1hf.core.files import write_atomic
 from r1hf.core.source import paths_of
-from r1hf.data.rows import Row, fingerprint, stage_rows, write_rows
+from r1hf.data.rows import Row, fingerprint, load_rows, stage_rows, write_rows
 from r1hf.evaluation.config import COLUMNS, PARTS, EvaluateConfig, model_name, ready, row_fault, sources
 from r1hf.evaluation.contamination import looked_for
+from r1hf.evaluation.held_against import PREFERENCES, held_against, judge_of, lacks_judge
 from r1hf.evaluation.judged import Judged
 from r1hf.evaluation.metrics import general_metrics, pass_metrics, reasoning_metrics
+from r1hf.evaluation.preferences import win_metrics
 from r1hf.evaluation.prompting import prompts_of
 from r1hf.evaluation.samples import SAMPLES, Origin, chosen, groups_of, judged
 from r1hf.models.generation import generate
@@ -48,7 +50,7 @@ def evaluate(parsed: Parsed, recipe: str | Path) -> None:
         if config.contamination:
             settings["contamination"] = looked_for(stage, config, questions)
         tables = [_sampled(stage, config, *one, questions) for one in sources(config)]
-        samples = pa.concat_tables(tables)
+        samples = held_against(stage, config, pa.concat_tables(tables))
         write_parquet(stage.work / SAMPLES, samples)
         models = write_results(stage.work, samples, settings, config.shown)
         for name, metrics in models.items():
@@ -62,6 +64,8 @@ def problems(stage: Stage, config: EvaluateConfig, key: str) -> list[Row]:
     for number, row in enumerate(rows, 1):
         if (fault := row_fault(row, config)) is not None:
             raise DataError(f"{key}: row {number}: {fault}")
+    if wrong := lacks_judge(config, rows):
+        raise ConfigError(wrong)
     return [ready(row, config) for row in rows]
 
 
@@ -99,6 +103,7 @@ def settings_of(config: EvaluateConfig, questions: dict[str, list[Row]]) -> dict
     found = versions()
     return {
         **{key: getattr(config, key) for key in (*own, *told)},
+        **({"judge": judge, "judge_template": config.judge_template} if (judge := judge_of(config)) else {}),
         "problems": len(questions["prompts"]),
         "longer_prompts": len(questions.get("longer_prompts", ())),
         "general_prompts": len(questions.get("general_prompts", ())),
@@ -113,6 +118,7 @@ def write_results(folder: Path, samples: pa.Table, settings: dict[str, Any], sho
     """Writes results.json and the shown samples from the kept ones, and returns each model's metrics."""
     models: dict[str, Any] = {}
     answers: list[dict[str, Any]] = []
+    pairs = load_rows(str(folder / PREFERENCES)) if (folder / PREFERENCES).exists() else []
     for name in dict.fromkeys(samples["model"].to_pylist()):
         metrics: dict[str, Any] = {}
         for part in (*PARTS, "general_prompts"):
@@ -127,6 +133,9 @@ def write_results(folder: Path, samples: pa.Table, settings: dict[str, Any], sho
             found = reasoning_metrics(groups, rows) if part == "prompts" else general_metrics(rows, groups)
             intervals = metrics.get("intervals", {}) | found.get("intervals", {})
             metrics |= found | {"intervals": intervals, "template": table["template"][0].as_py()}
+        if own := [row for row in pairs if row["model"] == name and row["part"] == "prompts"]:
+            found = win_metrics(own)
+            metrics |= found | {"intervals": metrics["intervals"] | found.get("intervals", {})}
         models[name] = metrics
     report = {"format": FORMAT, "settings": settings, "models": models}
     write_atomic(folder / RESULTS, json.dumps(report, indent=2) + "\n")
@@ -154,6 +163,11 @@ def said(metrics: dict[str, Any]) -> str:
     low, high = metrics["intervals"]["pass_at_1"]
     cut = f", {100 * metrics['truncation_rate']:.1f}% cut at the limit" if metrics["truncation_rate"] else ""
     mean = 100 * metrics["pass_at_1"]
+    if (won := metrics.get("length_controlled_win_rate")) is not None:
+        low, high = metrics["intervals"]["length_controlled_win_rate"]
+        plain = f"{100 * metrics['win_rate']:.1f}% without regard to length"
+        lost = f", {metrics['pairs_unjudged']} of {metrics['pairs']} without a verdict"
+        return f"wins {100 * won:.1f}% ({100 * low:.1f} to {100 * high:.1f}), length controlled; {plain}{lost}{cut}"
     longer = metrics.get("longer", {}).get("pass_at_1")
     beside = "" if longer is None else f"; {100 * longer:.1f}% of {metrics['longer']['questions']} longer ones"
     return f"pass@1 {mean:.1f}% ({100 * low:.1f} to {100 * high:.1f}), {metrics['questions']} questions{cut}{beside}"

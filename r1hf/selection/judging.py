@@ -11,9 +11,9 @@ from r1hf.core.source import MAX_BAD, Source
 from r1hf.data.drawing import Asking, Drawing
 from r1hf.data.filters import Verdict
 from r1hf.data.rows import Row, check_rows, stage_rows
+from r1hf.evaluation.judge import FIELDS, TEMPLATES, Judge
 from r1hf.models.loading import check_chat_template
 from r1hf.models.sampler_config import load_sampler
-from r1hf.selection.judge import FIELDS, TEMPLATES, Judge
 from r1hf.selection.measure import LABELLED, labels, measure, told
 from r1hf.text import prompt_templates as templates
 

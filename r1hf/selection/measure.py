@@ -8,8 +8,8 @@ from typing import Any
 
 from r1hf.core.errors import DataError
 from r1hf.data.rows import Row
+from r1hf.evaluation.judge import Judge, Judgement
 from r1hf.evaluation.statistics import wilson
-from r1hf.selection.judge import Judge, Judgement
 
 LABELLED = ("question", "answer", "completion", "correct")
 _LABELS = {"true": True, "false": False, "1": True, "0": False, "correct": True, "incorrect": False}
