@@ -34,7 +34,7 @@ from r1hf.evaluation.cleaning_keys import CleaningKeys, check_cleaning, cleaned
 from r1hf.models.loading import check_chat_template
 from r1hf.models.sampler_config import SamplingConfig, check_sampler, load_sampler
 from r1hf.models.sampling import Completion, Limits
-from r1hf.selection.judging import JudgeKeys, check_judge, judged
+from r1hf.selection.judging import SampleJudgeKeys, check_judge, judged
 from r1hf.selection.verdicts import by_rules, check_rules
 from r1hf.stage.given_inputs import preflight_inputs
 from r1hf.stage.stage import Stage
@@ -51,7 +51,7 @@ class Kept(NamedTuple):
 
 
 @dataclass(kw_only=True)
-class RejectionSamplingConfig(CleaningKeys, JudgeKeys, SamplingConfig):
+class RejectionSamplingConfig(CleaningKeys, SampleJudgeKeys, SamplingConfig):
     model: str = field(metadata={"input": True, "help": "the model that is sampled, Dev2"})
     prompts: Source = field(metadata={"input": True, "help": f"prompts with the columns {', '.join(COLUMNS)}"})
     general: Source = field(metadata={"input": True, "help": "non-reasoning rows: question and completion"})

@@ -45,7 +45,7 @@ def config(name: str, *more: str) -> EvaluateConfig:
     return found.configs[0]
 
 
-@pytest.mark.parametrize("name", sorted({*task_names()} - {"jsonl"}))
+@pytest.mark.parametrize("name", sorted({*task_names()} - {"jsonl", "pairs"}))
 def test_every_task_is_a_configuration_with_its_source_and_licence(name: str) -> None:
     task = config(name)
     assert task.benchmark and task.source and task.licence and task.k in (4, 8, 16, 64)
@@ -54,8 +54,9 @@ def test_every_task_is_a_configuration_with_its_source_and_licence(name: str) ->
 
 
 def test_own_problems_need_only_their_file(tmp_path: Path) -> None:
-    assert any("prompts" in problem for problem in parsed("jsonl").problems)
-    assert config("jsonl", f"--prompts={tmp_path / 'own.jsonl'}").k == 4
+    for name, k in {"jsonl": 4, "pairs": 1}.items():
+        assert any("prompts" in problem for problem in parsed(name).problems)
+        assert config(name, f"--prompts={tmp_path / 'own.jsonl'}").k == k
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from argparse import Namespace
 from collections import Counter
@@ -75,6 +76,29 @@ def run(folder: Path, sampler: TransformersSampler, questions: list[str] = QUEST
 
 def rows(folder: Path) -> list[dict[str, Any]]:
     return [row for path in sorted(folder.glob("checkpoint-*.parquet")) for row in pq.read_table(path).to_pylist()]
+
+
+def test_looking_for_work_outlives_what_the_stage_renames(tmp_path: Path) -> None:
+    stop = threading.Event()
+    for number in range(40):
+        (tmp_path / f"{number}.partial" / "deep").mkdir(parents=True)
+
+    def rename() -> None:
+        while not stop.is_set():
+            for number in range(40):
+                for one, two in (("partial", "done"), ("done", "partial")):
+                    (tmp_path / f"{number}.{one}").rename(tmp_path / f"{number}.{two}")
+
+    thread = threading.Thread(target=rename)
+    thread.start()
+    try:
+        assert [work.folders(tmp_path, "ledger.json") for _ in range(100)] == [[]] * 100
+    finally:
+        stop.set()
+        thread.join()
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "ledger.json").touch()
+    assert work.folders(tmp_path, "ledger.json") == [tmp_path / "a" / "b"]
 
 
 def child(work: Callable[[], object]) -> int:

@@ -40,7 +40,7 @@ def test_a_reference_in_parts() -> None:
     assert str(Pin("org/name", "main", COMMIT)) == f"org/name@{COMMIT}"
 
 
-@pytest.mark.parametrize("field", ["model", "models", "helpful_model", "zero", "teacher"])
+@pytest.mark.parametrize("field", ["model", "models", "helpful_model", "zero", "teacher", "judge", "rewriter"])
 def test_fields_that_name_models(field: str) -> None:
     assert repo_type_of(field) == "model"
 

@@ -13,10 +13,10 @@ from tables import each
 
 from r1hf.commands.main import main
 from r1hf.core.errors import ConfigError, DataError
+from r1hf.evaluation.judge import DISAGREE, Judge, judging_prompt, ticket
+from r1hf.evaluation.measure import labels, measure, told
+from r1hf.evaluation.replies import FAULTS, read_reply
 from r1hf.models.sampling import Completion, Limits
-from r1hf.selection.judge import DISAGREE, Judge, judging_prompt, ticket
-from r1hf.selection.measure import labels, measure, told
-from r1hf.selection.replies import FAULTS, read_reply
 from r1hf.text.quoting import quoted
 
 T = "3fa9c0de"

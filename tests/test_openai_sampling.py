@@ -162,6 +162,40 @@ def test_a_chat_server_applies_its_own_template_and_needs_no_tokenizer_here(serv
     assert server.asked[0]["messages"][0]["role"] == "user" and "top_k" not in server.asked[0]
 
 
+@each(
+    "message, text",
+    [
+        ({"content": "14", "reasoning_content": "3 * 4"}, "<think>3 * 4</think>14"),
+        ({"content": "14", "reasoning": "3 * 4"}, "<think>3 * 4</think>14"),
+        ({"content": None, "reasoning_content": "3 * 4"}, "<think>3 * 4"),
+        ({"content": "14", "reasoning_content": None}, "14"),
+        ({"content": "14", "reasoning_content": ""}, "14"),
+        ({"content": "<think>3</think>14", "reasoning_content": "3"}, "<think>3</think>14"),
+        ({"content": None}, ""),
+    ],
+)
+def test_a_thought_that_the_server_parsed_is_joined_again(
+    message: dict[str, Any], text: str, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choice = {"choices": [{"message": message, "finish_reason": "stop"}], "usage": {"completion_tokens": 9}}
+    monkeypatch.setattr(Handler, "answer", lambda self, body: choice)
+    groups = sampled(tmp_path / "base", server, api="chat", prompts=1)
+    assert {one.text for one in groups[0]} == {text}
+
+
+def test_one_thread_at_a_time_makes_tokens(tiny_base: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    turn, whole = threading.Lock(), OpenAiSampler.encode
+
+    def alone(self: OpenAiSampler, prompts: Any) -> Any:
+        assert turn.acquire(blocking=False), "two threads in the tokenizer"
+        time.sleep(0.001)
+        turn.release()
+        return whole(self, prompts)
+
+    monkeypatch.setattr(OpenAiSampler, "encode", alone)
+    assert len(sampled(tiny_base, server)) == 12
+
+
 def test_faults_of_a_server_change_nothing_in_the_samples(tiny_base: Path, server: Server) -> None:
     whole = sampled(tiny_base, server)
     server.faults = ["500", "busy", "503", "page", "half", "empty", "cut", "502"]

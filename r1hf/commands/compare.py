@@ -25,7 +25,11 @@ from r1hf.explain.report.text import MISSING
 if TYPE_CHECKING:
     from r1hf.evaluation.compare import Comparison
 
-_KINDS = ("pass_at_1", "format_rate", "language_consistency", "truncation_rate", "helpful_rate", "harmless_rate")
+_KINDS = (
+    *("pass_at_1", "format_rate", "language_consistency", "truncation_rate"),
+    *("helpful_rate", "harmless_rate", "win_rate"),
+)
+_SHOWN = (*_KINDS, "length_controlled_win_rate", "first_place_rate")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,15 +87,16 @@ def _beside(options: argparse.Namespace) -> int:
 
 def numbers(content: dict[str, Any]) -> str:
     """The models of one evaluation with their intervals, and its settings."""
-    head, rows = ["model", *_KINDS, "tokens"], []
+    head, rows = ["model", *_SHOWN, "tokens"], []
     for name, metrics in content["models"].items():
-        cells = [_share(metrics.get(key), metrics["intervals"].get(key)) for key in _KINDS]
+        cells = [_share(metrics.get(key), metrics["intervals"].get(key)) for key in _SHOWN]
         rows.append([name, *cells, figure(metrics["mean_completion_tokens"], 1)])
     kept = [column for column in range(len(head)) if column == 0 or any(row[column] != MISSING for row in rows)]
     own = [[row[column] for column in kept] for row in rows]
     settings = content["settings"]
     names = ("benchmark", "problems", "k", "temperature", "top_p", "max_new_tokens", "seed", "sampler")
-    said = ", ".join(f"{name} {settings[name]}" for name in names if settings[name] is not None)
+    judges = ("judge", "general_judge")
+    said = ", ".join(f"{name} {settings[name]}" for name in (*names, *judges) if settings.get(name) is not None)
     return "\n".join(
         [table([head[column] for column in kept], own, indent=0), "", f"95% intervals over questions; {said}"]
     )

@@ -24,11 +24,11 @@ from r1hf.core.errors import ConfigError
 from r1hf.core.source import Source
 from r1hf.data.drawing import Drawing
 from r1hf.data.rows import check_rows, stage_rows, write_rows
+from r1hf.evaluation.judge import TEMPLATES, Judge
+from r1hf.evaluation.judge_keys import check_judge_templates
+from r1hf.evaluation.measure import LABELLED, labels, measure, told, written
 from r1hf.models.loading import check_chat_template
 from r1hf.models.sampler_config import SamplingConfig, check_sampler, load_sampler
-from r1hf.selection.judge import TEMPLATES, Judge
-from r1hf.selection.judging import check_judge_templates
-from r1hf.selection.measure import LABELLED, labels, measure, told, written
 from r1hf.stage.given_inputs import preflight_inputs
 from r1hf.stage.stage import Stage
 
@@ -90,7 +90,9 @@ def _measured(parsed: Parsed) -> dict[str, Any]:
         rows = stage_rows(stage, "labelled", LABELLED)
         with load_sampler(config, config.model) as sampler:
             ask = Drawing(stage, config).asking(sampler)
-            judge = Judge(ask, config.judge_templates, config.judge_retries, config.max_new_tokens, config.seed)
+            judge = Judge(
+                ask, config.judge_retries, config.max_new_tokens, config.seed, templates=config.judge_templates
+            )
             figures, judgements = measure(judge, rows)
         write_rows(stage.work / "judged.jsonl", written(judgements, rows))
         stage.finish(figures)

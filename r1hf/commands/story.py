@@ -20,6 +20,8 @@ _SHARES = {
     "truncation_rate": "cut",
     "helpful_rate": "helpful",
     "harmless_rate": "harmless",
+    "win_rate": "wins",
+    "length_controlled_win_rate": "wins, length controlled",
 }
 _SETTINGS = (
     "problems",
@@ -31,6 +33,8 @@ _SETTINGS = (
     "max_new_tokens",
     "seed",
     "sampler",
+    "judge",
+    "general_judge",
 )
 
 

@@ -20,6 +20,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("stage", help="the stage's output directory")
 
 
+def folders(partial: Path, name: str) -> list[Path]:
+    """The folders below `partial` that hold a file of this name. The stage deletes and renames while we look."""
+    try:
+        return sorted(path.parent for path in partial.rglob(name))
+    except FileNotFoundError:
+        return []
+
+
 def run(arguments: argparse.Namespace) -> int:
     from r1hf.core.errors import StageError
     from r1hf.core.files import sibling
@@ -30,9 +38,13 @@ def run(arguments: argparse.Namespace) -> int:
     if not partial.is_dir():
         raise StageError(f"no stage is at work in {place}: start it first, then workers beside it")
     while partial.is_dir():
-        new = [ledger.parent for ledger in sorted(partial.rglob(LEDGER)) if ledger.parent not in done]
+        new = [folder for folder in folders(partial, LEDGER) if folder not in done]
         for folder in new:
-            join(folder)
+            try:
+                join(folder)
+            except (FileNotFoundError, StageError):
+                if folder.is_dir():
+                    raise
             done.add(folder)
         if not new:
             time.sleep(EVERY)

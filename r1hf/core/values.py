@@ -108,6 +108,7 @@ LIMITS: dict[str, tuple[str, str]] = {
     "max_pass_rate": (_SHARE, "write the greatest share of right samples of a prompt, or leave it out"),
     "keep_per_prompt": (_FROM_1, "write the most samples to keep of a prompt, or leave it out for all"),
     "judge_retries": (_FROM_0, "write how often a reply without a verdict is asked for again"),
+    "judge_max_new_tokens": (_FROM_1, "write the tokens of a judge's reply, with its thought"),
     "min_language_share": (_SHARE, "write the least share of words in the row's language"),
     "general_ratio": (_FROM_0, "write the general rows for each reasoning row; the paper's is 1/3"),
     "general_share": (_SHARE, "write the share of general prompts in the last steps"),

@@ -14,6 +14,7 @@ from r1hf.core.errors import ConfigError, StageError
 from r1hf.core.files import read_object
 from r1hf.core.yamlfile import nearest
 from r1hf.evaluation.judged import Judged, Reading
+from r1hf.evaluation.pairs import preferences, win_shares
 from r1hf.evaluation.run import FORMAT, RESULTS
 from r1hf.evaluation.samples import SAMPLES, chosen, groups_of, read_table
 from r1hf.evaluation.statistics import Difference, Needed, needed, paired
@@ -22,15 +23,17 @@ from r1hf.stage.manifest import read_manifest, verify
 
 # What a number depends on so much that two of them with another value are not about the same thing.
 BINDING = ("questions", "temperature", "top_p", "max_new_tokens", "instruction", "reading", "force_think")
+JUDGES = {"prompts": "judge", "general_prompts": "general_judge"}  # of a part: the model that judged it, if one did
 NAMED = ("k", "general_k", "seed", "sampler", "engine", "judges", "batch_size")  # what is said, and is no obstacle
 
 
 @dataclass(frozen=True)
 class Metric:
-    """part: whose questions. task: of which rows, None for all. value: of a sample, None where it does not count."""
+    """part: whose questions. task: of which rows, None for all. value: of a sample, None where it does not count; of
+    pairs there is no such function, as their values are kept beside the samples."""
 
     part: str
-    value: Callable[[Judged], float | None]
+    value: Callable[[Judged], float | None] | None
     task: str | None = None
 
 
@@ -43,8 +46,9 @@ METRICS = {
     "format_rate": Metric("prompts", lambda item: float(item.well_formed)),
     "language_consistency": Metric("prompts", lambda item: item.language_share),
     "truncation_rate": Metric("prompts", lambda item: float(item.completion.truncated)),
-    "helpful_rate": Metric("general_prompts", lambda item: float(bool(item.correct)), "helpful"),
-    "harmless_rate": Metric("general_prompts", lambda item: float(bool(item.correct)), "harmless"),
+    "helpful_rate": Metric("general_prompts", _verdict, "helpful"),
+    "harmless_rate": Metric("general_prompts", _verdict, "harmless"),
+    "win_rate": Metric("prompts", None),
 }
 
 
@@ -64,6 +68,8 @@ class Result:
 
     def shares(self, metric: Metric) -> dict[int, tuple[float, int]]:
         """Question -> (mean over its samples, how many counted)."""
+        if metric.value is None:
+            return win_shares(preferences(self.place, self.model, metric.part))
         table = chosen(self.samples, self.model, metric.part)
         rows, groups = groups_of(table)
         numbers = sorted(set(table["question"].to_pylist()))
@@ -163,7 +169,7 @@ def compare(first: Result, second: Result, metric: str = "pass_at_1", difference
 
     Raises ConfigError for other settings, StageError where they share no question with a verdict.
     """
-    apart = differing(first, second, BINDING)
+    apart = differing(first, second, (*BINDING, JUDGES[METRICS[metric].part]))
     if apart:
         raise ConfigError(
             [

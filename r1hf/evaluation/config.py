@@ -11,12 +11,20 @@ from r1hf.core.errors import ConfigError, DataError
 from r1hf.core.source import Source
 from r1hf.data.language_column import check_languages
 from r1hf.data.rows import Row, check_rows, check_tasks
-from r1hf.evaluation import chat
+from r1hf.evaluation import chat, general, pairs
+from r1hf.evaluation.judge_keys import (
+    EvaluationJudgeKeys,
+    check_judge_templates,
+    check_pair_template,
+    check_served_judge,
+    rewarding,
+)
 from r1hf.evaluation.judged import GENERAL, PROBLEMS, Reading
+from r1hf.evaluation.measure import check_labelled
 from r1hf.evaluation.programs import with_tests
 from r1hf.evaluation.prompting import Gold, with_options
 from r1hf.models.loading import check_chat_template, check_tokenizer
-from r1hf.models.sampler_config import SamplingConfig, check_sampler
+from r1hf.models.sampler_config import check_sampler
 from r1hf.sandbox import check_sandbox
 from r1hf.stage.given_inputs import preflight_inputs
 from r1hf.text import prompt_templates as templates
@@ -30,7 +38,7 @@ PARTS = ("prompts", "longer_prompts")  # the inputs that hold problems
 
 
 @dataclass(kw_only=True)
-class EvaluateConfig(SamplingConfig):
+class EvaluateConfig(EvaluationJudgeKeys):
     models: list[str] = field(metadata={"input": True, "help": "stage directories or Hub ids"})
     base_model: str | None = field(
         default=None, metadata={"input": True, "help": "the base that the models came from: evaluated too, first"}
@@ -44,7 +52,11 @@ class EvaluateConfig(SamplingConfig):
         metadata={"input": True, "help": "harder problems, counted apart from `prompts`"},
     )
     general_prompts: Source | None = field(
-        default=None, metadata={"input": True, "help": "held-out general prompts, with reference, required, forbidden"}
+        default=None,
+        metadata={
+            "input": True,
+            "help": "held-out general prompts, judged by `judge`, or by rule with reference, required, forbidden",
+        },
     )
     contamination: bool = field(
         default=True, metadata={"help": "look for the questions in the data that the models learned from"}
@@ -85,20 +97,22 @@ def preflight(parsed: Parsed) -> None:
     if config.instruction is not None and "{question}" not in config.instruction:
         parsed.problems.append("instruction: {question} does not stand in it, so every question would be the same")
     rows = [row for key in PARTS for row in _checked(parsed, config, key)]
-    general = check_rows(
+    ruled = () if config.judge_called else ("reference",)
+    asked = check_rows(
         parsed.problems,
         "general_prompts",
         config.general_prompts,
-        (*COLUMNS, "reference"),
+        (*COLUMNS, *ruled),
         max_bad=config.max_bad_rows,
     )
-    check_tasks(parsed.problems, "general_prompts", general, set(GENERAL))
+    check_tasks(parsed.problems, "general_prompts", asked, set(GENERAL))
     check_rows(parsed.problems, "training_data", config.training_data, max_bad=1.0)
-    known = {row["question"] for row in rows + general}
+    known = {row["question"] for row in rows + asked}
     for question in config.shown if known else ():
         if question not in known:
             parsed.problems.append(f"shown: {question!r} is among none of prompts, longer_prompts and general_prompts")
     check_sampler(parsed.problems, config)
+    _check_judge(parsed.problems, config, rows)
     if config.force_think and config.sampler == "openai" and config.openai.get("api") == "chat":
         parsed.problems.append("force_think: a chat server ends the prompt itself; write openai: {api: completions}")
     for model in config.models:
@@ -153,6 +167,36 @@ def _check_judgeable(problems: list[str], config: EvaluateConfig, key: str, rows
             problems += [f"{key}: programs cannot be judged here: {problem}" for problem in error.problems]
 
 
+def _check_judge(problems: list[str], config: EvaluateConfig, rows: Sequence[Row]) -> None:
+    """Adds what is wrong with the judge's keys. rows: the problems that can be read before the start."""
+    check_served_judge(problems, config)
+    judge = config.judge_called
+    if judge is None:
+        problems += lacks_judge(config, rows)
+        return
+    if rows and config.general_prompts is None and all(row["task"] != pairs.TASK for row in rows):
+        problems.append(f"judge: {judge} would not be asked: no row has task {pairs.TASK}, and no general_prompts")
+    if gave := rewarding(judge, config.models):
+        problems.append(
+            f"judge: {judge} is {gave}, by which these models were rewarded: they have learned to please it; name "
+            "another model"
+        )
+    check_judge_templates(problems, config.judge_templates)
+    check_pair_template(problems, config.judge_pair_template)
+    if config.judge_labelled is not None:
+        if config.general_prompts is None:
+            problems.append("judge_labelled: would not be read: it measures the judge of general_prompts alone")
+        labelled = check_labelled(problems, config.judge_labelled, general.LABELLED, config.max_bad_rows)
+        check_tasks(problems, "judge_labelled", labelled, set(GENERAL))
+
+
+def lacks_judge(config: EvaluateConfig, rows: Sequence[Row]) -> list[str]:
+    """What is wrong where rows of task `pair` have nobody who judges them."""
+    if config.judge_called is not None or all(row["task"] != pairs.TASK for row in rows):
+        return []
+    return [f"judge: rows of task {pairs.TASK} are judged by a model; name one that gave no reward (judge: MODEL)"]
+
+
 def ready(row: Row, config: EvaluateConfig | AsTheyAre) -> Row:
     """A row with what its verdict needs. Raises DataError where that cannot be made of it."""
     return with_tests(with_options(row, config.options, config.gold))
@@ -174,6 +218,8 @@ def row_fault(row: Row, config: EvaluateConfig | AsTheyAre) -> str | None:
         return str(error)
     if row["task"] == "gym" and not row.get("gym"):
         return "task gym, and no column gym; r1hf.verify.gym_rows makes such rows"
+    if row["task"] == pairs.TASK:
+        return pairs.fault(row)
     return chat.fault(row) if row["task"] == chat.TASK else None
 
 

@@ -14,9 +14,10 @@ from r1hf.core.errors import ConfigError, DataError, IntegrityError, StageError
 from r1hf.core.source import Source, paths_of
 from r1hf.data.overlap import N, Overlap, Questions, texts_of, words
 from r1hf.data.rows import Row, load_rows
+from r1hf.evaluation.ancestors import ancestors, inputs_of
 from r1hf.evaluation.config import EvaluateConfig, sources
 from r1hf.stage.hub_refs import repo_type_of
-from r1hf.stage.manifest import Manifest, find_stage, fingerprint_path, read_manifest
+from r1hf.stage.manifest import find_stage, fingerprint_path
 from r1hf.stage.stage import Stage
 
 EXAMPLES = 5
@@ -24,6 +25,7 @@ _NOT_LEARNED = (
     "held_out",
     "rewards",
     "decontaminate",
+    "judge_labelled",
 )  # inputs of a training stage that its model does not learn from
 
 
@@ -50,32 +52,15 @@ def looked_for(stage: Stage, config: EvaluateConfig, questions: Mapping[str, Seq
 def learned_from(models: Iterable[str]) -> tuple[list[Data], list[str]]:
     """The data behind models that stages made, and the models of which nothing is known."""
     found: dict[str, Data] = {}
-    unknown, waiting, seen = [], [(model, True) for model in models], set()
-    while waiting:
-        place, named = waiting.pop(0)
-        stage = find_stage(Path(place))
-        if stage is None:
-            unknown += [place] if named else []
-            continue
-        if stage[0] in seen:
-            continue
-        seen.add(stage[0])
-        manifest = read_manifest(stage[0])
-        assert manifest is not None
-        for key, records in _inputs(manifest).items():
-            waiting += [(record["path"], repo_type_of(key) == "model") for record in records]
+    stages, unknown = ancestors(models)
+    for manifest in stages:
+        for key, records in inputs_of(manifest).items():
             if repo_type_of(key) == "model" or key in _NOT_LEARNED or key.endswith("_test"):
                 continue
             fingerprints = {record["path"]: record["fingerprint"] for record in records}
             source = manifest.config.get(key) or list(fingerprints)
             found.setdefault(repr((source, fingerprints)), Data(key, source, manifest.seed, fingerprints))
-    return list(found.values()), sorted(set(unknown))
-
-
-def _inputs(manifest: Manifest) -> dict[str, list[dict[str, Any]]]:
-    if Path(manifest.recipe).stem == "evaluate":
-        return {}
-    return {key: value if isinstance(value, list) else [value] for key, value in manifest.inputs.items()}
+    return list(found.values()), unknown
 
 
 def _rows_of(data: Data) -> list[Row]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from r1hf.core.errors import DataError
 from r1hf.data.rows import Row
-from r1hf.evaluation import chat
+from r1hf.evaluation import chat, pairs
 from r1hf.evaluation.programs import whole_program
 from r1hf.models.sampling import Completion
 from r1hf.rewards.choice import choice_reward
@@ -26,7 +26,7 @@ from r1hf.verify.ifeval import verify_ifeval
 # prose: also the last formula or number of a text that knows no format, as of a base model; hedges pass as answers.
 Reading = Literal["strict", "prose"]
 MATHS = ("reasoning",)
-PROBLEMS = {*MATHS, "choice", "code", "gym", "ifeval", chat.TASK}  # tasks of `prompts`
+PROBLEMS = {*MATHS, "choice", "code", "gym", "ifeval", chat.TASK, pairs.TASK}  # tasks of `prompts`
 GENERAL = ("helpful", "harmless")  # tasks of `general_prompts`
 VOTING = {*MATHS, "choice"}  # tasks whose answers are values, so that a majority can be taken
 
@@ -139,6 +139,11 @@ def _instructions(rows: Sequence[Row], texts: Sequence[str], reading: Reading) -
     return [(verdict, text, why) for (verdict, why), text in zip(found, shown, strict=True)]
 
 
+def _pairs(rows: Sequence[Row], texts: Sequence[str], reading: Reading) -> Verdicts:
+    """A model judges them, when all samples are drawn (r1hf/evaluation/by_model.py)."""
+    return [(None, parse(text).visible, "left to the judge") for text in texts]
+
+
 def _general(rows: Sequence[Row], texts: Sequence[str], reading: Reading) -> Verdicts:
     found = [follows_reference(row, text) for row, text in zip(rows, texts, strict=True)]
     return [
@@ -154,6 +159,7 @@ _VERIFIERS = (
     (("gym",), _gym),
     ((chat.TASK,), _chat),
     (("ifeval",), _instructions),
+    ((pairs.TASK,), _pairs),
     (GENERAL, _general),
 )
 

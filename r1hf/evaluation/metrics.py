@@ -69,7 +69,7 @@ def reasoning_metrics(groups: Groups, rows: Sequence[Row] = ()) -> dict[str, Any
     if not every:
         return metrics
     intervals = {
-        "pass_at_1": _spread(groups, lambda item: None if item.correct is None else float(item.correct)),
+        "pass_at_1": _spread(groups, _verdict),
         "format_rate": _spread(groups, lambda item: float(item.well_formed)),
         "language_consistency": _spread(groups, lambda item: item.language_share),
         "mean_completion_tokens": _spread(groups, lambda item: item.completion.tokens, share=False),
@@ -90,7 +90,7 @@ def pass_metrics(groups: Groups) -> dict[str, Any]:
     """pass@1 of some problems with its error and interval. questions: those of which a sample was judged."""
     verdicts = [group for group in right(groups) if group]
     mean, stderr = mean_and_error(verdicts)
-    intervals = {"pass_at_1": _spread(groups, lambda item: None if item.correct is None else float(item.correct))}
+    intervals = {"pass_at_1": _spread(groups, _verdict)}
     return {"pass_at_1": mean, "stderr": stderr, "questions": len(verdicts), "intervals": intervals}
 
 
@@ -133,11 +133,17 @@ def _votes(rows: Sequence[Row], groups: Groups) -> tuple[Interval, float] | tupl
 
 
 def general_metrics(rows: Sequence[Row], groups: Groups) -> dict[str, Any]:
-    """Helpful and harmless rates with their errors, and their intervals."""
+    """Helpful and harmless rates with their errors, and their intervals; what a judge left open, where it did."""
     found: dict[str, Any] = {}
     intervals = {}
     for task in GENERAL:
         own = [group for row, group in zip(rows, groups, strict=True) if row["task"] == task]
-        found[f"{task}_rate"], found[f"{task}_stderr"] = mean_and_error([[bool(i.correct) for i in g] for g in own])
-        intervals[f"{task}_rate"] = _spread(own, lambda item: float(bool(item.correct)))
+        found[f"{task}_rate"], found[f"{task}_stderr"] = mean_and_error(right(own))
+        intervals[f"{task}_rate"] = _spread(own, _verdict)
+        if lost := sum(item.correct is None for group in own for item in group):
+            found[f"{task}_unjudged_rate"] = lost / sum(map(len, own))
     return found | ({"intervals": intervals} if rows else {})
+
+
+def _verdict(item: Judged) -> float | None:
+    return None if item.correct is None else float(item.correct)

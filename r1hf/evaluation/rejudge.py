@@ -15,7 +15,8 @@ from r1hf.core.config import jsonable
 from r1hf.core.errors import StageError
 from r1hf.data.rows import load_rows, write_rows
 from r1hf.evaluation.compare import read_results
-from r1hf.evaluation.judged import Reading, judge_all
+from r1hf.evaluation.judged import GENERAL, judge_all
+from r1hf.evaluation.pairs import TASK as PAIR
 from r1hf.evaluation.run import JUDGES, SHOWN, write_results
 from r1hf.evaluation.samples import SAMPLES, read_table, verdict_of
 from r1hf.models.sampling import Completion
@@ -39,7 +40,7 @@ def rejudge(place: Path) -> list[dict[str, Any]]:
     try:
         recover(place)
         content = read_results(place)
-        samples, changes = _again(read_table(place / SAMPLES), content["settings"]["reading"])
+        samples, changes = _again(read_table(place / SAMPLES), content["settings"])
         work = sibling(place, "partial")
         shutil.rmtree(work, ignore_errors=True)
         shutil.copytree(place, work)
@@ -62,13 +63,16 @@ def _has_rows(place: Path) -> bool:
     return (place / SHOWN).is_file() and (place / SHOWN).stat().st_size > 0
 
 
-def _again(samples: pa.Table, reading: Reading) -> tuple[pa.Table, list[dict[str, Any]]]:
-    """The samples with new verdicts, and those whose verdict or answer is another one."""
+def _again(samples: pa.Table, settings: dict[str, Any]) -> tuple[pa.Table, list[dict[str, Any]]]:
+    """The samples with new verdicts, and those whose verdict or answer is another one. What a model judged stays."""
+    by_model = {PAIR, *(GENERAL if settings.get("general_judge") else ())}
     lines = samples.to_pylist()
     rows = [json.loads(line["row"]) for line in lines]
     completions = [Completion(line["completion"], line["tokens"], line["finish"] == "length") for line in lines]
     changes = []
-    for line, item in zip(lines, judge_all(rows, completions, reading), strict=True):
+    for line, row, item in zip(lines, rows, judge_all(rows, completions, settings["reading"]), strict=True):
+        if row["task"] in by_model:
+            continue
         new = verdict_of(item)
         if any(line[key] != new[key] for key in ("correct", "answer", "well_formed")):
             where = {key: line[key] for key in ("model", "part", "question", "sample")}

@@ -12,14 +12,16 @@ from typing import Any
 import pyarrow as pa
 
 from r1hf.core.config import Parsed
-from r1hf.core.errors import DataError
+from r1hf.core.errors import ConfigError, DataError
 from r1hf.core.files import write_atomic
 from r1hf.core.source import paths_of
 from r1hf.data.rows import Row, fingerprint, stage_rows, write_rows
-from r1hf.evaluation.config import COLUMNS, PARTS, EvaluateConfig, model_name, ready, row_fault, sources
+from r1hf.evaluation.by_model import judged_by_model
+from r1hf.evaluation.config import COLUMNS, PARTS, EvaluateConfig, lacks_judge, model_name, ready, row_fault, sources
 from r1hf.evaluation.contamination import looked_for
-from r1hf.evaluation.judged import Judged
+from r1hf.evaluation.judged import GENERAL, Judged
 from r1hf.evaluation.metrics import general_metrics, pass_metrics, reasoning_metrics
+from r1hf.evaluation.pairs import preferences, win_metrics
 from r1hf.evaluation.prompting import prompts_of
 from r1hf.evaluation.samples import SAMPLES, Origin, chosen, groups_of, judged
 from r1hf.models.generation import generate
@@ -48,7 +50,8 @@ def evaluate(parsed: Parsed, recipe: str | Path) -> None:
         if config.contamination:
             settings["contamination"] = looked_for(stage, config, questions)
         tables = [_sampled(stage, config, *one, questions) for one in sources(config)]
-        samples = pa.concat_tables(tables)
+        samples, asked = judged_by_model(stage, config, pa.concat_tables(tables))
+        settings |= asked
         write_parquet(stage.work / SAMPLES, samples)
         models = write_results(stage.work, samples, settings, config.shown)
         for name, metrics in models.items():
@@ -62,6 +65,8 @@ def problems(stage: Stage, config: EvaluateConfig, key: str) -> list[Row]:
     for number, row in enumerate(rows, 1):
         if (fault := row_fault(row, config)) is not None:
             raise DataError(f"{key}: row {number}: {fault}")
+    if wrong := lacks_judge(config, rows):
+        raise ConfigError(wrong)
     return [ready(row, config) for row in rows]
 
 
@@ -127,6 +132,9 @@ def write_results(folder: Path, samples: pa.Table, settings: dict[str, Any], sho
             found = reasoning_metrics(groups, rows) if part == "prompts" else general_metrics(rows, groups)
             intervals = metrics.get("intervals", {}) | found.get("intervals", {})
             metrics |= found | {"intervals": intervals, "template": table["template"][0].as_py()}
+        if pairs := preferences(folder, name, "prompts"):
+            found = win_metrics(pairs)
+            metrics |= found | {"intervals": metrics["intervals"] | found.get("intervals", {})}
         models[name] = metrics
     report = {"format": FORMAT, "settings": settings, "models": models}
     write_atomic(folder / RESULTS, json.dumps(report, indent=2) + "\n")
@@ -148,12 +156,35 @@ def shown_rows(name: str, rows: list[Row], groups: list[list[Judged]], shown: Se
 
 
 def said(metrics: dict[str, Any]) -> str:
-    """pass@1 with its interval, for the terminal."""
-    if metrics["pass_at_1"] is None:
-        return "pass@1 not judged"
-    low, high = metrics["intervals"]["pass_at_1"]
+    """The main number with its interval, and what a model judged, for the terminal."""
     cut = f", {100 * metrics['truncation_rate']:.1f}% cut at the limit" if metrics["truncation_rate"] else ""
-    mean = 100 * metrics["pass_at_1"]
+    general = "".join(
+        f"; {task} {_with_bounds(metrics, f'{task}_rate')}"
+        for task in GENERAL
+        if metrics.get(f"{task}_rate") is not None
+    )
+    if "win_rate" in metrics:
+        return f"{_won(metrics)}{cut}{general}"
+    if metrics["pass_at_1"] is None:
+        return f"pass@1 not judged{general}"
     longer = metrics.get("longer", {}).get("pass_at_1")
     beside = "" if longer is None else f"; {100 * longer:.1f}% of {metrics['longer']['questions']} longer ones"
-    return f"pass@1 {mean:.1f}% ({100 * low:.1f} to {100 * high:.1f}), {metrics['questions']} questions{cut}{beside}"
+    questions = f"{metrics['questions']} questions"
+    return f"pass@1 {_with_bounds(metrics, 'pass_at_1')}, {questions}{cut}{beside}{general}"
+
+
+def _won(metrics: dict[str, Any]) -> str:
+    lost = f"{metrics['pairs_unjudged']} of {metrics['pairs']} pairs without a verdict"
+    if metrics["win_rate"] is None:
+        return f"wins not judged, {lost}"
+    place = metrics["first_place_rate"]
+    bias = "" if place is None else f"; the answer shown first wins {100 * place:.1f}%"
+    return (
+        f"wins {_with_bounds(metrics, 'length_controlled_win_rate')} length controlled, "
+        f"{_with_bounds(metrics, 'win_rate')} plain; {lost}{bias}"
+    )
+
+
+def _with_bounds(metrics: dict[str, Any], key: str) -> str:
+    low, high = metrics["intervals"][key]
+    return f"{100 * metrics[key]:.1f}% ({100 * low:.1f} to {100 * high:.1f})"

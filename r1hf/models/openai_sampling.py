@@ -55,6 +55,7 @@ class OpenAiSampler(Sampler):
         self.names = {models[source]} if models and source in models else self.names
         self.body = (OWN_DISTRIBUTION if api == "completions" else {}) | (body or {})
         self._replicas: Replicas | None = None
+        self._encoding = threading.Lock()  # tokenizers refuse two threads at once where one sets how it pads or cuts
 
     @property
     def engine(self) -> str:
@@ -130,7 +131,8 @@ class OpenAiSampler(Sampler):
         body |= {"temperature": limits.temperature, "top_p": limits.top_p, "max_tokens": limits.max_new_tokens}
         if self.api == "chat":
             return body | {"messages": [{"role": "user", "content": ask.prompt}]}
-        (ids,) = self.encode([ask.prompt])
+        with self._encoding:
+            (ids,) = self.encode([ask.prompt])
         if one.context is not None:
             body["max_tokens"] = min(limits.max_new_tokens, one.context - len(ids))
         return body | {"prompt": ids} if body["max_tokens"] > 0 else None
@@ -165,7 +167,7 @@ class OpenAiSampler(Sampler):
         try:
             content = reply.json()
             choice, tokens = content["choices"][0], content["usage"]["completion_tokens"]
-            text = choice["message"]["content"] if self.api == "chat" else choice["text"]
+            text = _said(choice["message"]) if self.api == "chat" else choice["text"]
             finish = choice["finish_reason"]
             text = (text or "").encode("utf-8", "replace").decode()  # half a surrogate is no text
             ended = finish != "length"
@@ -202,6 +204,16 @@ class OpenAiSampler(Sampler):
         if reply.status_code in (401, 403):
             raise StageError(f"{url} wants a key: set {API_KEY} in the environment")
         return {row["id"]: row for row in reply.json()["data"]}
+
+
+def _said(message: dict[str, Any]) -> str:
+    """A chat's answer, with the thought that a server's reasoning parser took out of it before it."""
+    content: str = message["content"] or ""
+    thought = message.get("reasoning_content") or message.get("reasoning")
+    if not thought or "</think>" in content:
+        return content
+    # Without content the thought was cut off: it stays open, as it would without the parser.
+    return "<think>" + thought + ("</think>" + content if content else "")
 
 
 def _key(request: requests.PreparedRequest) -> requests.PreparedRequest:

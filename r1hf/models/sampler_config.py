@@ -108,7 +108,9 @@ def check_sampler(problems: list[str], config: SamplingConfig) -> None:
     if "tensor_parallel_size" in config.vllm:
         parts = config.vllm["tensor_parallel_size"]
         models = [
-            path for key in ("model", "zero", "models", "base_model") for path in paths_of(getattr(config, key, None))
+            path
+            for key in ("model", "zero", "models", "base_model", "judge")
+            for path in paths_of(getattr(config, key, None))
         ]
         problems += check_parts("vllm: tensor_parallel_size", parts, models)
         problems += _too_few_gpus("vllm: tensor_parallel_size", parts, config)

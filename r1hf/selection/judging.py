@@ -6,41 +6,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from r1hf.core.errors import ConfigError, DataError
-from r1hf.core.source import MAX_BAD, Source
+from r1hf.core.source import MAX_BAD
 from r1hf.data.drawing import Asking, Drawing
 from r1hf.data.filters import Verdict
-from r1hf.data.rows import Row, check_rows, stage_rows
+from r1hf.data.rows import Row, stage_rows
+from r1hf.evaluation.judge import TEMPLATES, Judge
+from r1hf.evaluation.judge_keys import JudgeKeys, check_judge_templates
+from r1hf.evaluation.measure import LABELLED, check_labelled, measure, told
 from r1hf.models.loading import check_chat_template
 from r1hf.models.sampler_config import load_sampler
-from r1hf.selection.judge import FIELDS, TEMPLATES, Judge
-from r1hf.selection.measure import LABELLED, labels, measure, told
-from r1hf.text import prompt_templates as templates
 
 _RUN = ("code", "gym")  # tasks that are run, and not read
 
 
 @dataclass(kw_only=True)
-class JudgeKeys:
-    judge: str | None = field(
-        default=None, metadata={"input": True, "help": "a chat model that judges samples whose task has no rule"}
-    )
-    judge_labelled: Source | None = field(
-        default=None,
-        metadata={"input": True, "help": f"rows by which its error rate is measured: {', '.join(LABELLED)}"},
-    )
+class SampleJudgeKeys(JudgeKeys):
     judge_templates: list[str] = field(
         default_factory=lambda: list(TEMPLATES),
         metadata={"help": "its prompts, one for each order in which an answer is shown; all must agree"},
     )
-    judge_retries: int = field(default=2, metadata={"help": "how often a reply without a verdict is asked for again"})
-    judge_max_new_tokens: int = field(default=1024, metadata={"help": "tokens of a reply, with the judge's thought"})
 
     def made(self, ask: Asking, seed: int, name: str) -> Judge:
-        return Judge(ask, self.judge_templates, self.judge_retries, self.judge_max_new_tokens, seed, name)
+        return Judge(ask, self.judge_retries, self.judge_max_new_tokens, seed, name, templates=self.judge_templates)
 
 
-def check_judge(problems: list[str], config: JudgeKeys, max_bad: float = MAX_BAD) -> None:
+def check_judge(problems: list[str], config: SampleJudgeKeys, max_bad: float = MAX_BAD) -> None:
     """Adds what is wrong with the judge's keys. One whose error rate is not measured is refused."""
     if config.judge is None:
         if config.judge_labelled is not None:
@@ -54,22 +44,7 @@ def check_judge(problems: list[str], config: JudgeKeys, max_bad: float = MAX_BAD
             f"{', '.join(LABELLED)} (judge_labelled: FILE)"
         )
         return
-    rows = check_rows(problems, "judge_labelled", config.judge_labelled, LABELLED, max_bad=max_bad)
-    try:
-        labels(rows)
-    except DataError as error:
-        problems.append(f"judge_labelled: {error}")
-
-
-def check_judge_templates(problems: list[str], names: Sequence[str]) -> None:
-    """Adds a problem for each prompt that is neither known nor a file with all fields, and where there is none."""
-    if not names:
-        problems.append("judge_templates: [] names no prompt; leave the key out for the two of r1hf")
-    for name in names:
-        try:
-            templates.load(name, FIELDS)
-        except ConfigError as error:
-            problems += [f"judge_templates: {problem}" for problem in error.problems]
+    check_labelled(problems, config.judge_labelled, LABELLED, max_bad)
 
 
 def judged(

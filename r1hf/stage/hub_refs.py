@@ -19,6 +19,7 @@ from r1hf.stage.hub_errors import HubError, TransientHubError, explained
 from r1hf.stage.signatures import Trust, trusted, verify_signature
 
 RepoType = Literal["model", "dataset"]
+_MODELS = ("zero", "teacher", "judge", "rewriter")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -56,8 +57,8 @@ def split(reference: str) -> tuple[str, str]:
 
 
 def repo_type_of(field: str) -> RepoType:
-    """What a configuration field names: models in `model`, `models`, `zero`, `*_model`, data everywhere else."""
-    return "model" if field in ("zero", "teacher") or re.search(r"(^|_)models?$", field) else "dataset"
+    """What a configuration field names: models in `model`, `models`, `*_model` and `_MODELS`, data everywhere else."""
+    return "model" if field in _MODELS or re.search(r"(^|_)models?$", field) else "dataset"
 
 
 def pin(reference: str, repo_type: RepoType = "model") -> Pin:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from r1hf.core.errors import DataError
-from r1hf.data.rows import Row
+from r1hf.core.source import MAX_BAD, Source
+from r1hf.data.rows import Row, check_rows
+from r1hf.evaluation.judge import Judge, Judgement
 from r1hf.evaluation.statistics import wilson
-from r1hf.selection.judge import Judge, Judgement
 
 LABELLED = ("question", "answer", "completion", "correct")
 _LABELS = {"true": True, "false": False, "1": True, "0": False, "correct": True, "incorrect": False}
@@ -25,6 +26,16 @@ def labels(rows: Sequence[Row]) -> list[bool]:
             raise DataError(f"labelled row {number}: correct is {row['correct']!r:.60}, neither true nor false")
         found.append(value)
     return found
+
+
+def check_labelled(problems: list[str], source: Source, columns: Sequence[str], max_bad: float = MAX_BAD) -> list[Row]:
+    """The rows of `judge_labelled` as far as they can be read before the start; what is wrong with them is added."""
+    rows = check_rows(problems, "judge_labelled", source, columns, max_bad=max_bad)
+    try:
+        labels(rows)
+    except DataError as error:
+        problems.append(f"judge_labelled: {error}")
+    return rows
 
 
 def measure(judge: Judge, rows: Sequence[Row]) -> tuple[dict[str, Any], list[Judgement]]:

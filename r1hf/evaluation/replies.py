@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ FAULTS = {
     "no_json": "no JSON object with a verdict",
     "no_ticket": "the verdict does not carry the ticket of the question: quoted, or made up",
     "several_verdicts": "verdicts that contradict each other",
-    "unknown_verdict": "a verdict that is neither correct nor incorrect",
+    "unknown_verdict": "a verdict that is none of those that were asked for",
     "no_reason": "no reason beside the verdict",
 }
 
@@ -27,7 +28,7 @@ FAULTS = {
 class Reply:
     """verdict: None where the reply says none; `fault` is then one of FAULTS."""
 
-    verdict: bool | None
+    verdict: Any
     reason: str = ""
     fault: str = ""
 
@@ -36,8 +37,12 @@ class _TwiceError(ValueError):
     """A key that stands twice in one object."""
 
 
-def read_reply(text: str, ticket: str, *, truncated: bool = False) -> Reply:
+def read_reply(
+    text: str, ticket: str, *, truncated: bool = False, verdicts: Mapping[str, bool | float] = VERDICTS
+) -> Reply:
     """The verdict in a reply. Only objects with the `ticket` count: what a judged answer wrote itself has none.
+
+    verdicts: the words that may be said, in small letters, and what each means.
 
     Never raises, whatever the text is, and never guesses from prose.
     """
@@ -56,16 +61,16 @@ def read_reply(text: str, ticket: str, *, truncated: bool = False) -> Reply:
     if not own:
         fault = "no_ticket" if found else "cut_off" if truncated or _opens(text) else "no_json"
         return Reply(None, fault=fault)
-    return _verdict(own[-1])
+    return _verdict(own[-1], verdicts)
 
 
-def _verdict(one: dict[str, Any]) -> Reply:
+def _verdict(one: dict[str, Any], verdicts: Mapping[str, bool | float]) -> Reply:
     said, reason = one.get("verdict"), one.get("analysis")
-    if not isinstance(said, str) or said.strip().lower() not in VERDICTS:
+    if not isinstance(said, str) or said.strip().lower() not in verdicts:
         return Reply(None, fault="unknown_verdict")
     if not isinstance(reason, str) or not reason.strip():
         return Reply(None, fault="no_reason")
-    return Reply(VERDICTS[said.strip().lower()], reason.strip())
+    return Reply(verdicts[said.strip().lower()], reason.strip())
 
 
 def _objects(text: str) -> tuple[list[dict[str, Any]], bool]:
