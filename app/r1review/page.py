@@ -83,8 +83,9 @@ class Page:
         self.cancel.click(
             lambda: [gr.update(visible=False), "", ""], None, [self.editor, self.found, self.note], **quiet
         )
-        # "multiple": outside its queue Gradio never sends what it holds back while another check is under way.
-        self.text.input(self.look, [self.key, self.text], self.found, trigger_mode="multiple", **quiet)
+        # Not `input`: Gradio's text field says that at a key press only, and not of what is pasted, deleted, or written
+        # with an input method.
+        self.text.change(self.look, [self.key, self.text], self.found, trigger_mode="always_last", **quiet)
         for one in filters:
             one.input(self.show, given, shown, **quiet)
         self.blocks.load(self.show, given, shown, **quiet)
