@@ -14,15 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from r1hf.commands.recipe import run
-from r1hf.core.config import Parsed, parse
+from r1hf.commands.recipe import begin, run
+from r1hf.core.config import Parsed
 from r1hf.core.source import Source
 from r1hf.data.rows import check_rows, check_tasks
 from r1hf.data.schedule import prompts_per_step, schedule
 from r1hf.models.loading import check_chat_template
 from r1hf.rewards.preference import PreferenceReward
 from r1hf.rewards.table import Reward, build
-from r1hf.stage.stage import Stage
 from r1hf.trainers.adapters import write_model
 from r1hf.trainers.callbacks import train
 from r1hf.trainers.grpo import R1GRPOConfig
@@ -70,11 +69,8 @@ def preflight(parsed: Parsed) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parsed = parse(CONFIGS, argv)
-    preflight(parsed)
-    parsed.check()
-    config, args = parsed.configs
-    with Stage(parsed, recipe=__file__) as stage:
+    with begin(CONFIGS, preflight, argv, __file__) as stage:
+        config, args = stage.parsed.configs
         prompts = schedule(
             rl_rows(stage, "prompts"),
             rl_rows(stage, "general_prompts"),

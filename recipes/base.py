@@ -21,8 +21,8 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, TrainingArguments, default_data_collator
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
-from r1hf.commands.recipe import run
-from r1hf.core.config import Parsed, StageConfig, parse
+from r1hf.commands.recipe import begin, run
+from r1hf.core.config import Parsed, StageConfig
 from r1hf.data.packing import pack
 from r1hf.models.loading import save_model
 from r1hf.stage.libraries import set_seed
@@ -102,11 +102,8 @@ def pretrain(
 
 
 def main(argv: list[str] | None = None) -> None:
-    parsed = parse(CONFIGS, argv)
-    preflight(parsed)
-    parsed.check()
-    config, args = parsed.configs
-    with Stage(parsed, recipe=__file__) as stage:
+    with begin(CONFIGS, preflight, argv, __file__) as stage:
+        config, args = stage.parsed.configs
         counts = write_datasets(stage.work / "data", config.seed) if config.datasets else {}
         tokenizer = train_tokenizer(vocabulary_texts(config.seed, config.tokenizer_documents), config.vocab_size)
         tokenizer.chat_template = chat_template()

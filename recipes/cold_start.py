@@ -17,8 +17,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from r1hf.commands.recipe import run
-from r1hf.core.config import Parsed, parse
+from r1hf.commands.recipe import begin, run
+from r1hf.core.config import Parsed
 from r1hf.core.errors import NothingKept
 from r1hf.core.source import Source
 from r1hf.data.audit import FILE, Audit
@@ -164,11 +164,8 @@ def clean(stage: Stage, taken: Taken, filters: dict[str, SampleFilter], audit: A
 
 
 def main(argv: list[str] | None = None) -> None:
-    parsed = parse(CONFIGS, argv)
-    preflight(parsed)
-    parsed.check()
-    (config,) = parsed.configs
-    with Stage(parsed, recipe=__file__) as stage:
+    with begin(CONFIGS, preflight, argv, __file__) as stage:
+        (config,) = stage.parsed.configs
         rows = with_options_shown(stage_rows(stage, "prompts", COLUMNS))
         rows = shuffled(rows, config.seed)[: config.problems]
         queue: list[Row] = []

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from r1hf.commands.recipe import run
-from r1hf.core.config import Parsed, parse
+from r1hf.commands.recipe import begin, run
+from r1hf.core.config import Parsed
 from r1hf.models.students import STUDENTS, student, student_values
-from r1hf.stage.stage import Stage
 from r1hf.trainers.adapters import write_model
 from r1hf.trainers.callbacks import train
 from r1hf.trainers.presets import filling
@@ -57,11 +56,8 @@ def preflight(parsed: Parsed) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parsed = parse(CONFIGS, argv)
-    preflight(parsed)
-    parsed.check()
-    _, args = parsed.configs
-    with Stage(parsed, recipe=__file__) as stage:
+    with begin(CONFIGS, preflight, argv, __file__) as stage:
+        _, args = stage.parsed.configs
         rows = sft_rows(stage, args)
         trainer = sft_trainer(stage, rows, args)
         metrics = train(trainer, stage)

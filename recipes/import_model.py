@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from r1hf.commands.recipe import run
-from r1hf.core.config import Parsed, StageConfig, parse
+from r1hf.commands.recipe import begin, run
+from r1hf.core.config import Parsed, StageConfig
 from r1hf.core.errors import ConfigError
 from r1hf.core.progress import Progress
 from r1hf.models.gguf_file import find_gguf, is_gguf
@@ -84,11 +84,8 @@ def shown(stage: Stage, names: list[str]) -> Iterator[str]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parsed = parse(CONFIGS, argv)
-    preflight(parsed)
-    parsed.check()
-    config = parsed.configs[0]
-    with Stage(parsed, recipe=__file__) as stage:
+    with begin(CONFIGS, preflight, argv, __file__) as stage:
+        config = stage.parsed.configs[0]
         if not stage.main_process:
             return
         model, found = take_in(config.model, stage.work, wanted(config), lambda names: shown(stage, names))

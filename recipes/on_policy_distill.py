@@ -13,9 +13,8 @@ Run: accelerate launch recipes/on_policy_distill.py --config recipes/configs/tin
 
 from __future__ import annotations
 
-from r1hf.commands.recipe import run
-from r1hf.core.config import Parsed, parse
-from r1hf.stage.stage import Stage
+from r1hf.commands.recipe import begin, run
+from r1hf.core.config import Parsed
 from r1hf.trainers.adapters import write_model
 from r1hf.trainers.callbacks import train
 from r1hf.trainers.on_policy import R1OnPolicyConfig
@@ -36,11 +35,8 @@ def preflight(parsed: Parsed) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parsed = parse(CONFIGS, argv)
-    preflight(parsed)
-    parsed.check()
-    config, args = parsed.configs
-    with Stage(parsed, recipe=__file__) as stage:
+    with begin(CONFIGS, preflight, argv, __file__) as stage:
+        config, args = stage.parsed.configs
         student, teacher = tokenizers(stage)
         method = choose(config, student, teacher)
         rows = question_rows(stage, student)

@@ -15,11 +15,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from r1hf.commands.recipe import run
-from r1hf.core.config import Parsed, StageConfig, parse
+from r1hf.commands.recipe import begin, run
+from r1hf.core.config import Parsed, StageConfig
 from r1hf.core.errors import ConfigError
 from r1hf.data.rows import Row, write_rows
-from r1hf.stage.stage import Stage
 from r1hf.world.files import write_general
 from r1hf.world.gym import check_set, problems, without, worked
 
@@ -50,11 +49,8 @@ def preflight(parsed: Parsed) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parsed = parse(CONFIGS, argv)
-    preflight(parsed)
-    parsed.check()
-    (config,) = parsed.configs
-    with Stage(parsed, recipe=__file__) as stage:
+    with begin(CONFIGS, preflight, argv, __file__) as stage:
+        (config,) = stage.parsed.configs
         rows: dict[str, list[Row]] = {"held_out": [], "worked": [], "train": []}
         for name, settings in config.sets.items():
             asked: set[str] = set()  # held out first: nothing of it is asked again

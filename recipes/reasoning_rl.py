@@ -10,10 +10,9 @@ Run: accelerate launch recipes/reasoning_rl.py --config recipes/configs/tiny/rea
 
 from __future__ import annotations
 
-from r1hf.commands.recipe import run
-from r1hf.core.config import Parsed, parse
+from r1hf.commands.recipe import begin, run
+from r1hf.core.config import Parsed
 from r1hf.rewards.table import Reward, build
-from r1hf.stage.stage import Stage
 from r1hf.trainers.adapters import write_model
 from r1hf.trainers.callbacks import train
 from r1hf.trainers.grpo import R1GRPOConfig
@@ -31,11 +30,8 @@ def preflight(parsed: Parsed) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parsed = parse(CONFIGS, argv)
-    preflight(parsed)
-    parsed.check()
-    config, args = parsed.configs
-    with Stage(parsed, recipe=__file__) as stage:
+    with begin(CONFIGS, preflight, argv, __file__) as stage:
+        config, args = stage.parsed.configs
         prompts = shuffled(rl_rows(stage, "prompts"), config.seed)
         trainer = policy_trainer(stage, prompts, rewards(config), args)
         metrics = train(trainer, stage)

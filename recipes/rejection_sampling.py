@@ -18,8 +18,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from r1hf.commands.recipe import run
-from r1hf.core.config import Parsed, parse
+from r1hf.commands.recipe import begin, run
+from r1hf.core.config import Parsed
 from r1hf.core.errors import NothingKept
 from r1hf.core.source import Source
 from r1hf.data.audit import FILE, NOT_CHOSEN, SPARE, Audit
@@ -160,11 +160,8 @@ def mixed(stage: Stage, reasoning: list[Kept], general: list[Row], ratio: float)
 
 
 def main(argv: list[str] | None = None) -> None:
-    parsed = parse(CONFIGS, argv)
-    preflight(parsed)
-    parsed.check()
-    (config,) = parsed.configs
-    with Stage(parsed, recipe=__file__) as stage:
+    with begin(CONFIGS, preflight, argv, __file__) as stage:
+        (config,) = stage.parsed.configs
         rows = with_options_shown(stage_rows(stage, "prompts", COLUMNS))
         general = shuffled(stage_rows(stage, "general", GENERAL_COLUMNS), config.seed)
         judge = SampleFilter(

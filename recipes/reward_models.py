@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from r1hf.commands.recipe import run
-from r1hf.core.config import Parsed, StageConfig, parse
+from r1hf.commands.recipe import begin, run
+from r1hf.core.config import Parsed, StageConfig
 from r1hf.core.source import Source
 from r1hf.data.rows import Row, check_rows, stage_rows
 from r1hf.rewards.preference import PreferenceReward
@@ -88,11 +88,8 @@ def harmless_accuracy(reward: PreferenceReward, rows: Sequence[Row]) -> float:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parsed = parse(CONFIGS, argv)
-    preflight(parsed)
-    parsed.check()
-    config, args = parsed.configs
-    with Stage(parsed, recipe=__file__) as stage:
+    with begin(CONFIGS, preflight, argv, __file__) as stage:
+        config, args = stage.parsed.configs
         rows = {
             key: stage_rows(stage, key, columns) for key, columns in COLUMNS.items()
         }  # all before any is trained on

@@ -8,11 +8,12 @@ import socket
 import string
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import sandbox_attacks
 from sandbox_attacks import Attack
 
-from r1hf.sandbox import SandboxError, check_sandbox
+from r1hf.sandbox import Result, Sandbox, SandboxError, Session, check_sandbox
 
 MIB = 1 << 20
 
@@ -23,6 +24,12 @@ def first_working() -> str | None:
         return check_sandbox().backend
     except SandboxError:
         return None
+
+
+def called(code: str, arguments: list[Any], sandbox: Sandbox | None = None, **keywords: Any) -> Result:
+    """A call of the code's function `f`."""
+    with Session(sandbox or check_sandbox(), code) as session:
+        return session.call("f", arguments, keywords)
 
 
 class Target:

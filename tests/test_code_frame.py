@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from sandbox_target import MIB, first_working
+from sandbox_target import MIB, called, first_working
 from tables import each
 
 from r1hf.core.errors import ConfigError
-from r1hf.sandbox import Limits, Sandbox, SandboxError, Verdict, backends, call_function, check_sandbox, run_code
+from r1hf.sandbox import Limits, Sandbox, SandboxError, Verdict, backends, check_sandbox, run_code
 from r1hf.verify.code import verify_code
 
 pytestmark = pytest.mark.skipif(first_working() is None, reason="no sandbox works here")
@@ -53,7 +53,7 @@ def test_usual_names_need_no_import(code: str):
     ],
 )
 def test_the_programs_own_names_win(code: str, value: object):
-    assert call_function(code, "f").value == value
+    assert called(code, []).value == value
 
 
 @each("name", ["add", "search", "gcd", "Counter", "reduce", "loads"])
@@ -73,7 +73,7 @@ def test_a_program_that_reads_stdin_imports_for_itself():
 
 
 def test_line_numbers_stay():
-    result = call_function("def f():\n    return List[int]()[0]\n\n", "f")
+    result = called("def f():\n    return List[int]()[0]\n\n", [])
     assert "line 2, in f" in result.stderr
 
 
@@ -146,9 +146,9 @@ def test_numpy_works(sandbox: Sandbox):
 
 def test_numbers_and_arrays_are_plain_data():
     code = "import numpy as np\ndef f(x): return [np.array(x) * 2, np.int64(3), np.float32(0.5), np.bool_(True)]"
-    assert call_function(code, "f", [[1, 2]]).value == [[2, 4], 3, 0.5, True]
+    assert called(code, [[1, 2]]).value == [[2, 4], 3, 0.5, True]
     code = "import numpy as np\ndef f(): return np.array([object()])"
-    assert call_function(code, "f").verdict is Verdict.WRONG
+    assert called(code, []).verdict is Verdict.WRONG
 
 
 def test_only_the_packages_named_can_be_imported(sandbox: Sandbox):

@@ -8,12 +8,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from double_server import DoubleHandler, DoubleServer, running
 from serving_world import Served
 from small_run import answered, manifest, recipe, write
 from tables import each
@@ -30,37 +30,31 @@ from r1hf.models.transformers_sampling import TransformersSampler
 CONTEXT = 64
 
 
-class Server(ThreadingHTTPServer):
+class Server(DoubleServer):
     """Answers by prompt and seed alone. faults: what becomes of the next requests, or of all if `always`."""
 
-    daemon_threads, allow_reuse_address = True, True
-
     def __init__(self, name: str, port: int = 0):
-        super().__init__(("127.0.0.1", port), Handler)
+        super().__init__(Handler, port)
         self.name, self.key = name, ""
         self.faults: list[str] = []
-        self.always = self.hears = ""
+        self.always = ""
         self.asked: list[dict[str, Any]] = []
         self.most = self.now = 0
-        self.lock, self.released = threading.Lock(), threading.Event()
+        self.lock = threading.Lock()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+        return f"{super().url}/v1"
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(DoubleHandler):
     server: Server
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *arguments: Any) -> None:
-        pass
 
     def do_GET(self) -> None:
         self.send(200, {"data": [{"id": self.server.name, "max_model_len": CONTEXT}]})
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.body()
         server = self.server
         with server.lock:
             server.asked.append(body)
@@ -86,41 +80,18 @@ class Handler(BaseHTTPRequestHandler):
         return {"choices": [{**content, "finish_reason": "stop"}], "usage": {"completion_tokens": 9}}
 
     def misbehave(self, fault: str) -> None:
-        if fault == "hang":
-            self.server.released.wait(20)
-        if fault in ("hang", "cut"):
-            self.close_connection = True
-            self.connection.close()
-        elif fault == "page":
-            self.send(200, b"<html>hello</html>")
-        elif fault == "half":
+        if fault == "half":
             self.send(200, b'{"choices": [{"te')
         elif fault == "empty":
             self.send(200, {"choices": []})
         elif fault == "busy":
             self.send(429, {"error": "slow down"}, {"Retry-After": "0"})
         else:
-            self.send(int(fault.split()[0]), {"error": {"message": fault}})
-
-    def send(self, status: int, content: Any, headers: dict[str, str] | None = None) -> None:
-        data = content if isinstance(content, bytes) else json.dumps(content).encode()
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(data)), **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(data)
+            super().misbehave(fault)
 
 
-@contextmanager
-def serving(name: str = "base", port: int = 0) -> Iterator[Server]:
-    server = Server(name, port)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    try:
-        yield server
-    finally:
-        server.released.set()
-        server.shutdown()
-        server.server_close()
+def serving(name: str = "base", port: int = 0) -> AbstractContextManager[Server]:
+    return running(Server(name, port))
 
 
 @pytest.fixture

@@ -107,8 +107,11 @@ COLUMN = r"row 1: no column language"
 
 # recipe, what is given (a value in braces names an input of `bad`), and the whole of what must be said
 Case = tuple[str, dict[str, Any], list[str]]
-NO_LONGER = {"longer_prompts": "null"}
+EVALUATED = {"models": '["{base}"]', "longer_prompts": "null", "general_prompts": "{general}"}
 EVERYTHING = {"model": "{missing}", "prompts": "{empty}", "sed": 1}
+JUDGES = {"helpful_model": "{base}", "harmless_model": "{base}"}
+POINTS = ("harmless", "harmless_test")
+SCENARIOS = {"model": "{base}", "prompts": "{good}", **GRPO, "general_prompts": "{general}", **JUDGES}
 BAD: list[Case] = [
     ("r1_zero", {**EVERYTHING, **GRPO, "max_steps": "many"}, [NO_MODEL, rf"prompts: .*{NO_ROWS}", TYPO, STEPS]),
     (
@@ -146,60 +149,25 @@ BAD: list[Case] = [
     ),
     (
         "all_scenario_rl",
-        {
-            "model": "{bare}",
-            "prompts": "{few}",
-            **GRPO,
-            "max_steps": -1,
-            "general_prompts": "{strange}",
-            "helpful_model": "{base}",
-            "harmless_model": "{base}",
-        },
+        {**SCENARIOS, "model": "{bare}", "prompts": "{few}", "max_steps": -1, "general_prompts": "{strange}"},
         [
             NO_TEMPLATE,
             FEW,
             "max_steps: must be set",
-            "general_prompts: task hepful is not known here; use harmless or helpful",
+            "general_prompts: task hepful is not known here; use harmless or",
         ],
     ),
     (
         "all_scenario_rl",
-        {
-            "model": "{base}",
-            "prompts": "{good}",
-            **GRPO,
-            "general_prompts": "{general}",
-            "helpful_model": "{bare}",
-            "harmless_model": "{bare}",
-        },
+        {**SCENARIOS, **dict.fromkeys(JUDGES, "{bare}")},
         ["helpful_model: .*no chat template", "harmless_model: .*no chat template"],
     ),
     (
         "all_scenario_rl",
-        {
-            "model": "{base}",
-            "prompts": "{good}",
-            **GRPO,
-            "general_prompts": "{general}",
-            "helpful_model": "{base}",
-            "harmless_model": "{base}",
-            "general_share": 1.5,
-            "preference_steps": -1,
-        },
+        {**SCENARIOS, "general_share": 1.5, "preference_steps": -1},
         ["general_share", "preference_steps"],
     ),
-    (
-        "all_scenario_rl",
-        {
-            "model": "{base}",
-            "prompts": "{maths}",
-            **GRPO,
-            "general_prompts": "{general}",
-            "helpful_model": "{base}",
-            "harmless_model": "{base}",
-        },
-        ["^prompts: .*poems"],
-    ),
+    ("all_scenario_rl", {**SCENARIOS, "prompts": "{maths}"}, ["^prompts: .*poems"]),
     (
         "sft",
         {"model": "{missing}", "data": "{empty}", "sed": 1, **SFT, "max_steps": "many"},
@@ -216,11 +184,8 @@ BAD: list[Case] = [
     (
         "cold_start",
         {
-            "model": "{base}",
-            "zero": "{bare}",
-            "prompts": "{lacking}",
-            "few_shot_template": "few_shoot",
-            "direct_template": "few_shoot",
+            **{"model": "{base}", "zero": "{bare}", "prompts": "{lacking}"},
+            **dict.fromkeys(("few_shot_template", "direct_template"), "few_shoot"),
         },
         ["zero: .*no chat template", COLUMN, "few_shot_template: .*few_shoot", "direct_template: .*few_shoot"],
     ),
@@ -237,13 +202,8 @@ BAD: list[Case] = [
     (
         "reward_models",
         {
-            "model": "{missing}",
-            "helpful": "{empty}",
-            "helpful_test": "{missing}",
-            "harmless": "{pairs}",
-            "harmless_test": "{empty}",
-            "sed": 1,
-            "max_length": "long",
+            **{"model": "{missing}", "helpful": "{empty}", "helpful_test": "{missing}", "harmless": "{pairs}"},
+            **{"harmless_test": "{empty}", "sed": 1, "max_length": "long"},
         },
         [
             NO_MODEL,
@@ -257,25 +217,14 @@ BAD: list[Case] = [
     ),
     (
         "reward_models",
-        {
-            "model": "{bare}",
-            "helpful": "{points}",
-            "helpful_test": "{pairs}",
-            "harmless": "{points}",
-            "harmless_test": "{points}",
-        },
+        {"model": "{bare}", "helpful_test": "{pairs}", **dict.fromkeys(("helpful", *POINTS), "{points}")},
         [NO_TEMPLATE, "helpful: .*no column chosen, rejected"],
     ),
     (
         "evaluate",
         {
-            "models": '["{missing}", "{bare}", "{base}", "{base}"]',
-            "prompts": "{empty}",
-            "longer_prompts": "{maths}",
-            "general_prompts": "{good}",
-            "sed": 1,
-            "k": "few",
-            "shown": "[]",
+            **{"models": '["{missing}", "{bare}", "{base}", "{base}"]', "prompts": "{empty}", "sed": 1, "k": "few"},
+            **{"longer_prompts": "{maths}", "general_prompts": "{good}", "shown": "[]"},
         },
         [
             "models: .* does not exist",
@@ -290,20 +239,10 @@ BAD: list[Case] = [
     ),
     (
         "evaluate",
-        {
-            "models": '["{base}"]',
-            "prompts": "{good}",
-            **NO_LONGER,
-            "general_prompts": "{general}",
-            "shown": '["What?"]',
-        },
+        {**EVALUATED, "prompts": "{good}", "shown": '["What?"]'},
         ["shown: 'What[?]' is among none of prompts, longer_prompts and general_prompts"],
     ),
-    (
-        "evaluate",
-        {"models": '["{base}"]', "prompts": "{maths}", **NO_LONGER, "general_prompts": "{general}", "shown": "[]"},
-        ["^prompts: .*poems"],
-    ),
+    ("evaluate", {**EVALUATED, "prompts": "{maths}", "shown": "[]"}, ["^prompts: .*poems"]),
     (
         "base",
         {"models": "{base: {hidden_size: 64}}", "max_steps": -1, "sed": 1, "documents": "all"},

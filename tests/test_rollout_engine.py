@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -275,11 +277,14 @@ def test_row_15_nothing_listens(tiny_base: Path, tmp_path: Path, server: Vllm, o
 
 def test_a_server_that_comes_late_is_taken(server: Vllm, on_cpu: None) -> None:
     server.faults["/health"] = "503"
-    import threading
 
-    threading.Timer(0.3, server.faults.clear).start()
-    vllm_server.wait(server.url, 10)
-    assert server.asked.count("/health") > 1
+    def come() -> None:
+        while server.asked.count("/health") < 2:
+            time.sleep(0.01)
+        server.faults.clear()
+
+    threading.Thread(target=come, daemon=True).start()
+    vllm_server.wait(server.url, 300)
 
 
 @pytest.mark.parametrize(

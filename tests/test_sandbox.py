@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox_target import first_working
+from sandbox_target import called, first_working
 
 from r1hf.sandbox import (
     Limits,
@@ -24,7 +24,6 @@ from r1hf.sandbox import (
     Session,
     Verdict,
     backends,
-    call_function,
     cgroup,
     check_sandbox,
     run_code,
@@ -51,7 +50,7 @@ def test_a_program_reads_and_prints(sandbox: Sandbox):
 
 def test_a_function_returns_data(sandbox: Sandbox):
     code = "from collections import Counter\ndef f(x, *, y): return {'x': (x, y), 'c': Counter('aab'), 'n': 7**5000}"
-    result = call_function(code, "f", [[1, None]], {"y": {2.5}}, sandbox=sandbox)
+    result = called(code, [[1, None]], sandbox, y={2.5})
     assert result.value == {"x": ([1, None], {2.5}), "c": {"a": 2, "b": 1}, "n": 7**5000}
     assert type(result.value["c"]) is dict
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import random
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
 from types import SimpleNamespace
 from typing import Any
 
+import double_server
 import pytest
 import torch
+from double_server import DoubleHandler, DoubleServer
 from trl.generation import vllm_client, vllm_generation
 from urllib3.util.retry import Retry
 
@@ -46,35 +44,24 @@ def client_on_cpu(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, torch.Tenso
     return sent
 
 
-class Vllm(ThreadingHTTPServer):
-    """vocabulary: ids of the tokens that it writes. faults: path -> what happens there (see `_Handler._misbehave`)."""
-
-    daemon_threads = True
+class Vllm(DoubleServer):
+    """vocabulary: ids of the tokens that it writes. faults: path -> what happens there (`DoubleHandler.misbehave`)."""
 
     def __init__(self, vocabulary: list[int], end: int):
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.vocabulary, self.end = vocabulary, end
         self.faults: dict[str, str] = {}
         self.good: dict[str, int] = {}  # path -> answers before its fault begins
         self.asked: list[str] = []
-        self.released = threading.Event()
         self.config: dict[str, Any] = {
             "weight_transfer_config": {"backend": "nccl"},
             "model_config": {"logprobs_mode": "processed_logprobs"},
         }
         self.max_model_len = 4096
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(DoubleHandler):
     server: Vllm
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *arguments: Any) -> None:
-        pass
 
     def do_GET(self) -> None:
         self._answer()
@@ -83,14 +70,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def _answer(self) -> None:
-        length = int(self.headers.get("Content-Length", 0))
-        body = json.loads(self.rfile.read(length) or b"{}")
+        body = self.body()
         path = self.path.partition("?")[0]
         self.server.asked.append(path)
         generation = path == "/v1/completions"
         self.server.good[path] = self.server.good.get(path, 0) - 1
         if path in self.server.faults and self.server.good[path] < 0:
-            self._misbehave(self.server.faults[path])
+            self.misbehave(self.server.faults[path])
             return
         found = {
             "/health": {},
@@ -100,26 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
             "/reset_prefix_cache": {"success": True},
             **dict.fromkeys(_WEIGHTS, {}),
         }.get(path)
-        self._send(200 if found is not None or generation else 404, self._complete(body) if generation else found)
-
-    def _misbehave(self, fault: str) -> None:
-        if fault == "hang":
-            self.server.released.wait(30)
-            self.close_connection = True
-        elif fault == "cut":
-            self.close_connection = True  # no answer at all
-            self.connection.close()
-        elif fault == "page":
-            self._send(200, None, b"<html>hello</html>")
-        else:
-            self._send(int(fault), {"error": {"message": "CUDA out of memory"}})
-
-    def _send(self, status: int, content: Any, raw: bytes | None = None) -> None:
-        data = raw if raw is not None else json.dumps(content if content is not None else {}).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        self.send(200 if found is not None or generation else 404, self._complete(body) if generation else found or {})
 
     def _complete(self, body: dict[str, Any]) -> dict[str, Any]:
         choices = []
@@ -134,14 +101,5 @@ class _Handler(BaseHTTPRequestHandler):
         return {"choices": choices}
 
 
-@contextmanager
-def running(vocabulary: list[int], end: int) -> Iterator[Vllm]:
-    server = Vllm(vocabulary, end)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.released.set()
-        server.shutdown()
-        server.server_close()
+def running(vocabulary: list[int], end: int) -> AbstractContextManager[Vllm]:
+    return double_server.running(Vllm(vocabulary, end))

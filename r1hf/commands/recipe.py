@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from r1hf.core.config import Parsed, parse
 from r1hf.core.errors import ConfigError, R1Error
 from r1hf.core.files import way_out
 from r1hf.core.given import is_dry, read_words, said
 from r1hf.core.secrets import mask, mask_tracebacks
 from r1hf.stage.locks import distributed_group, end_at_once
+from r1hf.stage.stage import Stage
 
 
 def run(main: Callable[[], object]) -> None:
@@ -27,6 +29,16 @@ def run(main: Callable[[], object]) -> None:
     finally:
         if distributed_group() is not None:
             end_at_once(sys.exception())
+
+
+def begin(schemas: Sequence[type], preflight: Callable[[Parsed], None], argv: list[str] | None, recipe: str) -> Stage:
+    """The stage that a command line asks a recipe for, to be entered with `with`; `stage.parsed.configs` are its keys.
+
+    Raises ConfigError with every mistake that the reading and `preflight` find, before anything is written.
+    """
+    parsed = parse(schemas, argv)
+    preflight(parsed)
+    return Stage(parsed, recipe)
 
 
 def run_script(main: Callable[[], object]) -> None:

@@ -294,12 +294,7 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 def check_rows(
-    problems: list[str],
-    key: str,
-    source: Source | None,
-    columns: Iterable[str] = (),
-    seed: int = 42,
-    max_bad: float = MAX_BAD,
+    problems: list[str], key: str, source: Source | None, columns: Iterable[str] = (), *, max_bad: float = MAX_BAD
 ) -> list[Row]:
     """`load_rows` for a preflight: what is wrong goes to `problems`, and the result is then empty.
 
@@ -314,7 +309,7 @@ def check_rows(
     if not all(is_file(Path(path)) for path in paths_of(source)):
         return []
     try:
-        return load_rows(source, columns, seed, max_bad=max_bad)
+        return load_rows(source, columns, max_bad=max_bad)
     except DataError as error:
         problems.append(f"{key}: {error}")
         return []

@@ -15,12 +15,15 @@ from r1hf.verify.placeholder import is_placeholder
 Rewards = list[float | None]
 RewardFunction = Callable[..., Rewards]
 Message = Mapping[str, Any]
+Prompts = Sequence[Any]
+Replies = Sequence[str | Sequence[Message]]
+Ids = Sequence[Any] | None  # of a completion's tokens
 Bounds = tuple[float, float]
 
 _REASONING = ("reasoning_content", "reasoning", "thinking")  # what TRL's and transformers' response parsers call it
 
 
-def completion_texts(completions: Sequence[str | Sequence[Message]], *, prefilled: bool = False) -> list[str]:
+def completion_texts(completions: Replies, *, prefilled: bool = False) -> list[str]:
     """One text per completion, thought included, whether TRL hands over strings or messages.
 
     Of a conversation the last assistant message counts. A thought that the tokenizer has split off (`reasoning`,
@@ -116,13 +119,7 @@ class AnswerReward:
     bounds: ClassVar[Bounds] = (0.0, 1.0)
     outcome: ClassVar[bool] = True
 
-    def __call__(
-        self,
-        prompts: Sequence[Any],
-        completions: Sequence[str | Sequence[Message]],
-        completion_ids: Sequence[Any] | None = None,
-        **columns: Any,
-    ) -> Rewards:
+    def __call__(self, prompts: Prompts, completions: Replies, completion_ids: Ids = None, **columns: Any) -> Rewards:
         golds = self.golds(columns, len(completions))
         texts = completion_texts(completions, prefilled=self.prefilled)
         verdicts = [self.judge(self.answer(text), gold) for text, gold in zip(texts, golds, strict=True)]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from r1hf.data.golds import gold_text
-from r1hf.rewards._common import Bounds, Message, Rewards, column, completion_texts
+from r1hf.rewards._common import Bounds, Ids, Prompts, Replies, Rewards, column, completion_texts
 from r1hf.verify.extract import final_answer
 from r1hf.verify.math import verify_math_batch
 
@@ -29,13 +29,7 @@ class AccuracyReward:
     outcome: ClassVar[bool] = True
     tasks: ClassVar[tuple[str, ...]] = ("reasoning", "math", "maths", "stem", "logic")
 
-    def __call__(
-        self,
-        prompts: Sequence[Any],
-        completions: Sequence[str | Sequence[Message]],
-        completion_ids: Sequence[Any] | None = None,
-        **columns: Any,
-    ) -> Rewards:
+    def __call__(self, prompts: Prompts, completions: Replies, completion_ids: Ids = None, **columns: Any) -> Rewards:
         golds = column(columns, self.answer_column, len(completions), self.__name__)
         texts = completion_texts(completions, prefilled=self.prefilled)
         # One batch: what needs a worker is shared out over all of them.

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict
 
 from r1hf.core.errors import ConfigError, DataError
-from r1hf.rewards._common import Bounds, Message, Rewards, column, completion_texts, missing
+from r1hf.rewards._common import Bounds, Ids, Prompts, Replies, Rewards, column, completion_texts, missing
 from r1hf.sandbox import Limits, Sandbox, Verdict, check_sandbox
 from r1hf.sandbox.runtime import PACKAGES
 from r1hf.verify.code import CodeVerdict, final_code, verify_codes
@@ -62,13 +62,7 @@ class CodeReward:
         if problems:
             raise ConfigError(problems)
 
-    def __call__(
-        self,
-        prompts: Sequence[Any],
-        completions: Sequence[str | Sequence[Message]],
-        completion_ids: Sequence[Any] | None = None,
-        **columns: Any,
-    ) -> Rewards:
+    def __call__(self, prompts: Prompts, completions: Replies, completion_ids: Ids = None, **columns: Any) -> Rewards:
         tests = column(columns, self.tests_column, len(completions), self.__name__)
         texts = completion_texts(completions, prefilled=self.prefilled)
         rewards: Rewards = [None] * len(texts)
@@ -160,11 +154,6 @@ def get_code_reward(
     )
 
 
-def code_reward(
-    prompts: Sequence[Any],
-    completions: Sequence[str | Sequence[Message]],
-    completion_ids: Sequence[Any] | None = None,
-    **columns: Any,
-) -> Rewards:
+def code_reward(prompts: Prompts, completions: Replies, completion_ids: Ids = None, **columns: Any) -> Rewards:
     """`CodeReward` with its defaults: the tests are the column `tests`."""
     return CodeReward()(prompts, completions, completion_ids, **columns)

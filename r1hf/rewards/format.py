@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from r1hf.rewards._common import Bounds, Message, Rewards, completion_texts
+from r1hf.rewards._common import Bounds, Ids, Prompts, Replies, Rewards, completion_texts
 from r1hf.text.forms import is_well_formed
 from r1hf.text.grammar import Mode
 
@@ -33,13 +32,7 @@ class FormatReward:
     def bounds(self) -> Bounds:
         return min(0.0, self.value), max(0.0, self.value)
 
-    def __call__(
-        self,
-        prompts: Sequence[Any],
-        completions: Sequence[str | Sequence[Message]],
-        completion_ids: Sequence[Any] | None = None,
-        **columns: Any,
-    ) -> Rewards:
+    def __call__(self, prompts: Prompts, completions: Replies, completion_ids: Ids = None, **columns: Any) -> Rewards:
         texts = completion_texts(completions, prefilled=self.prefilled)
         return [self.value if is_well_formed(text, self.mode, prefilled=self.prefilled) else 0.0 for text in texts]
 

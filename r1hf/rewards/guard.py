@@ -5,12 +5,20 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from r1hf.core.errors import ConfigError, R1Error
-from r1hf.rewards._common import Bounds, RewardFunction, Rewards, completion_texts, function_name
+from r1hf.rewards._common import (
+    Bounds,
+    Ids,
+    Prompts,
+    Replies,
+    RewardFunction,
+    Rewards,
+    completion_texts,
+    function_name,
+)
 
 _SHOWN = 80  # characters of a completion or a value in a message
 
@@ -42,13 +50,7 @@ class GuardedReward:
     def bounds(self) -> Bounds | None:
         return None if self.low is None or self.high is None else (self.low, self.high)
 
-    def __call__(
-        self,
-        prompts: Sequence[Any],
-        completions: Sequence[Any],
-        completion_ids: Sequence[Any] | None = None,
-        **columns: Any,
-    ) -> Rewards:
+    def __call__(self, prompts: Prompts, completions: Replies, completion_ids: Ids = None, **columns: Any) -> Rewards:
         batch = {"prompts": prompts, "completions": completions, "completion_ids": completion_ids, **columns}
         try:
             result = self.reward(**batch)

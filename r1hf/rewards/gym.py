@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from r1hf.rewards._common import AnswerReward, Message, Rewards, column, missing, optional_column
+from r1hf.rewards._common import AnswerReward, Ids, Prompts, Replies, Rewards, column, missing, optional_column
 from r1hf.text.grammar import ANSWER_OPEN, parse
 from r1hf.verify.gym import check_installed, score_gym, verify_gym
 
@@ -67,12 +67,7 @@ def _task(metadata: Any, dataset: str | None, answer: Any, question: Any) -> dic
     return {"dataset": name, "entry": {"question": question, "answer": answer, "metadata": metadata}}
 
 
-def gym_reward(
-    prompts: Sequence[Any],
-    completions: Sequence[str | Sequence[Message]],
-    completion_ids: Sequence[Any] | None = None,
-    **columns: Any,
-) -> Rewards:
+def gym_reward(prompts: Prompts, completions: Replies, completion_ids: Ids = None, **columns: Any) -> Rewards:
     """`GymReward` with its defaults."""
     return GymReward()(prompts, completions, completion_ids, **columns)
 

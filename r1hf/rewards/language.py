@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
 from r1hf.core.errors import ConfigError
-from r1hf.rewards._common import Bounds, Message, Rewards, column, completion_texts, question_text
+from r1hf.rewards._common import Bounds, Ids, Prompts, Replies, Rewards, column, completion_texts, question_text
 from r1hf.text.forms import has_content
 from r1hf.text.grammar import parse
 from r1hf.text.language import target_of, target_share
@@ -45,13 +45,7 @@ class LanguageConsistencyReward:
         if self.min_words < 1:
             raise ConfigError(f"min_words is {self.min_words}; it must be at least 1")
 
-    def __call__(
-        self,
-        prompts: Sequence[Any],
-        completions: Sequence[str | Sequence[Message]],
-        completion_ids: Sequence[Any] | None = None,
-        **columns: Any,
-    ) -> Rewards:
+    def __call__(self, prompts: Prompts, completions: Replies, completion_ids: Ids = None, **columns: Any) -> Rewards:
         targets: Sequence[Any] = [None] * len(completions)
         if columns.get(self.language_column) is not None:
             targets = column(columns, self.language_column, len(completions), self.__name__)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from r1hf.core.errors import ConfigError
-from r1hf.rewards._common import Bounds, Rewards, token_counts
+from r1hf.rewards._common import Bounds, Ids, Prompts, Replies, Rewards, token_counts
 
 
 @dataclass(frozen=True)
@@ -34,13 +33,7 @@ class OverlongReward:
                 f"{self.max_completion_len}"
             )
 
-    def __call__(
-        self,
-        prompts: Sequence[Any],
-        completions: Sequence[Any],
-        completion_ids: Sequence[Any] | None = None,
-        **columns: Any,
-    ) -> Rewards:
+    def __call__(self, prompts: Prompts, completions: Replies, completion_ids: Ids = None, **columns: Any) -> Rewards:
         from trl.rewards import get_soft_overlong_punishment
 
         token_counts(completion_ids, len(completions), self.__name__)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from r1hf.core.errors import ConfigError
-from r1hf.rewards._common import Bounds, Message, Rewards, completion_texts
+from r1hf.rewards._common import Bounds, Ids, Prompts, Replies, Rewards, completion_texts
 
 
 @dataclass(frozen=True)
@@ -28,13 +27,7 @@ class RandomReward:
         if not 0 <= self.probability <= 1:
             raise ConfigError(f"probability {self.probability} of the random reward is not between 0 and 1")
 
-    def __call__(
-        self,
-        prompts: Sequence[Any],
-        completions: Sequence[str | Sequence[Message]],
-        completion_ids: Sequence[Any] | None = None,
-        **columns: Any,
-    ) -> Rewards:
+    def __call__(self, prompts: Prompts, completions: Replies, completion_ids: Ids = None, **columns: Any) -> Rewards:
         texts = completion_texts(completions)
         return [
             float(self._draw(prompt, text) < self.probability) for prompt, text in zip(prompts, texts, strict=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from r1hf.core.errors import ConfigError
-from r1hf.rewards._common import Bounds, Message, Rewards, completion_texts
+from r1hf.rewards._common import Bounds, Ids, Prompts, Replies, Rewards, completion_texts
 from r1hf.text.repetition import repeated_share
 
 
@@ -46,13 +45,7 @@ class RepetitionReward:
     def bounds(self) -> Bounds:
         return self.max_penalty, 0.0
 
-    def __call__(
-        self,
-        prompts: Sequence[Any],
-        completions: Sequence[str | Sequence[Message]],
-        completion_ids: Sequence[Any] | None = None,
-        **columns: Any,
-    ) -> Rewards:
+    def __call__(self, prompts: Prompts, completions: Replies, completion_ids: Ids = None, **columns: Any) -> Rewards:
         return [self._score(text) for text in completion_texts(completions)]
 
     def _score(self, text: str) -> float:

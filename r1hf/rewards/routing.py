@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from r1hf.core.errors import ConfigError, DataError
-from r1hf.rewards._common import Bounds, RewardFunction, Rewards, column, function_name
+from r1hf.rewards._common import Bounds, Ids, Prompts, Replies, RewardFunction, Rewards, column, function_name
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,7 @@ class TaskRouter:
     def bounds(self) -> Bounds | None:
         return getattr(self.reward, "bounds", None)
 
-    def __call__(
-        self,
-        prompts: Sequence[Any],
-        completions: Sequence[Any],
-        completion_ids: Sequence[Any] | None = None,
-        **columns: Any,
-    ) -> Rewards:
+    def __call__(self, prompts: Prompts, completions: Replies, completion_ids: Ids = None, **columns: Any) -> Rewards:
         count = len(completions)
         tasks = column(columns, self.column, count, self.__name__)
         for row, task in enumerate(tasks):

@@ -5,9 +5,6 @@ See docs/sandbox.md for what each backend protects from, and what none does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from r1hf.sandbox.backends import Sandbox, check_sandbox
 from r1hf.sandbox.limits import Limits, Result, SandboxError, Verdict
 from r1hf.sandbox.session import Session
@@ -19,7 +16,6 @@ __all__ = [
     "SandboxError",
     "Session",
     "Verdict",
-    "call_function",
     "check_sandbox",
     "run_code",
 ]
@@ -36,18 +32,3 @@ def run_code(
     """Run a Python program once. Raises SandboxError where no sandbox works."""
     with Session(sandbox or check_sandbox(unsafe_exec=unsafe_exec), code, limits) as session:
         return session.run(stdin)
-
-
-def call_function(
-    code: str,
-    function: str,
-    arguments: Sequence[Any] = (),
-    keywords: Mapping[str, Any] | None = None,
-    *,
-    limits: Limits | None = None,
-    sandbox: Sandbox | None = None,
-    unsafe_exec: bool = False,
-) -> Result:
-    """Call a function that the code defines; `value` of the result is what it returned, as plain data."""
-    with Session(sandbox or check_sandbox(unsafe_exec=unsafe_exec), code, limits) as session:
-        return session.call(function, arguments, keywords)

@@ -1,6 +1,6 @@
 """What every recipe has around it: inputs proved, seeds set, one writer, and an output that appears whole or not.
 
-with Stage(parsed, recipe=__file__) as stage:
+with begin(CONFIGS, preflight, argv, __file__) as stage:  # r1hf.commands.recipe
     ...                      # write everything below stage.work
     stage.finish(metrics)
 """

@@ -30,30 +30,14 @@ def sample(
 
     A completion includes its end token. Random numbers come from torch's global generator of the model's device.
     """
-    unique: dict[tuple[int, ...], int] = {}
-    which = torch.tensor([unique.setdefault(tuple(prompt), len(unique)) for prompt in prompts])
     device = model.device
-    ids, real = left_padded(list(unique), device)
-    positions = (real.cumsum(1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.config)
-    causal = real[:, None, None, :] & torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=device).tril()
-    causal |= torch.eye(ids.shape[1], dtype=torch.bool, device=device)  # padding sees itself: no empty softmax
-    with for_decoding(model):
-        logits = model(
-            input_ids=ids, attention_mask=causal, position_ids=positions, past_key_values=cache, logits_to_keep=1
-        ).logits[:, -1]
-
-    rows = which.to(device)
-    cache.batch_select_indices(rows)
-    logits, seen, position = logits[rows], real[rows], positions[rows, -1:]
+    cache, seen, position, logits = _read(model, prompts)
     running = torch.arange(len(prompts), device=device)  # rows of the batch -> prompts
     made = torch.full((len(prompts), max_new_tokens), -1, dtype=torch.long, device=device)
     end_ids = torch.tensor(list(ends), device=device)
     alive = torch.ones(len(prompts), dtype=torch.bool, device=device)
     for step in range(max_new_tokens):
-        probabilities = torch.softmax(logits.float() / temperature, dim=-1)
-        # The argmax of p / Exp(1) is a draw from p, and faster than `multinomial`.
-        token = (probabilities / torch.empty_like(probabilities).exponential_()).argmax(dim=-1)
+        token = _drawn(logits, temperature)
         made[running[alive], step] = token[alive]
         alive &= ~torch.isin(token, end_ids)
         left = int(alive.sum())
@@ -74,3 +58,30 @@ def sample(
             ).logits[:, -1]
     lengths = (made >= 0).sum(dim=1).tolist()
     return [row[:length] for row, length in zip(made.tolist(), lengths, strict=True)]
+
+
+def _read(
+    model: PreTrainedModel, prompts: Sequence[Sequence[int]]
+) -> tuple[DynamicCache, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(cache, which of its places are real, last position (n, 1), logits of the next token) for each prompt."""
+    unique: dict[tuple[int, ...], int] = {}
+    which = torch.tensor([unique.setdefault(tuple(prompt), len(unique)) for prompt in prompts])
+    ids, real = left_padded(list(unique), model.device)
+    positions = (real.cumsum(1) - 1).clamp(min=0)
+    cache = DynamicCache(config=model.config)
+    length = ids.shape[1]
+    causal = real[:, None, None, :] & torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
+    causal |= torch.eye(length, dtype=torch.bool, device=ids.device)  # padding sees itself: no empty softmax
+    with for_decoding(model):
+        logits = model(
+            input_ids=ids, attention_mask=causal, position_ids=positions, past_key_values=cache, logits_to_keep=1
+        ).logits[:, -1]
+    rows = which.to(ids.device)
+    cache.batch_select_indices(rows)
+    return cache, real[rows], positions[rows, -1:], logits[rows]
+
+
+def _drawn(logits: torch.Tensor, temperature: float) -> torch.Tensor:
+    """A token for each row of logits. The argmax of p / Exp(1) is a draw from p, and faster than `multinomial`."""
+    probabilities = torch.softmax(logits.float() / temperature, dim=-1)
+    return (probabilities / torch.empty_like(probabilities).exponential_()).argmax(dim=-1)

@@ -9,7 +9,6 @@ from r1hf.explain.health.facts import Facts
 from r1hf.explain.health.judged import answer_of, spread
 from r1hf.explain.runs.table import Rollout
 
-_NEARLY_ALL = 0.9
 _HIGH = 0.95
 
 

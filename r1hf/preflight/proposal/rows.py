@@ -51,10 +51,6 @@ class Judged:
     def tasks(self) -> Counter[str]:
         return Counter(row["task"] for row in self.rows)
 
-    @property
-    def lost_count(self) -> int:
-        return sum(len(places) for places in self.lost.values())
-
 
 class _Lost(Exception):
     """Why a row cannot be judged."""
