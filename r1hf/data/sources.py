@@ -220,10 +220,10 @@ def _within(spec: Spec, dataset: Dataset, rows: Any) -> list[bool]:
         known: Iterable[Any] = values_of(column(spec.label, dataset, source).take(rows))
     else:
         known = (json.dumps(dataset[place], sort_keys=True, default=str) for place in rows.tolist())
-    return [low <= _share(str(one)) < high for one in known]
+    return [low <= share_of(str(one)) < high for one in known]
 
 
-def _share(text: str) -> float:
+def share_of(text: str) -> float:
     """From 0 up to 1, even over all texts; case and spaces do not count."""
     plain = " ".join(text.casefold().split())
     return int.from_bytes(hashlib.sha256(plain.encode(errors="replace")).digest()[:7], "big") / 2**56

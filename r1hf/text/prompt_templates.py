@@ -45,6 +45,14 @@ def load(name: str, fields: Sequence[str] = ("prompt",)) -> str:
     )
 
 
+def check(problems: list[str], key: str, name: str, fields: Sequence[str] = ("prompt",)) -> None:
+    """Adds what is wrong with the template that a configuration's `key` names."""
+    try:
+        load(name, fields)
+    except ConfigError as error:
+        problems += [f"{key}: {problem}" for problem in error.problems]
+
+
 def render(name: str, prompt: str) -> str:
     """The template `name` with `prompt` in place of `{prompt}`; braces in `prompt` stay as they are."""
     return load(name).replace(PLACEHOLDER, prompt)
