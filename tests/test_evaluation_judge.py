@@ -352,8 +352,6 @@ def test_rows_that_cannot_be_judged_are_named_before_the_run(models: Path, tmp_p
     assert evaluated([models / "base"], rows, tmp_path / "made", "judge=lab/judge") == 1
     assert "row 1: task pair, and no baseline" in capsys.readouterr().err
     rows = asked(tmp_path / "sums.jsonl", "1 + 1?", task="reasoning", answer="2")
-    assert evaluated([models / "base"], rows, tmp_path / "made", "judge=lab/judge") == 1
-    assert "judge: lab/judge would not be asked" in capsys.readouterr().err
     open_rows = f"general_prompts={asked(tmp_path / 'g.jsonl', 'Hello?', task='helpful')}"
     assert evaluated([models / "base"], rows, tmp_path / "made", open_rows) == 1
     assert "general_prompts: " in (said := capsys.readouterr().err) and "no column reference" in said

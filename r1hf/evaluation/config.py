@@ -112,7 +112,7 @@ def preflight(parsed: Parsed) -> None:
         if question not in known:
             parsed.problems.append(f"shown: {question!r} is among none of prompts, longer_prompts and general_prompts")
     check_sampler(parsed.problems, config)
-    _check_judge(parsed.problems, config, rows)
+    _check_judge(parsed, config, rows)
     if config.force_think and config.sampler == "openai" and config.openai.get("api") == "chat":
         parsed.problems.append("force_think: a chat server ends the prompt itself; write openai: {api: completions}")
     for model in config.models:
@@ -167,15 +167,18 @@ def _check_judgeable(problems: list[str], config: EvaluateConfig, key: str, rows
             problems += [f"{key}: programs cannot be judged here: {problem}" for problem in error.problems]
 
 
-def _check_judge(problems: list[str], config: EvaluateConfig, rows: Sequence[Row]) -> None:
+def _check_judge(parsed: Parsed, config: EvaluateConfig, rows: Sequence[Row]) -> None:
     """Adds what is wrong with the judge's keys. rows: the problems that can be read before the start."""
+    problems = parsed.problems
     check_served_judge(problems, config)
     judge = config.judge_called
     if judge is None:
         problems += lacks_judge(config, rows)
         return
     if rows and config.general_prompts is None and all(row["task"] != pairs.TASK for row in rows):
-        problems.append(f"judge: {judge} would not be asked: no row has task {pairs.TASK}, and no general_prompts")
+        parsed.notes.append(f"judge: {judge} is not asked: no row has task {pairs.TASK}, and no general_prompts")
+    if judge in (config.base_model, *config.models):
+        parsed.notes.append(f"judge: {judge} judges itself too, and models prefer their own answers")
     if gave := rewarding(judge, config.models):
         problems.append(
             f"judge: {judge} is {gave}, by which these models were rewarded: they have learned to please it; name "

@@ -22,7 +22,7 @@ def made_up(field: str, count: int, languages: Collection[str] | None = None) ->
     """
     if field == "decontaminate":  # not what the other fields get, or nothing would be left
         return [{"question": "Which question stands in none of the rows that were made up for this rehearsal?"}]
-    if field.startswith("general"):
+    if field.startswith("general") or field == "judge_labelled":
         rows = [_general(prompt.row()) for prompt in training_prompts()]
     else:
         rows = [_reasoning(problem) for problem in training_problems()]
@@ -41,7 +41,7 @@ def _reasoning(problem: Problem) -> Row:
 
 def _general(row: Row) -> Row:
     answer = str(row.get("reference") or row.get("required") or "yes")
-    return row | {"completion": to_think_answer("yes", answer)}
+    return row | {"completion": to_think_answer("yes", answer), "correct": True}
 
 
 def local(source: Any) -> bool:

@@ -31,7 +31,8 @@ _OUTSIDE = {
     ),
     *("report_to", "log_completions_hub_repo", "trackio_space_id", "run_name", "project"),
 }
-_ENGINES = {"sampler", "vllm", "openai", "ray", "servers", "workers"}  # what samples is Transformers, here
+# What samples is Transformers, here; a judge that only servers know is not asked.
+_ENGINES = {"sampler", "vllm", "openai", "ray", "servers", "workers", "judge_servers", "judge_name"}
 _QUIET = {"use_cpu", "num_threads", "matmul_precision", "probe_longest"}  # nobody misses these
 _OPTIMIZERS = {"adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "adagrad", "rmsprop"}
 

@@ -36,6 +36,7 @@ from r1hf.trainers.build_only import building
 _SHORT = {
     **{"documents": 300, "tokenizer_documents": 300, "problems": 2, "samples": 1, "k": 1, "general_k": 1},
     **{"max_new_tokens": 8, "shown": [], "undecided": "keep"},
+    **{"judge_max_new_tokens": 8, "judge_retries": 0},
 }
 _LIMITS = ("max_prompt_length", "max_length")
 _ROWS = 16
