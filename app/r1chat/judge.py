@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from r1chat.reply import Reply
 from r1hf.core.environment import narrowed
 from r1hf.serving.fair import Fair, Full, Who
-from r1hf.text.grammar import Mode
+from r1hf.text.grammar import THINK_OPEN, Mode
 from r1hf.verify.extract import read_answer
 from r1hf.verify.math import verify_math
 from r1hf.verify.numeric import parse_number
@@ -34,6 +34,18 @@ class Rewards(NamedTuple):
     language: float | None
 
 
+class Judged(NamedTuple):
+    """Rewards, and what they were paid for. read: the final answer, as the accuracy reward reads it. fault: what
+    breaks the form. target: the language of the question, ISO 639-1. failed: no worker judged it."""
+
+    rewards: Rewards
+    gold: str = ""
+    read: str | None = None
+    fault: str | None = None
+    target: str | None = None
+    failed: bool = False
+
+
 @dataclass
 class Judge:
     """Judges in a worker process, started at the first use.
@@ -45,10 +57,10 @@ class Judge:
     _turn: Fair = field(default_factory=lambda: Fair(1, WAITING), init=False, repr=False)
     _pool: ProcessPoolExecutor | None = field(default=None, init=False, repr=False)
 
-    async def rewards(self, question: str, reply: Reply, gold: str, who: Who = ("",)) -> Rewards:
-        """Accuracy is None without a gold answer; all are None if the worker fails."""
+    async def judged(self, question: str, reply: Reply, gold: str, who: Who = ("",)) -> Judged:
+        """Accuracy is None without a gold answer; all rewards are None if the worker fails."""
         given = (question, reply.completion(), gold.strip()[:MAX_GOLD], format_mode(reply), reply.form == "prefilled")
-        return await self._run(who, _rewards, *given) or Rewards(None, None, None)
+        return await self._run(who, _judged, *given) or Judged(Rewards(None, None, None), failed=True)
 
     async def agrees(self, answer: str | None, gold: str, who: Who = ("",)) -> bool | None:
         """Whether an answer is the gold one; None where it cannot be judged."""
@@ -96,15 +108,23 @@ def _leave_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _rewards(question: str, completion: Any, gold: str, mode: Mode, prefilled: bool) -> Rewards:
+def _judged(question: str, completion: Any, gold: str, mode: Mode, prefilled: bool) -> Judged:
     # Imported in the worker only: the page needs none of it and should start soon.
+    from r1hf.data.form_faults import form_fault
     from r1hf.rewards import get_accuracy_reward, get_format_reward, get_language_consistency_reward
+    from r1hf.rewards._common import completion_texts
+    from r1hf.text.language import target_of
+    from r1hf.verify.extract import final_answer
 
     given = ([question], [completion])
     shape = get_format_reward(mode=mode, prefilled=prefilled)(*given)[0]
     language = get_language_consistency_reward(prefilled=prefilled)(*given)[0]
     accuracy = get_accuracy_reward(prefilled=prefilled)(*given, answer=[gold])[0] if gold else None
-    return Rewards(accuracy, shape, language)
+    (text,) = completion_texts([completion], prefilled=prefilled)
+    whole = f"{THINK_OPEN}{text}" if prefilled else text
+    fault = None if shape else form_fault(whole, mode) or "malformed"
+    rewards = Rewards(accuracy, shape, language)
+    return Judged(rewards, gold, final_answer(text, prefilled=prefilled), fault, target_of(None, question))
 
 
 def format_mode(reply: Reply) -> Mode:

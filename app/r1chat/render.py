@@ -7,7 +7,7 @@ from typing import Any
 
 from r1chat import defang
 from r1chat.history import Turn
-from r1chat.judge import Rewards, Vote
+from r1chat.judge import Judged, Vote
 from r1chat.texts import Translator
 from r1hf.stage.names import MAIN_LINE, display_name
 
@@ -17,6 +17,7 @@ LATEX = [
     {"left": "\\(", "right": "\\)", "display": False},
 ]
 Snapshot = dict[str, Any]
+LONGEST_ANSWER = 80  # characters of an answer within a sentence
 
 
 def model_label(model: str) -> str:
@@ -141,25 +142,48 @@ def card(title: str, reply: Snapshot, t: Translator, marks: str = "") -> str:
     return "\n\n".join(lines)
 
 
-def reward_marks(rewards: Rewards, t: Translator) -> str:
-    """The three rewards as labelled values; "could not judge" is a dash and never a zero."""
-    cells = []
-    for name, value in rewards._asdict().items():
+def reward_marks(judged: Judged, t: Translator) -> str:
+    """The three rewards as labelled values, which open what each was paid for; "could not judge" is a dash and never
+    a zero."""
+    cells, reasons = [], []
+    for (name, value), why in zip(judged.rewards._asdict().items(), reward_reasons(judged, t), strict=True):
         grade = "blank" if value is None else "good" if value >= 0.9 else "bad" if value < 0.5 else "fair"
-        shown = (
-            "–"
-            if value is None
-            else f"{value:.2f}".rstrip("0").rstrip(".")
-            if value not in (0, 1)
-            else str(int(value))
-        )
+        shown = "–" if value is None else f"{value:.2f}".rstrip("0").rstrip(".")
         hint = t("reward_unjudged") if value is None else t(f"reward_{name}_hint")
-        label = defang.line(t(f"reward_{name}"))
+        label, shown = defang.line(t(f"reward_{name}")), defang.line(shown)
         cells.append(
-            f'<span class="r1-reward r1-{grade}" title="{defang.line(hint)}">'
-            f"<b>{label}</b> {defang.line(shown)}</span>"
+            f'<span class="r1-reward r1-{grade}" title="{defang.line(hint)}"><b>{label}</b> {shown}</span>'
         )
-    return f'<div class="r1-rewards">{"".join(cells)}</div>'
+        reasons.append(f"<li><b>{label} {shown}</b> {defang.line(why)}</li>")
+    return (
+        f'<details class="r1-why"><summary class="r1-rewards">{"".join(cells)}'
+        f'<span class="r1-ask-why">{defang.line(t("why"))}</span></summary><ul>{"".join(reasons)}</ul></details>'
+    )
+
+
+def reward_reasons(judged: Judged, t: Translator) -> list[str]:
+    """A sentence for each reward, in the order of `Rewards`."""
+    if judged.failed:
+        return [t("why_failed")] * 3
+    accuracy, language = judged.rewards.accuracy, judged.rewards.language
+    read, gold = _short(judged.read or ""), _short(judged.gold)
+    if not gold:
+        first = t("why_no_gold_read", read=read) if read else t("why_no_gold")
+    elif accuracy is None:
+        first = t("why_unjudged", gold=gold)
+    elif not read:
+        first = t("why_unread", gold=gold)
+    else:
+        first = t("why_right" if accuracy else "why_wrong", read=read, gold=gold)
+    last = t("why_no_words")
+    if language is not None:
+        last = t("why_language", share=f"{language:.0%}", language=judged.target or "?")
+    return [first, t("why_form") if judged.fault is None else t(f"fault_{judged.fault}"), last]
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= LONGEST_ANSWER else f"{text[:LONGEST_ANSWER]}…"
 
 
 def vote_chart(votes: Sequence[Vote], asked: int, gold: str, t: Translator) -> str:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from r1chat.controls import Controls
-from r1chat.judge import Rewards
+from r1chat.judge import Judged
 from r1chat.lean_gradio import gradio as gr
 from r1chat.questions import Question
 from r1chat.render import card, reward_marks
@@ -71,15 +71,15 @@ class StagesTab:
             yield [alert(refusal), *idle, *self.lanes.skip()]
             return
         questions = [self._question(name, text, controls.seed, self.shared.alias(request)) for name in names]
-        rewards: dict[int, Rewards] = {}
+        judged: dict[int, Judged] = {}
 
         def draw(index: int, reply: Reply) -> str:
-            marks = reward_marks(rewards[index], t) if index in rewards else ""
+            marks = reward_marks(judged[index], t) if index in judged else ""
             return card(self.shared.label(names[index]), reply.snapshot(), t, marks)
 
         async def judge(index: int, reply: Reply) -> None:
             if reply.first is not None:
-                rewards[index] = await self.shared.judge.rewards(text, reply, gold, who(request))
+                judged[index] = await self.shared.judge.judged(text, reply, gold, who(request))
 
         running = self.shared.begin(TAB, questions, request)
         try:

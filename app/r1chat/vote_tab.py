@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from r1chat.controls import Controls
-from r1chat.judge import answer_of, count_votes
+from r1chat.judge import Judged, answer_of, count_votes
 from r1chat.lean_gradio import gradio as gr
 from r1chat.questions import Question, Round
-from r1chat.render import card, vote_chart
+from r1chat.render import card, reward_marks, vote_chart
 from r1chat.reply import Reply
 from r1chat.right_answer import Asked
 from r1chat.shared import Shared, alert, buttons, number, translate, who, whole
@@ -88,15 +88,19 @@ class VoteTab:
         ]
         running = self.shared.begin(TAB, questions, request, AT_ONCE)
         agreed: dict[int, bool | None] = {}
+        judged: dict[int, Judged] = {}
 
         async def judge(index: int, reply: Reply) -> None:
             agreed[index] = await self.shared.judge.agrees(answer_of(reply), gold, who(request)) if gold else None
+            if reply.first is not None:
+                judged[index] = await self.shared.judge.judged(text, reply, gold, who(request))
 
         def draw(index: int, reply: Reply) -> str:
             mark = {True: " ✓", False: " ✗", None: ""}[agreed.get(index)]
             answer = answer_of(reply)
             said = f" · {answer[:40]}{mark}" if answer else ""
-            return card(t("vote_sample", n=index + 1) + said, reply.snapshot(), t)
+            marks = reward_marks(judged[index], t) if index in judged else ""
+            return card(t("vote_sample", n=index + 1) + said, reply.snapshot(), t, marks)
 
         chart = ""
         try:

@@ -249,6 +249,9 @@ def test_stages_stream_side_by_side_with_rewards(chat: ChatPage) -> None:
     assert "accuracy 1" in shown[3] and "format 1" in shown[3] and "language 1" in shown[3]
     boxes = [card.bounding_box() for card in cards]
     assert len({round(box["y"]) for box in boxes if box}) == 1
+    cards[0].locator(".r1-why > summary").click()
+    why = cards[0].locator(".r1-why li").all_inner_texts()
+    assert len(why) == 3 and "the right one is 14" in why[0] and why[1].startswith("format 0 ")
 
 
 def test_a_right_answer_goes_with_its_question(chat: ChatPage) -> None:
@@ -305,7 +308,9 @@ def test_votes_are_counted_and_each_trace_can_be_read(chat: ChatPage) -> None:
     assert "agrees with the right answer 14" in chart and "75% of the samples are right" in chart
     card = chat.page.locator("#r1-samples .block.r1-card:visible").nth(3)
     assert "Sample 4 · 20 ✗" in card.inner_text()
-    card.locator("summary").click()
+    card.locator(".r1-why > summary").click()
+    chat.see("accuracy 0 The final answer is 20, and the right one is 14.", "#r1-samples .r1-why li")
+    card.locator(".r1-thought > summary").click()
     assert "I guess." in card.inner_text()
 
 

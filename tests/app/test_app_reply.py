@@ -20,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from r1chat.backend import BackendError, Piece
 from r1chat.judge import Judge, answer_of, count_votes
-from r1chat.render import measures
+from r1chat.render import measures, reward_reasons
 from r1chat.reply import Reply, opening
-from r1chat.texts import translator
+from r1chat.texts import LANGUAGES, translator
 from tables import each
 
 COLD = "| special_token | Multiply first. | special_token | Summary: 14"
@@ -176,7 +176,7 @@ def judge() -> Iterator[Judge]:
 
 @pytest.fixture
 def rewards(judge: Judge) -> Rewarding:
-    return lambda reply, gold: tuple(asyncio.run(judge.rewards("What is 2 + 3 * 4?", reply, gold)))
+    return lambda reply, gold: tuple(asyncio.run(judge.judged("What is 2 + 3 * 4?", reply, gold)).rewards)
 
 
 def test_rewards_are_those_of_training(rewards: Rewarding) -> None:
@@ -190,6 +190,33 @@ def test_rewards_are_those_of_training(rewards: Rewarding) -> None:
     assert rewards(read(text(COLD), "cold_start"), "14") == (1.0, 1.0, 1.0)
     assert rewards(read(text("Multiply first.</think>\n\nIt is \\boxed{14}"), "prefilled"), "14") == (1.0, 1.0, 1.0)
     assert rewards(read([Piece(reasoning="Multiply."), Piece("\\boxed{14}")]), "14") == (1.0, 1.0, 1.0)
+
+
+@each(
+    "form, whole, gold, accuracy, shape, language",
+    [
+        ("inline", "<think>Multiply.</think> <answer>14</answer>", "14", "is 14: the same", "was trained", "100%"),
+        ("inline", "<think>Multiply.</think> <answer>20</answer>", "14", "is 20, and the right one is 14", "", "(en)"),
+        ("inline", "<think>先算乘法 then add</think> <answer>14</answer>", "", "is 14. No right answer", "", "33% of"),
+        ("inline", "14", "14", "", "no closed <think>", "no thought"),
+        ("inline", "<think></think> <answer>14</answer>", "14", "", "nothing in <think>", "no thought"),
+        ("inline", "<think>So.</think> 14", "14", "", "in no <answer>", "100%"),
+        ("inline", "<think>So.</think> <answer>14</answer> or 15", "", "", "text around them", ""),
+        ("inline", "<think>So.</think> <answer>14</answer><answer>15</answer>", "14", "or several", "twice", ""),
+        ("prefilled", "So it is.</think> 14", "14", "is 14: the same", "was trained", "100%"),
+        ("prefilled", "</think> 14", "14", "", "nothing in <think>", "no thought"),
+        ("cold_start", "Step 1: 12.", "14", "", "no | special_token |", ""),
+        ("cold_start", COLD, "14", "the same", "was trained", ""),
+    ],
+)
+def test_each_reward_says_what_it_was_paid_for(
+    judge: Judge, form: str, whole: str, gold: str, accuracy: str, shape: str, language: str
+) -> None:
+    found = asyncio.run(judge.judged("What is 2 + 3 * 4?", read(text(whole), form), gold))
+    for said, part in zip(reward_reasons(found, translator("en")), (accuracy, shape, language), strict=True):
+        assert part in said
+    assert (found.fault is None) == bool(found.rewards.format)
+    assert all(reward_reasons(found, translator(code)) for code in LANGUAGES)
 
 
 def test_a_symbolic_gold_is_judged_too(rewards: Rewarding) -> None:

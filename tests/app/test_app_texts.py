@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import string
@@ -16,11 +17,14 @@ from hypothesis import strategies as st
 from r1chat import defang, history, prompt, render, texts
 from r1chat.backend import KINDS, Piece, Tokens
 from r1chat.controls import Controls
-from r1chat.judge import Rewards, Vote
+from r1chat.judge import Judged, Rewards, Vote
 from r1chat.limits import RateLimiter
 from r1chat.reply import VERDICTS, Reply
 from r1chat.settings import Settings
 from tables import each
+
+from r1hf.data import form_faults
+from r1hf.data.filters import REASONS
 
 T = texts.translator("en")
 
@@ -187,9 +191,23 @@ def test_a_card_and_a_chart_hold_no_html_of_a_model() -> None:
 
 
 def test_could_not_judge_is_a_dash_and_no_zero() -> None:
-    marks = render.reward_marks(Rewards(None, 0.0, 0.5), T)
+    marks = render.reward_marks(Judged(Rewards(None, 0.0, 0.5)), T)
     values = re.findall(r"</b> ([^<]*)</span>", marks)
     assert [value.replace("&#8211;", "–") for value in values] == ["–", "0", "0.5"]
+
+
+def test_a_reason_quotes_an_answer_as_text_and_in_short() -> None:
+    evil = "<img src=x onerror=alert(1)> ![](http://a) **b**"
+    marks = render.reward_marks(Judged(Rewards(0.0, 0.0, None), evil, evil + 500 * "9", "malformed", "en"), T)
+    assert not any(mark in marks for mark in ("<img", "![", "**")) and marks.count("<li>") == 3
+    assert 100 * "9" not in marks
+    assert render.reward_reasons(Judged(Rewards(None, None, None), failed=True), T) == ["It was not judged in time."] * 3
+
+
+def test_every_fault_of_the_form_has_a_sentence_in_every_language() -> None:
+    names = set(re.findall(r'"([a-z_]+)"', inspect.getsource(form_faults).partition("def form_fault")[2]))
+    known = {name for name in names if name in REASONS}
+    assert len(known) > 10 and all(f"fault_{name}" in texts.load(code) for name in known for code in texts.LANGUAGES)
 
 
 def test_the_chart_names_majority_ties_and_agreement() -> None:
