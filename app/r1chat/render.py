@@ -151,9 +151,7 @@ def reward_marks(judged: Judged, t: Translator) -> str:
         shown = "–" if value is None else f"{value:.2f}".rstrip("0").rstrip(".")
         hint = t("reward_unjudged") if value is None else t(f"reward_{name}_hint")
         label, shown = defang.line(t(f"reward_{name}")), defang.line(shown)
-        cells.append(
-            f'<span class="r1-reward r1-{grade}" title="{defang.line(hint)}"><b>{label}</b> {shown}</span>'
-        )
+        cells.append(f'<span class="r1-reward r1-{grade}" title="{defang.line(hint)}"><b>{label}</b> {shown}</span>')
         reasons.append(f"<li><b>{label} {shown}</b> {defang.line(why)}</li>")
     return (
         f'<details class="r1-why"><summary class="r1-rewards">{"".join(cells)}'

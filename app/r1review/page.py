@@ -83,8 +83,8 @@ class Page:
         self.cancel.click(
             lambda: [gr.update(visible=False), "", ""], None, [self.editor, self.found, self.note], **quiet
         )
-        # Not `input`: Gradio's text field says that at a key press only, and not of what is pasted, deleted, or written
-        # with an input method.
+        # Not `input`: Gradio's text field says that at a key press only, and not of what is pasted, deleted, or
+        # written with an input method.
         self.text.change(self.look, [self.key, self.text], self.found, trigger_mode="always_last", **quiet)
         for one in filters:
             one.input(self.show, given, shown, **quiet)

@@ -8,20 +8,13 @@ from typing import Any
 
 from r1chat.defang import html
 
-from r1hf.data.audit import NOT_CHOSEN
-from r1hf.data.cleaning import NEAR
+from r1hf.data.audit import WORDS
 from r1hf.data.decisions import Decision
-from r1hf.data.filters import REASONS
 from r1hf.data.review_queue import Item
 from r1hf.selection.edits import Checked
 
 _MARKS = re.compile(r"\| ?special_token ?\||</?(?:think|answer)>")
 _DONE = {"accept": "accepted", "edit": "edited", "reject": "rejected"}
-_WHY = {
-    **REASONS,
-    NOT_CHOSEN: "good, and more than the stage was asked to keep",
-    NEAR: "good, and says nearly what another row says",
-}
 NOTHING_LEFT = '<p class="rv-none" id="rv-none">No row is left here. Choose other filters, or close the page.</p>'
 
 
@@ -38,7 +31,7 @@ def heading(item: Item, place: str, mine: Decision | None, conflict: bool) -> st
     """The line above a row: its place, where it is from, why it was rejected, what was decided."""
     chips = [_chip(name) for name in (*item.methods, item.language)]
     if item.reason is not None:
-        chips.append(_chip(f"{item.reason}: {_WHY.get(item.reason, 'not kept')}", "bad"))
+        chips.append(_chip(f"{item.reason}: {WORDS.get(item.reason, 'not kept')}", "bad"))
     if mine is not None:
         chips.append(_chip(f"you {_DONE[mine.kind]} it", "bad" if mine.kind == "reject" else "good"))
     if conflict:

@@ -25,6 +25,14 @@ FILE = "audit.parquet"
 STEPS = ("sampled", "parsed", "right", "readable", "chosen", "kept")
 SPARE, NOT_CHOSEN = "spare", "not_chosen"
 _EXCERPT = 400  # characters
+# What each reason says of a sample, in words.
+WORDS = {
+    **REASONS,
+    NOT_CHOSEN: "good, and more than the stage was asked to keep",
+    NEAR: "good, and says nearly what another row says",
+    LEAK: "good, and its question is one that models are tested on",
+    SPARE: "good, and more than the mix had room for",
+}
 _FIRST = {"no_answer": "parsed", "repetition": "right", "duplicate": "readable"}  # the first reasons beyond each step
 _AFTER = {NOT_CHOSEN: "readable", NEAR: "chosen", LEAK: "chosen", SPARE: "chosen"}
 

@@ -39,10 +39,11 @@ def funnel(run: Path) -> dict[str, dict[str, Any]]:
             f"{run}: there is no {FILE} in it or its stages: give the directory of a run or of a stage of cold_start "
             "or rejection_sampling that is finished"
         )
-    return {path.parent.resolve().name: _stage(path) for path in files}
+    return {path.parent.resolve().name: funnel_of(path) for path in files}
 
 
-def _stage(path: Path) -> dict[str, Any]:
+def funnel_of(path: Path) -> dict[str, Any]:
+    """What `funnel` says of one stage. path: its audit.parquet. Raises DataError where it is damaged."""
     try:
         table = pq.read_table(path, columns=_COUNTED)
         examples = _examples(path)

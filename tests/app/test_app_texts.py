@@ -201,7 +201,9 @@ def test_a_reason_quotes_an_answer_as_text_and_in_short() -> None:
     marks = render.reward_marks(Judged(Rewards(0.0, 0.0, None), evil, evil + 500 * "9", "malformed", "en"), T)
     assert not any(mark in marks for mark in ("<img", "![", "**")) and marks.count("<li>") == 3
     assert 100 * "9" not in marks
-    assert render.reward_reasons(Judged(Rewards(None, None, None), failed=True), T) == ["It was not judged in time."] * 3
+    assert (
+        render.reward_reasons(Judged(Rewards(None, None, None), failed=True), T) == ["It was not judged in time."] * 3
+    )
 
 
 def test_every_fault_of_the_form_has_a_sentence_in_every_language() -> None:

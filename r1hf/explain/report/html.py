@@ -17,6 +17,7 @@ from r1hf.explain.report.charts import Chart
 from r1hf.explain.report.costs import NOTE, costs
 from r1hf.explain.report.curves import StageCurves, loss_curves, rl_curves
 from r1hf.explain.report.examined import Examined, examined
+from r1hf.explain.report.funnels import funnels, judges, reviews
 from r1hf.explain.report.graph import Box, draw_graph
 from r1hf.explain.report.load import RunData, load_run
 from r1hf.explain.report.pairs import pairs
@@ -62,6 +63,7 @@ def render(run: RunData, summary: dict[str, Any], refresh: int = 0) -> str:
     whole, commands = sections.commands(run)
     curves, losses = rl_curves(run), loss_curves(run)
     spent, together = costs(run)
+    drawn = funnels(run)
     return page(
         "run.html.jinja",
         curves + losses,
@@ -82,7 +84,10 @@ def render(run: RunData, summary: dict[str, Any], refresh: int = 0) -> str:
         questions=shown,
         questions_left_out=left_out,
         sampled=[name for name in models if any(name in item.answers for item in shown)],
-        data_stages=sections.data_stages(run),
+        data_stages=sections.data_stages(run, [one.stage for one in drawn]),
+        funnels=drawn,
+        reviews=reviews(run),
+        judges=judges(run),
         costs=spent,
         together=together,
         cost_note=NOTE,

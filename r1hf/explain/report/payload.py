@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 PAGE = Path(__file__).parent / "page"
 _SCRIPTS = ("uplot/uPlot.iife.min.js", "page.js", "charts.js", "rollouts.js", "detail.js", "pairs.js", "start.js")
-_STYLES = ("uplot/uPlot.min.css", "report.css", "browse.css")
+_STYLES = ("uplot/uPlot.min.css", "report.css", "browse.css", "funnel.css")
 
 
 def packed(value: Any) -> Markup:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -91,15 +92,21 @@ class DataStage:
     groups: list[Bars]
 
 
-def data_stages(run: RunData) -> list[DataStage]:
-    """The data stages that have finished, without the evaluation: that has a table of its own."""
+def data_stages(run: RunData, drawn: Collection[str] = ()) -> list[DataStage]:
+    """The data stages that have finished, without the evaluation: that has a table of its own.
+
+    What stands elsewhere on the page is left out: how the judge errs, and the reasons of the stages whose funnel is
+    `drawn`.
+    """
     found = []
     for stage in run.graph:
         manifest = run.manifests.get(stage)
         if manifest is None or stage not in DATA_STAGES or stage == "evaluate":
             continue
         metrics = manifest.get("metrics")
-        facts, groups = metric_groups(metrics if isinstance(metrics, dict) else {})
+        apart = {"judge", "rejected"} if stage in drawn else {"judge"}
+        own = {key: value for key, value in metrics.items() if key not in apart} if isinstance(metrics, dict) else {}
+        facts, groups = metric_groups(own)
         found.append(DataStage(stage, info(stage), duration(manifest.get("seconds")), facts, groups))
     return found
 
