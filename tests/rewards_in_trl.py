@@ -183,8 +183,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     found = cases()
+    forms = (False, True) if os.environ.get("WORLD_SIZE", "1") == "1" else (False,)  # what is gathered is no text
     for name in options.names or found:
-        for conversational in (False, True):
+        for conversational in forms:
             line = run(name, found[name], conversational, options.out, options.steps)
             line = json.loads(json.dumps(line), parse_constant=lambda text: None if math.isnan(float(text)) else text)
             if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:

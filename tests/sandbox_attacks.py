@@ -590,4 +590,5 @@ _USE_UP = [
     _use_up("kill itself", "import os\nos.kill(os.getpid(), 9)", "out_of_memory"),
 ]
 
-ATTACKS = [*_REACH, *_FOOL, *_CROSS, *_USE_UP]
+WALLS = [*_REACH, *_CROSS]  # what a sandbox's own walls keep out; the rest is left to the harness and to limits
+ATTACKS = [*WALLS, *_FOOL, *_USE_UP]

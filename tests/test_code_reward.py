@@ -176,26 +176,3 @@ def test_equal_programs_run_once():
         patch.setattr(code_module, "verify_codes", count)
         scores = reward([""] * 5, [RIGHT, clock, RIGHT, clock, RIGHT], tests=[TESTS] * 4 + [TESTS[:1]])
     assert scores == [1.0, 0.0, 1.0, 0.0, 1.0] and results == [3]
-
-
-@pytest.mark.slow
-def test_stock_grpo_trains_with_it(tiny_base, tmp_path):
-    from datasets import Dataset
-    from trl import GRPOConfig, GRPOTrainer
-
-    rows = [{"prompt": f"Print {n}.", "tests": [{"stdin": "", "stdout": str(n)}]} for n in range(4)]
-    settings = GRPOConfig(
-        output_dir=str(tmp_path),
-        max_steps=2,
-        per_device_train_batch_size=4,
-        num_generations=2,
-        max_completion_length=8,
-        logging_steps=1,
-        report_to="none",
-        use_cpu=True,
-        bf16=False,
-        save_strategy="no",
-    )
-    trainer = GRPOTrainer(str(tiny_base), get_code_reward(), settings, train_dataset=Dataset.from_list(rows))
-    trainer.train()
-    assert [entry["rewards/code_reward/mean"] for entry in trainer.state.log_history if "loss" in entry] == [0.0, 0.0]

@@ -28,7 +28,6 @@ SMALL = {
 }
 KINDS = {
     "sft": ("sft", {}),
-    "grpo": ("grpo", {}),
     "grpo economical": ("grpo economical", {}),  # with share_prompts: a mask of four dimensions
 }
 

@@ -214,7 +214,7 @@ def test_row_2_a_run_with_a_broken_log_and_foreign_files_goes_on(tiny_base: Path
 
 
 @pytest.mark.slow
-def test_row_3_a_checkpoint_named_by_hand(tiny_base: Path, tmp_path: Path, undisturbed_metrics: Any) -> None:
+def test_row_3_a_checkpoint_named_by_hand(tiny_base: Path, tmp_path: Path) -> None:
     """An empty or damaged one is an error, before anything is trained; the last one, or `true`, is gone on from."""
     saved = interrupted(tiny_base, tmp_path / "made")
     last, kept = saved / "checkpoint-4", tmp_path / "kept"
@@ -238,13 +238,9 @@ def test_row_3_a_checkpoint_named_by_hand(tiny_base: Path, tmp_path: Path, undis
     refused(last, "go on from the beginning, since no checkpoint is whole")
     refused("true", "go on from the beginning, since no checkpoint is whole")
     assert len(list(saved.glob("checkpoint-*"))) == 4, "nothing was given up"
+    undisturbed = run("sft", tiny_base, tmp_path / "straight")
     for named in (last, "true"):
         shutil.rmtree(tmp_path / "made.partial", ignore_errors=True)
         shutil.rmtree(tmp_path / "made", ignore_errors=True)
         shutil.copytree(kept, tmp_path / "made.partial")
-        assert run("sft", tiny_base, tmp_path / "made", resume_from_checkpoint=named) == undisturbed_metrics
-
-
-@pytest.fixture
-def undisturbed_metrics(tiny_base: Path, tmp_path: Path) -> Any:
-    return run("sft", tiny_base, tmp_path / "straight")
+        assert run("sft", tiny_base, tmp_path / "made", resume_from_checkpoint=named) == undisturbed

@@ -68,7 +68,6 @@ TABLE: dict[int, tuple[str, str, list[str]]] = {
         "what was there is kept, a clear error",
         [
             "test_fault_training::test_row_7_a_full_disk_keeps_the_checkpoint_before",
-            "test_resume::test_a_full_disk_keeps_the_checkpoint_before",
             "test_stage::test_a_full_disk_leaves_the_old_output",
         ],
     ),
@@ -164,7 +163,7 @@ TABLE: dict[int, tuple[str, str, list[str]]] = {
         [
             "test_hub_faults::test_row_17_an_answer_in_the_middle",
             "test_hub_faults::test_a_cut_push_goes_on",
-            "test_hub_faults::test_pushes_cut_at_twenty_points",
+            "test_hub_faults::test_pushes_cut_all_along",
         ],
     ),
     18: (

@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from accelerate.commands.config.config_args import ClusterConfig, load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils import DistributedType
 from accelerate.utils.launch import prepare_multi_gpu_env
-from safetensors.torch import load_file
 from small_run import CPU, ROOT, SFT, answered, arguments, opening, write
 from tables import each
 
@@ -87,28 +85,15 @@ def test_an_accelerate_file_opens_with_its_launch_and_explains_each_value(path: 
 
 @pytest.mark.slow
 def test_launches_on_the_cpu(tiny_base: Path, tmp_path: Path) -> None:
-    """One process and two, with the same rows in a step, give the same weights."""
     rows = write(tmp_path / "rows.jsonl", answered(16))
-    for name, processes in {"cpu": 1, "cpu_2": 2}.items():
-        given = {"model": tiny_base, "data": rows, **CPU, **SFT, "per_device_train_batch_size": 8 // processes}
-        words = arguments("sft.yaml", **given, output_dir=tmp_path / name)
-        start = [
-            sys.executable,
-            "-m",
-            "accelerate.commands.launch",
-            "--config_file",
-            f"recipes/accelerate/{name}.yaml",
-        ]
-        start += ["--main_process_port", "0"] if processes > 1 else []  # none that another test holds
-        done = subprocess.run(
-            [*start, SFT_RECIPE, *words], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=900
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        manifest = read_manifest(tmp_path / name)
-        assert manifest is not None and manifest.metrics["optimizer_steps"] == 2
-    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("cpu", "cpu_2"))
-    for key, value in one.items():
-        torch.testing.assert_close(value, two[key], rtol=1e-4, atol=1e-5)
+    words = arguments("sft.yaml", model=tiny_base, data=rows, **CPU, **SFT, output_dir=tmp_path / "made")
+    start = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", "recipes/accelerate/cpu.yaml"]
+    done = subprocess.run(
+        [*start, SFT_RECIPE, *words], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=900
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    manifest = read_manifest(tmp_path / "made")
+    assert manifest is not None and manifest.metrics["optimizer_steps"] == 2
 
 
 def environment(**more: str) -> dict[str, str]:

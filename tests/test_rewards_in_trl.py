@@ -1,4 +1,4 @@
-"""Every reward trains in stock `trl.GRPOTrainer`: on strings and conversations, on one process and on two."""
+"""Every reward trains in stock `trl.GRPOTrainer`: on strings and conversations, and with strings on two processes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from small_run import ROOT, launched
+from tables import each
 
 pytestmark = pytest.mark.slow
 
@@ -35,9 +36,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return trained(one) | trained(two, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 
 
-@pytest.mark.parametrize("form", ["string", "conversational"])
-@pytest.mark.parametrize("processes", [1, 2])
-@pytest.mark.parametrize("name", NAMES)
+@each(
+    "processes, form, name",
+    [(*run, name) for run in [(1, "string"), (1, "conversational"), (2, "string")] for name in NAMES],
+)
 def test_trains_and_logs_its_reward(runs: Runs, name: str, processes: int, form: str) -> None:
     run = runs[processes, name, form]
     assert run["steps"] == STEPS and run["changed"]
@@ -50,10 +52,9 @@ def test_trains_and_logs_its_reward(runs: Runs, name: str, processes: int, form:
     assert all(value is not None for value in run["reward"])
 
 
-@pytest.mark.parametrize("form", ["string", "conversational"])
-@pytest.mark.parametrize("name", NAMES)
-def test_two_processes_score_and_gather_as_many_as_one(runs: Runs, name: str, form: str) -> None:
-    one, two = runs[1, name, form], runs[2, name, form]
+@each("name", NAMES)
+def test_two_processes_score_and_gather_as_many_as_one(runs: Runs, name: str) -> None:
+    one, two = runs[1, name, "string"], runs[2, name, "string"]
     assert one["asked"] == two["asked"] == dict.fromkeys(one["asked"], STEPS * BATCH)
     assert one["gathered"] == two["gathered"] == dict.fromkeys(one["gathered"], BATCH)
     if name not in ("language", "weighted"):  # there the phrases decide who is judged

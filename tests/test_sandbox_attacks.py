@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator
 
 import pytest
-from sandbox_attacks import ATTACKS, Attack
+from sandbox_attacks import ATTACKS, WALLS, Attack
 from sandbox_target import MIB, Target, first_working, peak_memory, reset_peak_memory
 
 from r1hf.sandbox import Sandbox, SandboxError, check_sandbox
@@ -26,7 +26,7 @@ CASES = [
         marks=[] if (backend, abi) == (FIRST, None) else [pytest.mark.slow],
     )
     for backend, abi in SANDBOXES
-    for attack in ATTACKS
+    for attack in (ATTACKS if abi is None else WALLS)
 ]
 
 

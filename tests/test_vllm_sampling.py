@@ -129,7 +129,7 @@ def samples_in(folder: Path) -> int:
 @needs_vllm
 def test_killed_under_vllm_it_ends_with_the_rows_of_an_undisturbed_run(tiny_base: Path, tmp_path: Path) -> None:
     words = ("--sampler=vllm", "--batch_size=4", "--shard_size=8", "--vllm={max_model_len: 128}")
-    for name, kills in (("whole", ()), ("killed", (3, 20, 45))):
+    for name, kills in (("whole", ()), ("killed", (20,))):
         for after in kills:
             process = started(tmp_path / name, tiny_base, *words)
             while samples_in(tmp_path / name) < after and process.poll() is None:
