@@ -194,6 +194,15 @@ def test_what_was_found_of_contamination_is_told(run: Path, tmp_path: Path) -> N
         assert (f"{told} on, and 1 stand there whole; some of that data could not be read again." in text) is said
 
 
+def test_a_judging_model_and_its_errors_are_told(run: Path, tmp_path: Path) -> None:
+    made = Path(shutil.copytree(run, tmp_path / "run"))
+    assert "are judged by rule on" in card(plan(made / "r1"))
+    measured = {"helpful": {"error_rate": 0.05, "judged": 120}}
+    evaluate(made, {"r1": made / "r1"}, general_judge="org/judge", judge_measured=measured)
+    told = card(plan(made / "r1"))
+    assert "are judged by the model `org/judge` on" in told and "wrong on 5.0% of 120 labelled rows (helpful)" in told
+
+
 def test_an_evaluation_without_errors_is_none(run: Path, tmp_path: Path) -> None:
     toy = shutil.copytree(run, tmp_path / "toy")
     content = json.loads((toy / "evaluate/results.json").read_text())
