@@ -179,7 +179,7 @@ def think(thought, answer="14"):
         (think("先 `we multiply these first`"), "zh", 0.2),
         (think("先 \\we \\multiply \\these \\first"), "zh", 0.2),
         # Nothing to judge.
-        (think("3 * 4 = 12"), "en", None),
+        (think("3 * 4 = 12"), "en", 1.0),
         (think(""), "en", None),
         ("<answer>first multiply</answer>", "en", None),
         ("first multiply", "en", None),
@@ -199,8 +199,10 @@ def test_language_of_everything():
         get_language_consistency_reward(scope="answers")
 
 
-def test_a_thought_without_words_can_count_but_no_thought_never_does():
-    reward = get_language_consistency_reward(empty=1.0)
+def test_a_thought_without_words_is_paid_as_one_in_the_right_words_but_no_thought_never_is():
+    """A None weighs as a zero within a group: words would be worth adding to formulas."""
+    reward = get_language_consistency_reward()
+    assert score(reward, think("first 3 * 4 = 12"), language="en") == 1.0
     assert score(reward, think("3 * 4 = 12"), language="en") == 1.0
     assert score(reward, think(" \u200b "), language="en") is None
     assert score(reward, "<answer>14</answer>", language="en") is None

@@ -9,6 +9,7 @@ from r1hf.rewards import (
     accuracy_reward,
     get_format_reward,
     get_language_consistency_reward,
+    language_consistency_reward,
     question_text,
 )
 from r1hf.text import prompt_templates as templates
@@ -137,7 +138,7 @@ def test_input_of_supervised_finetuning():
 def test_language_consistency():
     outputs, weights = SEED["s12_outputs"], SEED["s12_weights"]
     accuracy = rewards_of(accuracy_reward, outputs)
-    language = rewards_of(get_language_consistency_reward(empty=1.0), outputs)
+    language = rewards_of(language_consistency_reward, outputs)
     assert language == SEED["s12_language"]
     totals = [
         weights["accuracy"] * acc + weights["language"] * lang for acc, lang in zip(accuracy, language, strict=True)
@@ -145,5 +146,5 @@ def test_language_consistency():
     assert totals == pytest.approx(SEED["s12_total"])
 
 
-def test_language_consistency_abstains_without_words():
-    assert rewards_of(get_language_consistency_reward(), SEED["s12_outputs"]) == [None, None]
+def test_language_consistency_can_abstain_without_words():
+    assert rewards_of(get_language_consistency_reward(empty=None), SEED["s12_outputs"]) == [None, None]

@@ -114,7 +114,7 @@ def _options(options: argparse.Namespace, example: Example | None) -> Options:
     problems: list[str] = []
     default = example or EXAMPLES["rewards"]
     weights = default.weights if options.weights is None else _weights(options.weights, problems)
-    empty = default.empty_language if example else None
+    empty = default.empty_language if example else Options.empty_language
     if options.empty_language is not None:
         empty = None if options.empty_language == "none" else _number(options.empty_language)
         if empty is None and options.empty_language != "none":

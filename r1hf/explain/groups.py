@@ -99,7 +99,7 @@ class Options:
     weights: Mapping[str, float]
     format_mode: str = "think_only"
     prefilled: bool = False
-    empty_language: float | None = None
+    empty_language: float | None = 1.0
     std: float | None = None
     grpo: Mapping[str, Any] = field(default_factory=dict)
 
@@ -239,7 +239,7 @@ def notes(groups: Sequence[Group], options: Options, result: Mapping[str, Any]) 
     if groups[0].completions == EXAMPLES["language"].group.completions and options.empty_language is not None:
         lines.append(
             f"the thoughts hold numbers and no words; 0/0 counts {options.empty_language:g}, as in the article's "
-            "example (training abstains: --empty-language none). The paper adds language with weight 1"
+            "example and in training. The paper adds language with weight 1"
         )
     return lines
 

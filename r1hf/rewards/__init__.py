@@ -1,6 +1,7 @@
 """Judgement: rewards with TRL's signature `(prompts, completions, completion_ids, **columns) -> [float or None]`.
 
-None means "could not judge" and is never a zero. Every reward can be pickled. docs/rewards.md is the table of them.
+None means "could not judge": a row as a whole, since within a group TRL counts it as a zero. Every reward can be
+pickled. docs/rewards.md is the table of them.
 Each is imported from its own file when it is asked for.
 """
 

@@ -17,12 +17,13 @@ Scope = Literal["thinking", "all"]
 
 @dataclass(frozen=True)
 class LanguageConsistencyReward:
-    """Share, 0.0 to 1.0, of words in the row's target language; None where there is nothing to judge.
+    """Share, 0.0 to 1.0, of words in the row's target language; None where there is no thought.
 
     The target is the column `language` (ISO 639-1), and where it is missing, None, NaN or blank, the language of the
     question. A language that `r1hf.text.language.language_code` does not know is judged None: no row ends a training.
     `scope="thinking"` is the paper's, "all" also reads the answer and text outside the tags. `empty` is the reward
-    of a thought that shows something but no words ("3 * 4 = 12"): None abstains, 1.0 is the seed's reading of 0/0.
+    of a thought that shows something but no words ("3 * 4 = 12"): 1.0, as nothing in it is of another language. None
+    would abstain, and be left out of that completion's sum alone: a policy would be paid for adding words to formulas.
     A thought of fewer than `min_words` words, but not of none, is None; 1 by default, so that one word is judged.
 
     Resists: no thought, or a blank one, to dodge the measure (None, never `empty`); words of the other
@@ -31,7 +32,7 @@ class LanguageConsistencyReward:
     """
 
     scope: Scope = "thinking"
-    empty: float | None = None
+    empty: float | None = 1.0
     prefilled: bool = False
     language_column: str = "language"
     min_words: int = 1
@@ -58,10 +59,11 @@ class LanguageConsistencyReward:
     def _score(self, text: str, target: str | None) -> float | None:
         if target is None:
             return None
-        if self.scope == "thinking":
-            text = parse(text, prefilled=self.prefilled).reasoning or ""
-        if not has_content(text):
+        response = parse(text, prefilled=self.prefilled)
+        thought = response.reasoning or ""
+        if not has_content(thought if self.scope == "thinking" else f"{thought} {response.visible}"):
             return None
+        text = thought if self.scope == "thinking" else text
         share = target_share(text, target)
         if share is None:
             return self.empty
