@@ -22,8 +22,9 @@ from r1hf.explain.runs.table import Rollout, RunTable
 
 RUNS = Path(__file__).parent / "fixtures" / "runs"
 
-# The run -> its diagnosis; made by scripts/faulty_runs.py.
+# The run -> its diagnosis; made by scripts/faulty_runs.py, but for `abstaining_reward`, a part of a run of SmolLM2.
 FAULTS = {
+    "abstaining_reward": "abstaining_reward",
     "wrong_extraction": "wrong_extraction",
     "string_comparison": "wrong_extraction",
     "no_eos": "no_eos",
@@ -55,7 +56,7 @@ NEED_LOG = {
 }
 NEED_COMPLETIONS = {
     *("wrong_extraction", "string_comparison", "no_eos", "prompt_too_long", "prompt_cut", "one_prompt"),
-    *("constant_reward", "special_tags", "malformed", "one_answer", "wrong_is_paid"),
+    *("constant_reward", "special_tags", "malformed", "one_answer", "wrong_is_paid", "abstaining_reward"),
 }
 
 

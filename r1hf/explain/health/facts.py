@@ -20,17 +20,17 @@ class Facts:
         self.run, self.rollouts = run, run.rollouts
         run.notes += judge(self.rollouts)
         self.judged = [one for one in self.rollouts if one.right is not None]
-        self.paid = self._logged("reward") or self._of_rollouts(lambda one: one.reward)
+        self.paid = self._logged("reward") or self.of_rollouts(lambda one: one.reward)
         self.outcome = self._rewards(run.outcomes)
         self.form = self._rewards(run.forms)
-        self.clipped = self._logged("completions/clipped_ratio") or self._of_rollouts(
+        self.clipped = self._logged("completions/clipped_ratio") or self.of_rollouts(
             lambda one: None if one.truncated is None else float(one.truncated)
         )
-        self.tokens = self._logged("completions/mean_length") or self._of_rollouts(lambda one: one.tokens)
-        self.length = self.tokens or self._of_rollouts(lambda one: float(len(one.completion)))
+        self.tokens = self._logged("completions/mean_length") or self.of_rollouts(lambda one: one.tokens)
+        self.length = self.tokens or self.of_rollouts(lambda one: float(len(one.completion)))
         self.kl, self.entropy = self._logged("kl"), self._logged("entropy")
         self.grad, self.rate, self.loss = map(self._logged, ("grad_norm", "learning_rate", "loss"))
-        self.right = self._of_rollouts(lambda one: None if one.right is None else float(one.right))
+        self.right = self.of_rollouts(lambda one: None if one.right is None else float(one.right))
         self.held_out = self._held_out()
         self.quiet = self._quiet()
 
@@ -138,9 +138,10 @@ class Facts:
         found = [(int(row["step"] or 0), value) for row in self.run.steps if (value := row.get(name)) is not None]
         return Series(tuple(step for step, _ in found), tuple(value for _, value in found))
 
-    def _of_rollouts(self, figure: Callable[[Rollout], float | None]) -> Series:
+    def of_rollouts(self, figure: Callable[[Rollout], float | None], ones: Iterable[Rollout] | None = None) -> Series:
+        """The mean by step over the rollouts, or over some of them."""
         by_step: dict[int, list[float]] = defaultdict(list)
-        for one in self.rollouts:
+        for one in self.rollouts if ones is None else ones:
             if (value := figure(one)) is not None:
                 by_step[one.step].append(value)
         steps = tuple(sorted(by_step))
@@ -161,7 +162,7 @@ class Facts:
             known = [value for name in names if (value := one.rewards.get(name)) is not None]
             return statistics.fmean(known) if known else None
 
-        return self._of_rollouts(own)
+        return self.of_rollouts(own)
 
     def _held_out(self) -> Series:
         """The held-out outcome, where its rewards are told apart; else the held-out reward; r1hf's own before both."""

@@ -27,6 +27,7 @@ RULES: tuple[Callable[[Facts], Diagnosis | None], ...] = (
     data.malformed,
     reward.constant,
     reward.right_unpaid,
+    reward.abstaining,
     reward.all_right,
     data.empty,
     data.prompt_seems_long,

@@ -222,6 +222,36 @@ def form_alone(facts: Facts) -> Diagnosis | None:
     )
 
 
+def abstaining(facts: Facts) -> Diagnosis | None:
+    """A reward that judges some completions of a group and not others: left out of a sum, it weighs as a zero."""
+    for name in facts.run.rewards:
+        told = [[one.rewards.get(name) for one in group] for group in facts.groups]
+        judged = [group for group in told if any(value is not None for value in group)]
+        mixed = sum(None in group for group in judged)
+        sign = -1 if sum(value or 0.0 for group in judged for value in group) > 0 else 1
+        left_out = facts.of_rollouts(lambda one, name=name: float(one.rewards.get(name) is None))  # type: ignore[misc]
+        if mixed < 0.1 * len(judged) or not left_out.moves(sign, 0.1) or not facts.paid.moves(1, 0.03 * facts.scale):
+            continue
+        first, last = percent(left_out.first or 0.0), percent(left_out.last or 0.0)
+        return Diagnosis(
+            "abstaining_reward",
+            f"the policy is paid for {'' if sign < 0 else 'not '}being judged: {name} leaves out {first} of the "
+            f"completions at first and {last} at the end",
+            (
+                f"reward {facts.paid.words()}",
+                *([f"{' and '.join(facts.run.outcomes)} {facts.outcome.words()}"] if facts.outcome else []),
+                f"{percent(mixed / len(judged))} of the groups that it judges have completions without it",
+            ),
+            (
+                "a reward that is None is left out of that completion's sum, which within its group is a zero: let it "
+                "return its usual value there, and None only where no completion of the row can be judged",
+                f"or leave {name} out",
+            ),
+            some(reversed(facts.rollouts), lambda one, name=name: one.rewards.get(name) is not None),  # type: ignore[misc]
+        )
+    return None
+
+
 def one_answer(facts: Facts) -> Diagnosis | None:
     """The completions of a group are copies of one another from the start."""
     same, quiet, paid = facts.same_in_groups, facts.quiet.first, facts.outcome or facts.paid
