@@ -163,7 +163,7 @@ def test_benchmarks_are_known_by_name(name: str, path: str) -> None:
 
 
 def test_every_benchmark_with_questions_can_be_named() -> None:
-    named = [name for name in task_names() if name != "jsonl"]
+    named = [name for name in task_names() if name not in ("jsonl", "pairs")]  # their questions are one's own
     assert len(questions_of(named)) >= len(named)
 
 
