@@ -35,6 +35,7 @@ def seen_in(output: Path, *words: str) -> str:
 
 def test_a_stage_has_its_own(tmp_path: Path) -> None:
     assert seen_in(tmp_path / "a", "--matmul_precision", "medium") == ("medium" if ABLE else "highest")
+    assert torch.get_float32_matmul_precision() == "highest"
     assert seen_in(tmp_path / "b") == "highest"
     assert parse((StageConfig,), ["--output_dir", "c", "--matmul_precision", "fast"]).problems
 

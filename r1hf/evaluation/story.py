@@ -85,8 +85,8 @@ def tell(place: Path, run: Path) -> Told:
                 continue  # no general prompts, or no thought whose language could be told
             try:
                 told.found.append((claim, compare(first, second, metric)))
-            except StageError as error:
-                told.notes.append(str(error))
+            except StageError:  # where the run lies does not matter here
+                told.notes.append(f"{claim.first} and {claim.second} share no question with {metric}")
     return told
 
 

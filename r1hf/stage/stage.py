@@ -219,6 +219,7 @@ class Stage:
             if self.main_process and error is not None:
                 self._discard()
             self._let_go()
+            set_matmul_precision("highest")  # for what else this process computes
 
     def _publish(self) -> None:
         if self._metrics is None:
