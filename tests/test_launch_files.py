@@ -138,6 +138,7 @@ def opening_command(text: str) -> str:
 
 SRUN = """#!/bin/bash
 printf '%s\\n' "$(printf '%s\\x1f' "$@")" >> "$RECORD/srun.log"
+until [ "$(wc -l < "$RECORD/srun.log")" -ge "${STEPS:-1}" ]; do sleep 0.05; done  # steps of one job overlap
 [ -n "${RUN_STEPS:-}" ] || exit 0
 while [[ $1 == --* ]]; do shift; done
 SLURM_PROCID=0 exec "$@"
@@ -192,7 +193,14 @@ def test_training_on_one_node_and_on_many(slurm: Path) -> None:
 
 def test_the_last_node_serves_the_policy(slurm: Path) -> None:
     words = ("--config", "recipes/configs/tiny/r1_zero.yaml")
-    env = job(slurm, "n1,n2,n3", SLURM_GPUS_ON_NODE="8", VLLM_TENSOR_PARALLEL="2", VLLM_ARGS="--max-model-len 9216")
+    env = job(
+        slurm,
+        "n1,n2,n3",
+        STEPS="2",
+        SLURM_GPUS_ON_NODE="8",
+        VLLM_TENSOR_PARALLEL="2",
+        VLLM_ARGS="--max-model-len 9216",
+    )
     done = submit("train_vllm.sbatch", ZERO3, "recipes/r1_zero.py", *words, env=env)
     assert done.returncode == 0, done.stderr
     training, server = steps(slurm)
