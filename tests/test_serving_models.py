@@ -83,7 +83,7 @@ def test_the_tiny_worlds_models_are_known_by_what_they_came_from_or_their_card(
     shutil.copytree(model, tmp_path / "one")
     shutil.copy(ROOT / "model_cards/examples/tiny-r1.md", tmp_path / "one/README.md")
     known = read_model(tmp_path / "one", "one").known
-    assert known.tiny_world and known.description and known.description.startswith("RL for all scenarios from Dev3")
+    assert known.tiny_world and known.description and known.description.startswith("The last RL, from Dev3")
 
 
 def test_a_run_gives_its_stages_in_order(run: Path) -> None:
