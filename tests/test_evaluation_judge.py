@@ -6,7 +6,6 @@ import json
 import random
 import re
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from double_server import running
 from hub_run import finish
 from small_run import manifest, write
 from tables import each
@@ -214,12 +214,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def lab() -> Iterator[Server]:
-    server = Server("base")
-    server.RequestHandlerClass = Lab
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with running(Server("base")) as server:
+        server.RequestHandlerClass = Lab
+        yield server
 
 
 def asked(path: Path, *questions: str, **more: Any) -> Path:

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
 import random
-import re
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from double_server import running
 from small_run import manifest, recipe, write
 from tables import each
-from test_evaluation_judge import models  # noqa: F401 (a fixture)
+from test_evaluation_judge import models, reply  # noqa: F401 (a fixture)
 from test_judge import Scripted
 from test_openai_sampling import Handler, Server
 
 from r1hf.core.errors import ConfigError, NothingKept
 from r1hf.data.rows import load_rows
 from r1hf.selection.preferred import MARGINS, MarginJudge, Pair, balanced
-
-_SHOWN = re.compile(r"<answer-A-(\w+)>\n(.*)\n</answer-A-.*<answer-B-\w+>\n(.*)\n</answer-B-", re.DOTALL)
-
-
-def reply(prompt: str, choose: Callable[[str, str], str]) -> str:
-    code, first, second = _SHOWN.search(prompt).groups()  # type: ignore[union-attr]
-    return json.dumps({"analysis": "Compared.", "verdict": choose(first, second), "ticket": code})
 
 
 def marked(first: str, second: str) -> str:
@@ -118,12 +109,9 @@ class Lab(Handler):
 
 @pytest.fixture
 def lab() -> Iterator[Server]:
-    server = Server("base")
-    server.RequestHandlerClass = Lab
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with running(Server("base")) as server:
+        server.RequestHandlerClass = Lab
+        yield server
 
 
 def run(models: Path, lab: Server, output: Path, prompts: Path, **more: Any) -> Path:  # noqa: F811

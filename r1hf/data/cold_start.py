@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from r1hf.core.errors import ConfigError, DataError, NothingKept
+from r1hf.core.errors import DataError, NothingKept
 from r1hf.data.audit import NOT_CHOSEN, Audit
 from r1hf.data.cleaning import LEAK
 from r1hf.data.decisions import key_of
@@ -59,10 +59,7 @@ def check_templates(
 ) -> None:
     """Adds what is wrong with a key that names prompt templates, and rows whose language has none."""
     for name in sorted({template} if isinstance(template, str) else set(template.values())):
-        try:
-            templates.load(name, fields)
-        except ConfigError as error:
-            problems += [f"{key}: {problem}" for problem in error.problems]
+        templates.check(problems, key, name, fields)
     if template == {}:
         problems.append(f"{key}: {{}} names no template")
         return

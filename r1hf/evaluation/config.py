@@ -15,7 +15,6 @@ from r1hf.evaluation import chat, general, pairs
 from r1hf.evaluation.judge_keys import (
     EvaluationJudgeKeys,
     check_judge_templates,
-    check_pair_template,
     check_served_judge,
     rewarding,
 )
@@ -121,10 +120,7 @@ def preflight(parsed: Parsed) -> None:
         check_chat_template(parsed.problems, "base_model", config.base_model)
     elif config.base_model is not None:
         check_tokenizer(parsed.problems, "base_model", config.base_model)
-        try:
-            templates.load(config.base_template)
-        except ConfigError as error:
-            parsed.problems += [f"base_template: {problem}" for problem in error.problems]
+        templates.check(parsed.problems, "base_template", config.base_template)
     if not config.models:
         parsed.problems.append("models: names none; give directories or Hub ids")
     if len({model_name(model) for model, _ in sources(config)}) < len(sources(config)):
@@ -185,7 +181,7 @@ def _check_judge(parsed: Parsed, config: EvaluateConfig, rows: Sequence[Row]) ->
             "another model"
         )
     check_judge_templates(problems, config.judge_templates)
-    check_pair_template(problems, config.judge_pair_template)
+    templates.check(problems, "judge_pair_template", config.judge_pair_template, pairs.FIELDS)
     if config.judge_labelled is not None:
         if config.general_prompts is None:
             problems.append("judge_labelled: would not be read: it measures the judge of general_prompts alone")

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from r1hf.core.errors import ConfigError
 from r1hf.core.source import Source
 from r1hf.data.drawing import Asking, Drawing
 from r1hf.evaluation import general, pairs
@@ -85,22 +84,12 @@ def check_served_judge(problems: list[str], config: EvaluationJudgeKeys) -> None
     check_chat_template(problems, "judge", config.judge)
 
 
-def check_pair_template(problems: list[str], name: str) -> None:
-    try:
-        templates.load(name, pairs.FIELDS)
-    except ConfigError as error:
-        problems += [f"judge_pair_template: {problem}" for problem in error.problems]
-
-
 def check_judge_templates(problems: list[str], names: Sequence[str]) -> None:
     """Adds a problem for each prompt that is neither known nor a file with all fields, and where there is none."""
     if not names:
         problems.append("judge_templates: [] names no prompt; leave the key out for the two of r1hf")
     for name in names:
-        try:
-            templates.load(name, FIELDS)
-        except ConfigError as error:
-            problems += [f"judge_templates: {problem}" for problem in error.problems]
+        templates.check(problems, "judge_templates", name, FIELDS)
 
 
 def sampled_as(config: EvaluationJudgeKeys) -> SamplingConfig:

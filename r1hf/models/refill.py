@@ -112,10 +112,13 @@ def _front(shares: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tens
     return shares.sort(dim=-1, descending=True, stable=True)
 
 
-def _read(model: PreTrainedModel, rows: Sequence[Row]) -> _Batch:
-    """The batch after its prompts; a prompt of several rows is read once."""
+def read_prompts(
+    model: PreTrainedModel, prompts: Sequence[tuple[int, ...]]
+) -> tuple[DynamicCache, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(cache, which of its places are real, last position (n, 1), logits of the next token) for each prompt; one that
+    comes several times is read once."""
     unique: dict[tuple[int, ...], int] = {}
-    which = [unique.setdefault(row.prompt, len(unique)) for row in rows]
+    which = [unique.setdefault(prompt, len(unique)) for prompt in prompts]
     ids, real = left_padded(list(unique), model.device)
     position = (real.cumsum(1) - 1).clamp(min=0)
     cache = DynamicCache(config=model.config)
@@ -128,7 +131,11 @@ def _read(model: PreTrainedModel, rows: Sequence[Row]) -> _Batch:
         ).logits[:, -1]
     index = torch.tensor(which, device=ids.device)
     cache.batch_select_indices(index)
-    return _Batch([_Running(row) for row in rows], cache, real[index], position[index, -1:], logits[index])
+    return cache, real[index], position[index, -1:], logits[index]
+
+
+def _read(model: PreTrainedModel, rows: Sequence[Row]) -> _Batch:
+    return _Batch([_Running(row) for row in rows], *read_prompts(model, [row.prompt for row in rows]))
 
 
 def _step(model: PreTrainedModel, batch: _Batch, tokens: list[int]) -> _Batch:

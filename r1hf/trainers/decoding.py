@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
 from r1hf.models.grouped_attention import for_decoding
-from r1hf.models.refill import left_padded
+from r1hf.models.refill import read_prompts
 
 SHRINK = 0.85  # the cache is copied when this share of the rows or fewer is still running
 
@@ -31,7 +31,7 @@ def sample(
     A completion includes its end token. Random numbers come from torch's global generator of the model's device.
     """
     device = model.device
-    cache, seen, position, logits = _read(model, prompts)
+    cache, seen, position, logits = read_prompts(model, [tuple(prompt) for prompt in prompts])
     running = torch.arange(len(prompts), device=device)  # rows of the batch -> prompts
     made = torch.full((len(prompts), max_new_tokens), -1, dtype=torch.long, device=device)
     end_ids = torch.tensor(list(ends), device=device)
@@ -58,27 +58,6 @@ def sample(
             ).logits[:, -1]
     lengths = (made >= 0).sum(dim=1).tolist()
     return [row[:length] for row, length in zip(made.tolist(), lengths, strict=True)]
-
-
-def _read(
-    model: PreTrainedModel, prompts: Sequence[Sequence[int]]
-) -> tuple[DynamicCache, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(cache, which of its places are real, last position (n, 1), logits of the next token) for each prompt."""
-    unique: dict[tuple[int, ...], int] = {}
-    which = torch.tensor([unique.setdefault(tuple(prompt), len(unique)) for prompt in prompts])
-    ids, real = left_padded(list(unique), model.device)
-    positions = (real.cumsum(1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.config)
-    length = ids.shape[1]
-    causal = real[:, None, None, :] & torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
-    causal |= torch.eye(length, dtype=torch.bool, device=ids.device)  # padding sees itself: no empty softmax
-    with for_decoding(model):
-        logits = model(
-            input_ids=ids, attention_mask=causal, position_ids=positions, past_key_values=cache, logits_to_keep=1
-        ).logits[:, -1]
-    rows = which.to(ids.device)
-    cache.batch_select_indices(rows)
-    return cache, real[rows], positions[rows, -1:], logits[rows]
 
 
 def _drawn(logits: torch.Tensor, temperature: float) -> torch.Tensor:

@@ -159,10 +159,7 @@ def check_paid_languages(parsed: Parsed, key: str, rows: Sequence[Row]) -> None:
 def check_templates(problems: list[str], key: str, *wanted: str) -> None:
     """Adds a problem for each prompt template that is neither known nor a file."""
     for name in sorted(set(wanted)):
-        try:
-            templates.load(name)
-        except ConfigError as error:
-            problems += [f"{key}: {problem}" for problem in error.problems]
+        templates.check(problems, key, name)
 
 
 def prompt_rows(rows: Iterable[Row], template: Mapping[str, str] | str | None) -> list[Row]:

@@ -12,6 +12,7 @@ from typing import Any
 from r1hf.core.errors import DataError, named
 from r1hf.data.any_table import Given, Row, loaded
 from r1hf.data.golds import gold_text
+from r1hf.data.options import options_text
 from r1hf.data.rows import NO_GOLD
 from r1hf.preflight.proposal.columns import Found, value_of
 from r1hf.text.language import target_of
@@ -217,8 +218,7 @@ class _Reader:
         if options and text.upper() not in LETTERS and not _SEVERAL.fullmatch(text):
             text = next((sign for sign in LETTERS[: len(options)] if verify_choice(sign, text, options)), text)
         if options and not all(option in made["question"] for option in options):
-            listed = "\n".join(f"{letter}) {option}" for letter, option in zip(LETTERS, options, strict=False))
-            made["question"] += f"\n{listed}"
+            made["question"] += f"\n{options_text(options)}"
             self.judged.changed.add("its questions do not show their options")
         return made | {"answer": text, "task": "choice"} | ({"choices": options} if options else {})
 
