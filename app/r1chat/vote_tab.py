@@ -72,21 +72,7 @@ class VoteTab:
         if refusal := self.shared.refusal(text, controls.model, request, t, max(1, samples // 4)):
             yield [alert(refusal), *idle, gr.skip(), *self.lanes.skip()]
             return
-        warm, nucleus = self.shared.sampling(controls.model)
-        first = whole(controls.seed)
-        questions = [
-            Question(
-                self.shared.model(controls.model),
-                [{"role": "user", "content": text}],
-                number(controls.temperature, 0, 2, warm),
-                number(controls.top_p, 0.01, 1, nucleus),
-                seed=None if first is None else first + index,
-                max_tokens=self.shared.settings.max_tokens,
-                person=self.shared.alias(request),
-            )
-            for index in range(samples)
-        ]
-        running = self.shared.begin(TAB, questions, request, AT_ONCE)
+        running = self.shared.begin(TAB, self._questions(text, samples, controls, request), request, AT_ONCE)
         agreed: dict[int, bool | None] = {}
         judged: dict[int, Judged] = {}
 
@@ -112,6 +98,22 @@ class VoteTab:
         finally:
             self.shared.finish(TAB, request, running)
         yield [gr.skip(), *buttons(False), *idle[2:], gr.skip(), *self.lanes.skip()]
+
+    def _questions(self, text: str, samples: int, controls: Controls, request: gr.Request) -> list[Question]:
+        warm, nucleus = self.shared.sampling(controls.model)
+        first = whole(controls.seed)
+        return [
+            Question(
+                self.shared.model(controls.model),
+                [{"role": "user", "content": text}],
+                number(controls.temperature, 0, 2, warm),
+                number(controls.top_p, 0.01, 1, nucleus),
+                seed=None if first is None else first + index,
+                max_tokens=self.shared.settings.max_tokens,
+                person=self.shared.alias(request),
+            )
+            for index in range(samples)
+        ]
 
     def recover(self, controls: Any, request: gr.Request) -> list[Any]:
         self.shared.stop(TAB, request)
