@@ -70,6 +70,18 @@ def test_each_order_is_shown_twice_and_thoughts_are_not() -> None:
     assert sorted(seen) == sorted([f"one {n}" for n in range(6)] * 2 + [f"two {n}" for n in range(6)] * 2)
 
 
+def test_judgements_of_one_order_are_drawn_apart() -> None:
+    ask = Scripted(lambda prompt, _: reply(prompt, marked))
+    MarginJudge(ask, retries=0).judge([Pair({"question": "Why?"}, "answer 5", "answer 1")])
+    assert ask.asked == 4 and min(ask.temperatures) > 0
+
+
+def test_many_pairs_are_balanced_at_once() -> None:
+    rng = random.Random(5)
+    pairs = [Pair({}, "x" * rng.randint(9, 30), "y" * rng.randint(9, 20), 2.0) for _ in range(20_000)]
+    assert 10_000 < len(balanced(pairs, 0.01)) < 20_000
+
+
 def test_every_margin_has_its_mirror() -> None:
     assert all(MARGINS[f"b{name[1:]}"] == -margin for name, margin in MARGINS.items() if name[0] == "a")
     assert sorted(MARGINS.values()) == [-3, -2, -1, 0, 1, 2, 3]

@@ -58,13 +58,14 @@ def shown_whole(text: str) -> str:
 @dataclass
 class Asker:
     """Asks one model for verdicts. retries: further tries for a reply without one. max_new_tokens: of a reply and its
-    thought. name: of what is kept of the replies. `counts` says what became of them."""
+    thought. name: of what is kept of the replies. temperature: of the first try. `counts` says what became of them."""
 
     ask: Asking
     retries: int = 2
     max_new_tokens: int = 1024
     seed: int = 0
     name: str = "judge"
+    temperature: float = 0.0
     counts: Counter[str] = field(default_factory=Counter)
 
     def replies(
@@ -85,7 +86,7 @@ class Asker:
             if turn:
                 self.counts["retried"] += len(left)
             prompts, tickets = zip(*(prompt(key, self.seed + turn) for key in left), strict=True)
-            limits = Limits(_RETRY_TEMPERATURE if turn else 0.0, max_new_tokens=self.max_new_tokens)
+            limits = Limits(_RETRY_TEMPERATURE if turn else self.temperature, max_new_tokens=self.max_new_tokens)
             samples = self.ask(prompts, limits, self.seed + turn, f"{self.name}_{turn + 1}")
             for key, sample, code in zip(left, samples, tickets, strict=True):
                 found[key] = read_reply(sample.text, code, truncated=sample.truncated, verdicts=verdicts)

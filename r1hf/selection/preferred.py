@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -54,6 +55,7 @@ class MarginJudge(Asker):
     """judgements: of a pair, an even number. least: the mean margin that a kept pair exceeds."""
 
     template: str = TEMPLATE
+    temperature: float = 0.6  # at 0 two judgements of one order would be one
     judgements: int = 4
     least: float = 1.0
 
@@ -103,11 +105,12 @@ def balanced(pairs: Sequence[Pair], tolerance: float) -> list[Pair]:
 
     tolerance: how far the mean of log(chosen / rejected characters) may be from 0. The most one-sided pairs go first.
     """
-    ratios = {place: math.log(_length(pair.chosen) / _length(pair.rejected)) for place, pair in enumerate(pairs)}
-    while ratios and abs(mean := sum(ratios.values()) / len(ratios)) > tolerance:
-        side = math.copysign(1, mean)
-        del ratios[max(ratios, key=lambda place: (side * ratios[place], place))]
-    return [pairs[place] for place in sorted(ratios)]
+    ratios = [math.log(_length(pair.chosen) / _length(pair.rejected)) for pair in pairs]
+    left = deque(sorted(range(len(pairs)), key=ratios.__getitem__))
+    total = math.fsum(ratios)
+    while left and abs(total) > tolerance * len(left):
+        total -= ratios[left.pop() if total > 0 else left.popleft()]
+    return [pairs[place] for place in sorted(left)]
 
 
 def _length(text: str) -> int:
